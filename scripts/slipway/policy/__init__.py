@@ -1,0 +1,17 @@
+"""Ground floor: slipway.yml as typed values, and the strict reading of every YAML file that a person writes."""
+
+from slipway.policy.model import Dataset, Evaluation, MetricRule, Policy, PullRequest, Training
+from slipway.policy.reading import read_text
+from slipway.policy.source import SourcedPolicy, load
+
+__all__ = [
+    "Dataset",
+    "Evaluation",
+    "MetricRule",
+    "Policy",
+    "PullRequest",
+    "SourcedPolicy",
+    "Training",
+    "load",
+    "read_text",
+]

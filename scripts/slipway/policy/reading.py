@@ -1,0 +1,137 @@
+"""Strict reading of YAML into typed values: unknown and repeated keys are errors, with line and nearest known key."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from slipway.runner.errors import PolicyError
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def read_text(text: str, model: type[T], *, file: str) -> T:
+    """`text` (YAML) as `model`.
+
+    Raises PolicyError that names file, line and every problem; a misspelt key comes with the key that was meant.
+    """
+    node = _compose(text, file)
+    try:
+        return model.model_validate(yaml.safe_load(text))
+    except ValidationError as invalid:
+        problems = [_problem(error, node, model) for error in invalid.errors()]
+    lines = [f"line {line}: {message}" if line else message for line, message in problems]
+    raise PolicyError(
+        f"{file} is not valid: {lines[0]}" if len(lines) == 1 else f"{file} has {len(lines)} problems.",
+        why="" if len(lines) == 1 else "\n" + "\n".join(f"- {line}" for line in lines),
+        fix=f"Correct {file}; docs/policy.md explains every key.",
+        file=file,
+        line=problems[0][0],
+    )
+
+
+def _compose(text: str, file: str) -> yaml.Node | None:
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_repeated_keys(node, file)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise PolicyError(
+            f"{file} is not YAML.",
+            why=" ".join(str(getattr(error, "problem", error)).split()),
+            fix="Check indentation, colons and quotes around that line.",
+            file=file,
+            line=mark.line + 1 if mark else 0,
+        ) from error
+    if node is None:
+        raise PolicyError(f"{file} is empty.", file=file)
+    return node
+
+
+def _refuse_repeated_keys(node: yaml.Node | None, file: str) -> None:
+    """YAML loaders keep the last of two equal keys without a word, which can drop a gate."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise PolicyError(
+                    f"{file} has the key `{key.value}` twice in one place.",
+                    fix="Keep one of the two.",
+                    file=file,
+                    line=key.start_mark.line + 1,
+                )
+            seen.add(key.value)
+            _refuse_repeated_keys(value, file)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_repeated_keys(value, file)
+
+
+def _problem(error: Any, root: yaml.Node | None, model: type[BaseModel]) -> tuple[int, str]:
+    """Line (0 if unknown) and sentence of one of pydantic's errors."""
+    line, found = _locate(root, error["loc"])
+    path = ".".join(str(part) for part in found)
+    if error["type"] == "extra_forbidden":
+        known = sorted(_keys_at(model, found[:-1]))
+        close = difflib.get_close_matches(str(found[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(known)}"
+        return line, f"`{path}` is not a known key; {hint}"
+    if error["type"] == "missing":
+        return line, f"`{'.'.join(map(str, [*found, error['loc'][-1]]))}` is required"
+    message = error["msg"].removeprefix("Value error, ")
+    return line, f"`{path}`: {message[0].lower()}{message[1:]}" if path else message
+
+
+def _locate(node: yaml.Node | None, location: tuple[Any, ...]) -> tuple[int, list[Any]]:
+    """Line of the deepest node on the way to `location`, and the keys of that way.
+
+    A part that is no key of the file (pydantic names the branch of a union, too) is stepped over.
+    """
+    line = node.start_mark.line + 1 if node else 0
+    found: list[Any] = []
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            entry = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if entry is None:
+                continue
+            line, node = entry[0].start_mark.line + 1, entry[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            continue
+        found.append(part)
+    return line, found
+
+
+def _keys_at(model: type[BaseModel], place: list[Any]) -> set[str]:
+    """The keys that `model` knows at `place`."""
+    kinds: list[Any] = [model]
+    for part in place:
+        kinds = [inner for kind in kinds for inner in _step(kind, part)]
+    return {
+        field.alias or name
+        for kind in kinds
+        if isinstance(kind, type) and issubclass(kind, BaseModel)
+        for name, field in kind.model_fields.items()
+    }
+
+
+def _step(kind: Any, part: Any) -> list[Any]:
+    """The types that stand under key or index `part` of a value of type `kind`."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        fields = {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
+        return _alternatives(fields.get(str(part)))
+    if get_origin(kind) in (dict, list, tuple):
+        return _alternatives(get_args(kind)[-1])
+    return []
+
+
+def _alternatives(kind: Any) -> list[Any]:
+    if get_origin(kind) in (Union, types.UnionType):
+        return [inner for option in get_args(kind) for inner in _alternatives(option)]
+    return [kind]

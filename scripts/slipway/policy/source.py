@@ -1,0 +1,116 @@
+"""Which copy of a policy or schema judges a run: in a pull request the base branch's, so no change loosens its gate."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.policy.model import Policy
+from slipway.policy.reading import read_text
+from slipway.runner.context import Run
+from slipway.runner.errors import InputError, PolicyError
+
+
+@dataclass(frozen=True)
+class SourcedPolicy:
+    """A policy and where its gates were read from."""
+
+    policy: Policy
+    path: Path
+    gates_commit: str = ""
+    """Commit of the base branch that the gates come from; empty where the work tree's own gates hold."""
+
+    remarks: tuple[str, ...] = ()
+    """What a reader of the report should know about the policy (changed here, new here)."""
+
+    def gate_file(self, path: str) -> str:
+        """Text of a file that belongs to the gates (a schema): the base branch's copy where the base judges."""
+        if self.gates_commit:
+            text = _at_commit(self.gates_commit, path)
+            if text is not None:
+                return text
+        return _in_work_tree(Path(path), "schema")
+
+    def changed(self, path: str) -> bool:
+        """Whether the work tree's copy of a gate file differs from the one that judges."""
+        file = Path(path)
+        return bool(self.gates_commit) and file.is_file() and file.read_text(encoding="utf-8") != self.gate_file(path)
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What a report says of the policy."""
+        return {
+            "policy": str(self.path),
+            "policy_digest": self.policy.digest,
+            "gates_from": self.gates_commit or "work tree",
+        }
+
+
+def load(path: Path, run: Run) -> SourcedPolicy:
+    """The policy at `path`; in a pull request with its gates (`data`, `evaluation`) taken from the base commit.
+
+    `training` always comes from the change itself: it is part of what is judged.
+
+    Raises:
+        PolicyError: the policy is missing or says something that cannot be meant.
+        InputError: the base commit is not in this clone, so its gates cannot be read.
+    """
+    head = read_text(_in_work_tree(path, "policy"), Policy, file=str(path))
+    if not run.base_sha:
+        return SourcedPolicy(head, path)
+    _require_commit(run.base_sha)
+    base_text = _at_commit(run.base_sha, str(path))
+    if base_text is None:
+        remark = f"The policy `{path}` is new in this pull request: its own gates were applied."
+        return SourcedPolicy(head, path, remarks=(remark,))
+    base = read_text(base_text, Policy, file=f"{path} of the base branch")
+    if base.pull_request.gates_from == "head":
+        return SourcedPolicy(head, path)
+    judged = base.model_copy(update={"training": head.training})
+    remarks = ()
+    if judged.digest != head.digest:
+        remarks = (
+            f"This pull request changes `{path}`. It was judged by the base branch's gates; the new ones hold once "
+            "it is merged.",
+        )
+    return SourcedPolicy(judged, path, gates_commit=run.base_sha, remarks=remarks)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, read in pieces."""
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _in_work_tree(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise PolicyError(
+            f"There is no {what} at {path}.",
+            fix="Check the path (it is relative to the repository's root); a policy starts from "
+            "examples/flights/slipway.yml.",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PolicyError(f"The {what} {path} cannot be read.", why=str(error)) from error
+
+
+def _require_commit(commit: str) -> None:
+    if _git("cat-file", "-e", f"{commit}^{{commit}}") is None:
+        raise InputError(
+            f"The base commit {commit[:12]} of this pull request is not in this clone.",
+            why="Its gates judge the change, so that a change cannot loosen its own gate.",
+            fix="Give actions/checkout `fetch-depth: 0`.",
+        )
+
+
+def _at_commit(commit: str, path: str) -> str | None:
+    """Text of `path` at `commit`; None where it does not exist there."""
+    return _git("show", f"{commit}:./{path}")
+
+
+def _git(*arguments: str) -> str | None:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, encoding="utf-8", check=False)
+    return done.stdout if done.returncode == 0 else None

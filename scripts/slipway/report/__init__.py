@@ -1,0 +1,5 @@
+"""Ground floor: what a stage found, as one JSON document, and the Markdown that people read of it."""
+
+from slipway.report.model import Check, Column, Report, Table, Verdict, combine, enforce
+
+__all__ = ["Check", "Column", "Report", "Table", "Verdict", "combine", "enforce"]

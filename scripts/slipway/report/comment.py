@@ -1,0 +1,124 @@
+"""The pull-request comment: verdict first, readable in ten seconds, never longer than GitHub takes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from slipway.report.markdown import ICONS, code, escape, provenance_section, report_sections
+from slipway.report.model import Report, Verdict, combine
+
+LIMIT = 65_536
+"""Characters of a comment's body; a longer one is refused with 422. Counted in UTF-16 units, the stricter way."""
+
+HEADLINES = {
+    Verdict.PASS: "may replace production",
+    Verdict.FAIL: "must not replace production",
+    Verdict.INCONCLUSIVE: "too close to call",
+}
+
+
+def marker(model: str) -> str:
+    """The start of the hidden line by which a model's comment is found again.
+
+    The model is named by its digest: a name can hold `--`, which would end the HTML comment.
+    """
+    return f"<!-- slipway:report model={hashlib.sha256(model.encode()).hexdigest()[:16]} "
+
+
+def stamp(model: str, *, run_id: int, attempt: int, head_sha: str) -> str:
+    """The whole hidden line: which run wrote the comment, and for which commit."""
+    return f"{marker(model)}run={run_id}.{attempt} head={head_sha} -->"
+
+
+def body(
+    model: str,
+    reports: Sequence[Report],
+    *,
+    missing: Sequence[str] = (),
+    head_sha: str = "",
+    full_report: str = "",
+    stamp_line: str = "",
+) -> str:
+    """The comment's Markdown from the stages' reports, in their order.
+
+    `missing` names stages that left no report; a verdict with one of them missing is never a pass.
+    `full_report` is the address that holds what the comment leaves out.
+    """
+    verdict = combine([*(report.verdict for report in reports), *(Verdict.INCONCLUSIVE for _ in missing)])
+    lines = [f"### {ICONS[verdict]} {code(model)}: {_headline(verdict, reports, missing)}"]
+    deciding = [report for report in reports if report.verdict is verdict] or list(reports)
+    if deciding and deciding[-1].headline:
+        lines.append(escape(deciding[-1].headline))
+    reasons = [escape(reason) for report in _worst_first(reports) for reason in report.reasons]
+    reasons += [f"{escape(stage)} left no report: it did not run, or broke before its end\\." for stage in missing]
+    if reasons:
+        lines.append("\n".join(f"- {reason}" for reason in reasons))
+    for report in _worst_first(reports):
+        lines.extend(report_sections(report))
+    lines.extend(provenance_section(report) for report in reports)
+    footer = _footer(head_sha, full_report)
+    return fit([part for part in lines if part], footer=footer, stamp_line=stamp_line, full_report=full_report)
+
+
+def fit(sections: Sequence[str], *, footer: str, stamp_line: str, full_report: str) -> str:
+    """Join the sections; where they are too long, end on a whole line with the address of the rest."""
+    end = "\n\n".join(part for part in (footer, stamp_line) if part)
+    whole = "\n\n".join([*sections, end])
+    if length(whole) <= LIMIT:
+        return whole
+    where = f"[full report]({full_report})" if full_report else "report files of the run"
+    notice = f"*The comment ends here: the rest is over GitHub's limit. Everything is in the {where}.*"
+    room = LIMIT - length(f"\n\n{notice}\n\n{end}")
+    kept: list[str] = []
+    for section in sections:
+        room_left = room - length("\n\n".join([*kept, ""]))
+        if length(section) <= room_left:
+            kept.append(section)
+            continue
+        part = _cut(section, room_left)
+        if part:
+            kept.append(part)
+        break
+    return "\n\n".join([*kept, notice, end])
+
+
+def length(text: str) -> int:
+    """Length in UTF-16 units."""
+    return len(text.encode("utf-16-le")) // 2
+
+
+def _cut(section: str, room: int) -> str:
+    """The first whole lines of a section; a folded one is closed again."""
+    close = "\n\n</details>" if section.startswith("<details>") else ""
+    lines, used = [], length(close)
+    for line in section.split("\n"):
+        used += length(line) + 1
+        if used > room:
+            break
+        lines.append(line)
+    # A heading or a table's first two lines alone say nothing.
+    return "\n".join(lines) + close if len(lines) > 4 else ""
+
+
+def _headline(verdict: Verdict, reports: Sequence[Report], missing: Sequence[str]) -> str:
+    judged = any(report.stage == "evaluate-model" for report in reports)
+    if judged and not missing:
+        return HEADLINES[verdict]
+    if verdict is Verdict.FAIL:
+        stage = next(report.stage for report in reports if report.verdict is Verdict.FAIL)
+        return f"stopped by {escape(stage)}"
+    return "not judged" if missing or not judged else HEADLINES[verdict]
+
+
+def _worst_first(reports: Sequence[Report]) -> list[Report]:
+    """Failing stages first, then the comparison, which is what people came for."""
+    rank = {Verdict.FAIL: 0, Verdict.INCONCLUSIVE: 1, Verdict.PASS: 2}
+    return sorted(reports, key=lambda report: (rank[report.verdict], report.stage != "evaluate-model"))
+
+
+def _footer(head_sha: str, full_report: str) -> str:
+    parts = [f"commit {code(head_sha[:12])}"] if head_sha else []
+    if full_report:
+        parts.append(f"[full report]({full_report})")
+    return f"<sub>{' · '.join(parts)}</sub>" if parts else ""

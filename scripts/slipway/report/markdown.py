@@ -1,0 +1,136 @@
+"""GitHub-flavoured Markdown from reports. Every piece of text is escaped here, and nowhere else."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from slipway.report.model import Cell, Check, Column, Report, Table, Verdict
+
+ICONS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.INCONCLUSIVE: "⚠️"}
+BLANK = "\u200b"
+"""Zero-width space: shows nothing and ends what GitHub would take for a mention, a link or a reference."""
+
+BIDI = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A)), "\u200e", "\u200f", "\u061c"}
+
+
+def escape(text: str) -> str:
+    """Plain text as Markdown that shows exactly it, on one line.
+
+    No markup, HTML, link, mention (`@team` notifies people), issue reference or direction override survives.
+    """
+    text = _one_line(text)
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"([\\`*_{}\[\]()#+!|~$^=:-])", r"\\\1", text)
+    # A backslash does not stop GitHub's own autolinks, since they work on the rendered text.
+    text = re.sub(r"(@|\\#|GH\\-)(?=\w)", rf"\1{BLANK}", text, flags=re.IGNORECASE)
+    text = re.sub(r"(https?|ftp)(?=\\:)", rf"\1{BLANK}", text, flags=re.IGNORECASE)
+    return re.sub(r"\bwww(?=\.)", f"www{BLANK}", text, flags=re.IGNORECASE)
+
+
+def code(text: str) -> str:
+    """Plain text as a code span, safe in a table's cell as well."""
+    text = _one_line(text)
+    if not text:
+        return ""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    pad = " " if text.startswith("`") or text.endswith("`") or text != text.strip() else ""
+    return f"{fence}{pad}{text.replace('|', chr(92) + '|')}{pad}{fence}"
+
+
+def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> str:
+    """A Markdown table; numbers to the right."""
+    from tabulate import tabulate  # here: only who renders pays for it
+
+    body = [[_cell(cell, column) for cell, column in zip(row, columns, strict=True)] for row in rows]
+    return tabulate(
+        body,
+        headers=[escape(column.name) for column in columns],
+        tablefmt="pipe",
+        colalign=["right" if column.kind == "number" else "left" for column in columns] if body else None,
+        disable_numparse=True,
+    )
+
+
+def details(summary: str, body: str) -> str:
+    """A folded section. `summary` is Markdown already; GitHub reads the body as Markdown after an empty line."""
+    return f"<details><summary>{summary}</summary>\n\n{body}\n\n</details>"
+
+
+def report_sections(report: Report) -> list[str]:
+    """The report's tables, checks and provenance as sections, most important first."""
+    sections = [_table_section(each) for each in report.tables]
+    failing = [check for check in report.checks if check.verdict is not Verdict.PASS]
+    if failing and not report.tables:
+        sections.append(checks_table(failing))
+    return sections
+
+
+def checks_table(checks: Sequence[Check]) -> str:
+    """Checks with count and examples."""
+    columns = (
+        Column(name="check"),
+        Column(name="verdict", kind="verdict"),
+        Column(name="rows", kind="number"),
+        Column(name="finding"),
+        Column(name="examples"),
+    )
+    rows = [(c.name, c.verdict.value, c.count, c.detail, "; ".join(c.examples)) for c in checks]
+    return table(columns, rows)
+
+
+def stage_page(report: Report) -> str:
+    """One report alone: what the step summary shows."""
+    parts = [f"### {ICONS[report.verdict]} {escape(report.stage)}: {report.verdict.value}"]
+    if report.headline:
+        parts.append(escape(report.headline))
+    if report.reasons:
+        parts.append("\n".join(f"- {escape(reason)}" for reason in report.reasons))
+    parts.extend(report_sections(report))
+    parts.append(provenance_section(report))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def provenance_section(report: Report) -> str:
+    """The report's provenance, folded."""
+    if not report.provenance:
+        return ""
+    columns = (Column(name="what"), Column(name="value", kind="code"))
+    rows = [(name.replace("_", " "), _shown(value)) for name, value in report.provenance.items()]
+    return details(f"Provenance of {escape(report.stage)}", table(columns, rows))
+
+
+def _table_section(each: Table) -> str:
+    body = table(each.columns, each.rows)
+    if each.note:
+        body += f"\n\n{escape(each.note)}"
+    if each.folded:
+        return details(escape(each.title), body)
+    return f"**{escape(each.title)}**\n\n{body}"
+
+
+def _cell(cell: Cell, column: Column) -> str:
+    if cell is None:
+        return ""
+    if column.kind == "verdict":
+        known = {verdict.value for verdict in Verdict}
+        return f"{ICONS[Verdict(cell)]} {cell}" if cell in known else escape(str(cell))
+    if column.kind == "code":
+        return code(str(cell))
+    return escape(_shown(cell))
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "" if value is None else str(value)
+
+
+def _one_line(text: str) -> str:
+    """Without control and direction characters; line ends become spaces."""
+    text = re.sub(r"\s+", " ", text)
+    return "".join(c for c in text if c not in BIDI and unicodedata.category(c) not in ("Cc", "Cs"))

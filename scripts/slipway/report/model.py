@@ -1,0 +1,136 @@
+"""The report: one JSON document for each stage. Summary, comment and pages are renderings of it and nothing else."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from slipway.runner import commands
+from slipway.runner.errors import GateError, InputError
+
+Number = int | FiniteFloat
+Value = bool | int | FiniteFloat | str | None
+Cell = int | FiniteFloat | str | None
+
+
+class Verdict(StrEnum):
+    """There is no fourth. What was not measured is inconclusive, never a pass."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+
+
+def combine(verdicts: Iterable[Verdict]) -> Verdict:
+    """One verdict from many: any fail fails, all must pass to pass, nothing at all is inconclusive."""
+    found = set(verdicts)
+    if Verdict.FAIL in found:
+        return Verdict.FAIL
+    return Verdict.PASS if found == {Verdict.PASS} else Verdict.INCONCLUSIVE
+
+
+class Part(BaseModel):
+    """Base of all parts of a report: no undeclared keys, no NaN, never changed after it was made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Check(Part):
+    """One thing that was checked."""
+
+    name: str
+    verdict: Verdict
+    detail: str = ""
+    count: int | None = None
+    """How many rows violate it, where rows do."""
+
+    examples: tuple[str, ...] = ()
+    values: dict[str, Value] = Field(default_factory=dict)
+    """The numbers behind the verdict, for machines."""
+
+
+class Column(Part):
+    """A table's column. All text is plain; how it is escaped and set follows from `kind`."""
+
+    name: str
+    kind: Literal["text", "code", "number", "verdict"] = "text"
+
+
+class Table(Part):
+    """A table for people."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+    folded: bool = False
+    """Whether the comment shows only the title until it is opened."""
+
+
+class Report(Part):
+    """What one stage found."""
+
+    schema_version: Literal[1] = 1
+    stage: str
+    model: str
+    verdict: Verdict
+    headline: str = ""
+    """The result in one line."""
+
+    reasons: tuple[str, ...] = ()
+    """Why the verdict is what it is, most important first; remarks that a reader must not miss come last."""
+
+    checks: tuple[Check, ...] = ()
+    tables: tuple[Table, ...] = ()
+    provenance: dict[str, Value] = Field(default_factory=dict)
+    links: dict[str, str] = Field(default_factory=dict)
+    started: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    seconds: FiniteFloat = 0.0
+
+    def finished(self) -> Report:
+        """The report with the seconds since `started`."""
+        return self.model_copy(update={"seconds": round((datetime.now(UTC) - self.started).total_seconds(), 3)})
+
+    def write(self, path: Path) -> Path:
+        """Write the JSON file; whoever reads it finds the whole document or the one before."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(self.model_dump_json(indent=2) + "\n")
+        Path(temporary).replace(path)
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> Report:
+        """Read a report; InputError where the file is not one."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise InputError(f"The report {path} cannot be read.", why=str(error)) from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(
+                f"{path} is not a report of Slipway.",
+                why=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+                fix="Give the file that a stage named in its `report` output.",
+            ) from error
+
+
+def enforce(report: Report, *, on_inconclusive: Literal["warn", "fail"]) -> None:
+    """Raise GateError where the verdict must fail the step; call it after the outputs were written."""
+    reasons = "\n".join(f"- {reason}" for reason in report.reasons)
+    if report.verdict is Verdict.FAIL:
+        raise GateError(report.headline or f"{report.stage}: fail.", why=reasons and f"\n{reasons}")
+    if report.verdict is Verdict.INCONCLUSIVE:
+        message = report.headline or f"{report.stage}: inconclusive."
+        if on_inconclusive == "fail":
+            raise GateError(message, why=reasons and f"\n{reasons}", fix="Inconclusive is not a pass here: the policy "
+                            "says `on_inconclusive: fail`. More rows in the holdout settle it, or a person.")
+        commands.warning(f"{message}\n{reasons}", title="Inconclusive")

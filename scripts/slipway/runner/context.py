@@ -1,0 +1,109 @@
+"""What the runner says about the run: repository, commit, event, addresses, and where to write."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from slipway.runner.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One attempt of one workflow run; every field is empty outside of GitHub Actions.
+
+    https://docs.github.com/actions/reference/workflows-and-actions/variables#default-environment-variables
+    """
+
+    repository: str = ""
+    sha: str = ""
+    ref: str = ""
+    event_name: str = ""
+    event: dict[str, Any] = field(default_factory=dict)
+    run_id: int = 0
+    attempt: int = 0
+    workflow_ref: str = ""
+    actor: str = ""
+    actor_id: str = ""
+    triggering_actor: str = ""
+    server_url: str = "https://github.com"
+    api_url: str = "https://api.github.com"
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None) -> Run:
+        """Read the run from the default variables and the event's file."""
+        environ = os.environ if environ is None else environ
+        return cls(
+            repository=environ.get("GITHUB_REPOSITORY", ""),
+            sha=environ.get("GITHUB_SHA", ""),
+            ref=environ.get("GITHUB_REF", ""),
+            event_name=environ.get("GITHUB_EVENT_NAME", ""),
+            event=_event(environ.get("GITHUB_EVENT_PATH", "")),
+            run_id=_whole(environ.get("GITHUB_RUN_ID", "")),
+            attempt=_whole(environ.get("GITHUB_RUN_ATTEMPT", "")),
+            workflow_ref=environ.get("GITHUB_WORKFLOW_REF", ""),
+            actor=environ.get("GITHUB_ACTOR", ""),
+            actor_id=environ.get("GITHUB_ACTOR_ID", ""),
+            triggering_actor=environ.get("GITHUB_TRIGGERING_ACTOR", ""),
+            server_url=environ.get("GITHUB_SERVER_URL") or "https://github.com",
+            api_url=environ.get("GITHUB_API_URL") or "https://api.github.com",
+        )
+
+    @property
+    def url(self) -> str:
+        """The run's page, or nothing outside of GitHub Actions."""
+        if not (self.repository and self.run_id):
+            return ""
+        return f"{self.server_url}/{self.repository}/actions/runs/{self.run_id}"
+
+    @property
+    def pull_request(self) -> dict[str, Any]:
+        """The event's pull request; empty for every other event."""
+        found = self.event.get("pull_request")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def base_sha(self) -> str:
+        """The commit of the base branch that the pull request was opened against or last synchronised with."""
+        base = self.pull_request.get("base")
+        return str(base.get("sha", "")) if isinstance(base, dict) else ""
+
+    @property
+    def head_sha(self) -> str:
+        """The commit that people look at: the pull request's head, or the pushed commit.
+
+        In a pull request GITHUB_SHA is a merge commit that exists for this run only.
+        """
+        head = self.pull_request.get("head")
+        return str(head.get("sha", "")) if isinstance(head, dict) else self.sha
+
+
+def home(environ: Mapping[str, str] | None = None) -> Path:
+    """Where Slipway keeps what it makes: SLIPWAY_HOME, the job's temporary folder, or `.slipway` locally.
+
+    The job's folder is emptied by the runner before and after every job; the user's checkout stays clean.
+    """
+    environ = os.environ if environ is None else environ
+    if environ.get("SLIPWAY_HOME"):
+        return Path(environ["SLIPWAY_HOME"]).resolve()
+    if environ.get("RUNNER_TEMP"):
+        return Path(environ["RUNNER_TEMP"]).resolve() / "slipway"
+    return Path(".slipway").resolve()
+
+
+def _event(path: str) -> dict[str, Any]:
+    if not path or not Path(path).is_file():
+        return {}
+    try:
+        event = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"The event file {path} cannot be read.", why=str(error)) from error
+    return event if isinstance(event, dict) else {}
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isdigit() else 0
