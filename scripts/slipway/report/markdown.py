@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -55,8 +56,9 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> str:
 
 
 def details(summary: str, body: str) -> str:
-    """A folded section. `summary` is Markdown already; GitHub reads the body as Markdown after an empty line."""
-    return f"<details><summary>{summary}</summary>\n\n{body}\n\n</details>"
+    """A folded section. `summary` is plain text: GitHub reads Markdown again only after the empty line."""
+    text = html.escape(_one_line(summary), quote=False).replace("@", f"@{BLANK}")
+    return f"<details><summary>{text}</summary>\n\n{body}\n\n</details>"
 
 
 def report_sections(report: Report) -> list[str]:
@@ -99,7 +101,7 @@ def provenance_section(report: Report) -> str:
         return ""
     columns = (Column(name="what"), Column(name="value", kind="code"))
     rows = [(name.replace("_", " "), _shown(value)) for name, value in report.provenance.items()]
-    return details(f"Provenance of {escape(report.stage)}", table(columns, rows))
+    return details(f"Provenance of {report.stage}", table(columns, rows))
 
 
 def _table_section(each: Table) -> str:
@@ -107,7 +109,7 @@ def _table_section(each: Table) -> str:
     if each.note:
         body += f"\n\n{escape(each.note)}"
     if each.folded:
-        return details(escape(each.title), body)
+        return details(each.title, body)
     return f"**{escape(each.title)}**\n\n{body}"
 
 
