@@ -51,7 +51,7 @@ def for_lock(lock: Path) -> Path:
         content = lock.read_bytes()
     except OSError as error:
         raise InputError(f"The requirements file {lock} cannot be read.", why=str(error)) from error
-    folder = home() / "environments" / f"{lock.stem}-{environment_digest(content)}"
+    folder = home() / "environments" / environment_digest(content)
     python = folder / "bin" / "python"
     complete = folder / "slipway-complete"
     with _locked(folder.with_suffix(".lock")):
@@ -80,7 +80,7 @@ def clean_environ() -> dict[str, str]:
 
 def _build(folder: Path, lock: Path, *, hashed: bool) -> None:
     uv = find_uv()
-    commands.say(f"Building the environment {folder.name} from {lock.name}")
+    commands.say(f"Building the environment of {lock.name}")
     _run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], cwd=folder.parent)
     install = [uv, "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), "-r", str(lock)]
     _run([*install, "--require-hashes", "--no-deps"] if hashed else install, cwd=folder.parent)

@@ -1,0 +1,81 @@
+"""Which version of a dataset lies in the work tree, and how to fetch exactly that. One versioning system a module."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.datasets import dvc, git
+
+GLOB = frozenset("*?[")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetVersion:
+    """A dataset's identity.
+
+    immutable: whether `id` names this content for ever. If not, `remark` says what to do about it.
+    """
+
+    path: str
+    kind: str
+    id: str
+    immutable: bool
+    remark: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.id}"
+
+
+def identify(path: str) -> DatasetVersion:
+    """The version of the file, folder or glob at `path`, by the system that tracks it: DVC, then git.
+
+    Data that no system tracks, or that differ from what is tracked, are identified by their content and marked
+    as mutable. Raises InputError where there is nothing at `path`, or the tracking file cannot be read.
+    """
+    place = without_glob(path)
+    tracked = dvc.find(place)
+    if tracked:
+        changed = dvc.differs(tracked)
+        if not changed:
+            return DatasetVersion(path=path, kind="dvc", id=tracked.id_of(place), immutable=True)
+        remark = f"differs from what {tracked.file} tracks: {changed}. Run `dvc add {tracked.out}` (or `dvc repro`)."
+        return DatasetVersion(path=path, kind="file", id=content_digest(place), immutable=False, remark=remark)
+    committed = git.object_id(place)
+    if committed:
+        return DatasetVersion(path=path, kind="git", id=committed, immutable=True)
+    remark = f"is not versioned, so it can change under its name. Run `dvc add {place}` and commit {place}.dvc."
+    return DatasetVersion(path=path, kind="file", id=content_digest(place), immutable=False, remark=remark)
+
+
+def fetch_missing(path: str) -> None:
+    """Pull the dataset with DVC where DVC tracks it and it is not there; do nothing in every other case."""
+    place = without_glob(path)
+    if place.exists():
+        return
+    tracked = dvc.find(place)
+    if tracked:
+        dvc.pull(tracked)
+
+
+def without_glob(path: str) -> Path:
+    """The part of `path` before the first component with a wildcard."""
+    parts: list[str] = []
+    for part in Path(path).parts:
+        if GLOB & set(part):
+            break
+        parts.append(part)
+    return Path(*parts) if parts else Path()
+
+
+def content_digest(place: Path) -> str:
+    """SHA-256 over names and bytes of a file or of all files of a folder, in order of their names."""
+    whole = hashlib.sha256()
+    for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+        if file.is_file():
+            with file.open("rb") as opened:
+                content = hashlib.file_digest(opened, "sha256").hexdigest()
+            name = file.relative_to(place).as_posix() if place.is_dir() else ""
+            whole.update(f"{name}\0{content}\n".encode())
+    return f"sha256:{whole.hexdigest()}"

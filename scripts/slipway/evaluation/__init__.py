@@ -1,0 +1,1 @@
+"""Pure numbers: metrics with their row influences, paired intervals, gates. No files, no network, no registry."""

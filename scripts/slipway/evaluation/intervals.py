@@ -1,0 +1,143 @@
+"""Intervals: of one model's metric, and of the paired difference of two models over the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from slipway.evaluation.metrics import Estimate, Metric, Undefined
+from slipway.evaluation.outcomes import Booleans, Floats, Integers, Outcome
+
+DRAWS = 2_000
+CELLS_AT_ONCE = 4_000_000
+"""Weights held at once by the bootstrap (8 bytes each), whatever the number of rows."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its two-sided interval and standard error, all in the metric's unit, and how they were found."""
+
+    value: float
+    low: float
+    high: float
+    standard_error: float
+    method: str
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the rows were sampled, and the level of the intervals.
+
+    clusters: (rows,) positions 0..n-1 of the group that each row belongs to, or None where rows are independent.
+    seed: of the bootstrap; the same inputs give the same intervals.
+    """
+
+    rows: int
+    confidence: float = 0.95
+    clusters: Integers | None = None
+    seed: int = 0
+
+    @property
+    def units(self) -> int:
+        """How many independent units there are."""
+        return self.rows if self.clusters is None else int(self.clusters.max()) + 1
+
+
+def of_one(metric: Metric, outcome: Outcome, sampling: Sampling) -> Interval:
+    """The metric of one model. Raises Undefined where it has no value on these rows."""
+    if metric.estimate is None:
+        return _bootstrap(metric, [outcome], sampling)
+    estimate = metric.estimate(outcome)
+    if estimate.correct is not None and sampling.clusters is None:
+        return wilson(int(estimate.correct.sum()), sampling.rows, sampling.confidence)
+    return _from_influence(estimate.value, estimate.influence, sampling)
+
+
+def of_difference(metric: Metric, production: Outcome, candidate: Outcome, sampling: Sampling) -> Interval:
+    """Candidate minus production, paired row by row. Raises Undefined where one of them has no value."""
+    if metric.estimate is None:
+        return _bootstrap(metric, [candidate, production], sampling)
+    ours, theirs = metric.estimate(candidate), metric.estimate(production)
+    if ours.correct is not None and theirs.correct is not None and sampling.clusters is None:
+        return bonett_price(ours.correct, theirs.correct, sampling.confidence)
+    return _from_influence(ours.value - theirs.value, ours.influence - theirs.influence, sampling)
+
+
+def wilson(successes: int, rows: int, confidence: float) -> Interval:
+    """Wilson's score interval of a share (Wilson 1927)."""
+    z = normal_quantile(confidence)
+    share = successes / rows
+    middle = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
+    half = z / (1 + z**2 / rows) * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
+    return Interval(share, float(middle - half), float(middle + half), float(half / z), "Wilson")
+
+
+def bonett_price(ours: Booleans, theirs: Booleans, confidence: float) -> Interval:
+    """Adjusted Wald interval of a difference of paired shares (Bonett & Price 2012, doi:10.3102/1076998611411915).
+
+    One imaginary disagreement each way keeps the interval honest when few rows, or none, tell the models apart.
+    """
+    rows = len(ours)
+    won = (int((ours & ~theirs).sum()) + 1) / (rows + 2)
+    lost = (int((~ours & theirs).sum()) + 1) / (rows + 2)
+    error = float(np.sqrt((won + lost - (won - lost) ** 2) / (rows + 2)))
+    half = normal_quantile(confidence) * error
+    value = float(ours.mean() - theirs.mean())
+    return Interval(value, max(-1.0, won - lost - half), min(1.0, won - lost + half), error, "Bonett-Price")
+
+
+def normal_quantile(confidence: float) -> float:
+    """z of a two-sided interval."""
+    return float(special.ndtri((1 + confidence) / 2))
+
+
+def _from_influence(value: float, influence: Floats, sampling: Sampling) -> Interval:
+    """Student's t over rows, or over clusters (their influences summed; Liang & Zeger 1986 with G / (G - 1))."""
+    units = sampling.units
+    if units < 2:
+        raise Undefined("there are fewer than two independent rows or clusters")
+    if sampling.clusters is None:
+        variance, method = float((influence**2).sum()), "paired, closed form"
+    else:
+        sums = np.bincount(sampling.clusters, weights=influence, minlength=units)
+        variance = float((sums**2).sum()) * units / (units - 1)
+        method = f"paired, closed form, {units} clusters"
+    error = np.sqrt(variance) / sampling.rows
+    half = float(special.stdtrit(units - 1, (1 + sampling.confidence) / 2) * error)
+    return Interval(value, value - half, value + half, float(error), method)
+
+
+def _bootstrap(metric: Metric, outcomes: list[Outcome], sampling: Sampling) -> Interval:
+    """Percentile interval of the metric, or of the first model's minus the second's, over resampled rows or clusters."""
+    assert metric.weighted is not None
+    signs = (1.0, -1.0)
+    pairs = list(zip(signs, outcomes, strict=False))
+    whole = np.ones((1, sampling.rows))
+    value = float(sum(sign * metric.weighted(outcome, whole)[0] for sign, outcome in pairs))
+    draws = np.concatenate(
+        [
+            sum((sign * metric.weighted(outcome, weights) for sign, outcome in pairs), np.zeros(len(weights)))
+            for weights in _weights(sampling)
+        ]
+    )
+    draws = draws[np.isfinite(draws)]
+    if len(draws) < 0.95 * DRAWS:
+        raise Undefined(f"it has a value in only {len(draws)} of {DRAWS} resamples: too few rows of one class")
+    tail = (1 - sampling.confidence) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return Interval(value, float(low), float(high), float(draws.std(ddof=1)), f"paired bootstrap, {DRAWS:,} draws")
+
+
+def _weights(sampling: Sampling) -> Iterator[Floats]:
+    """How often each row is drawn, (draws, rows) a piece; whole clusters are drawn together."""
+    random = np.random.default_rng(sampling.seed)
+    units = sampling.units
+    at_once = max(1, min(DRAWS, CELLS_AT_ONCE // sampling.rows))
+    for start in range(0, DRAWS, at_once):
+        count = min(at_once, DRAWS - start)
+        drawn = random.integers(0, units, size=(count, units)) + np.arange(count)[:, None] * units
+        times = np.bincount(drawn.ravel(), minlength=count * units).reshape(count, units).astype(np.float64)
+        yield times if sampling.clusters is None else times[:, sampling.clusters]

@@ -1,0 +1,1 @@
+"""A model's predictions, made in a process and Python environment of its own: models are code."""

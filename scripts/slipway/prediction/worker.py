@@ -1,0 +1,130 @@
+"""Runs inside the model's own environment: loads one MLflow model and writes its predictions. Imports nothing of ours.
+
+Arguments: model folder, features (parquet), output folder, task. Writes predictions.parquet with one row per feature
+row (`prediction`, and `probability_<position>` where the model gives probabilities) and predictions.json with the
+list of classes. Exit code 3 with one line on stderr where the model, and not Slipway, is at fault.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+MODEL_AT_FAULT = 3
+
+
+def main(model_folder: str, features_file: str, output: str, task: str) -> None:
+    """Load, predict, write."""
+    try:
+        import mlflow.pyfunc
+        import pandas as pd
+
+        features = pd.read_parquet(features_file)
+    except ImportError as error:
+        fail(f"the model's environment lacks a package that predicting needs: {error}")
+    started = time.monotonic()
+    try:
+        model = mlflow.pyfunc.load_model(model_folder)
+    except Exception as error:
+        fail(f"the model cannot be loaded: {type(error).__name__}: {error}")
+    loaded = time.monotonic()
+    features = features[wanted(model, list(features.columns))]
+    try:
+        frame, classes = predict(model, features, task)
+    except Exception as error:
+        fail(f"the model cannot predict the holdout: {type(error).__name__}: {error}")
+    about = {
+        "classes": classes,
+        "load_seconds": loaded - started,
+        "predict_seconds": time.monotonic() - loaded,
+        "python": sys.version.split()[0],
+    }
+    frame.to_parquet(Path(output) / "predictions.parquet")
+    (Path(output) / "predictions.json").write_text(json.dumps(about), encoding="utf-8")
+
+
+def wanted(model: Any, columns: list[str]) -> list[str]:
+    """The columns of the model's signature; all of them where it has none."""
+    schema = model.metadata.get_input_schema()
+    if schema is None or not schema.has_input_names():
+        return columns
+    names = [str(name) for name in schema.input_names()]
+    required = [str(name) for name in schema.required_input_names()]
+    missing = [name for name in required if name not in columns]
+    if missing:
+        fail(f"the holdout lacks columns that the model's signature requires: {', '.join(missing)}")
+    return [name for name in names if name in columns]
+
+
+def predict(model: Any, features: Any, task: str) -> tuple[Any, list[Any] | None]:
+    """Predictions as a data frame, and the classes that the columns of probabilities belong to."""
+    import numpy as np
+    import pandas as pd
+
+    said = model.predict(features)
+    values = said.to_numpy() if hasattr(said, "to_numpy") else np.asarray(said)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if len(values) != len(features):
+        fail(f"the model gave {len(values)} predictions for {len(features)} rows")
+    if task == "regression":
+        return pd.DataFrame({"prediction": values.astype(float)}), None
+    if values.ndim == 2:
+        classes, probabilities = classes_of(model, values.shape[1]), values.astype(float)
+        labels = np.asarray(classes)[probabilities.argmax(axis=1)]
+    elif values.dtype.kind == "f" and task == "binary" and not set(np.unique(values)) <= {0.0, 1.0}:
+        classes, probabilities = [False, True], np.column_stack([1 - values, values])
+        labels = values >= 0.5
+    else:
+        labels, probabilities = values, probabilities_of(model, features)
+        classes = classes_of(model, 0) if probabilities is not None else plain(sorted(set(values.tolist())))
+    frame = pd.DataFrame({"prediction": positions(labels, classes)})
+    for position in range(0 if probabilities is None else probabilities.shape[1]):
+        frame[f"probability_{position}"] = probabilities[:, position]
+    return frame, classes
+
+
+def probabilities_of(model: Any, features: Any) -> Any:
+    """What the native model's predict_proba says, where it has one."""
+    native = native_model(model)
+    if not hasattr(native, "predict_proba") or not hasattr(native, "classes_"):
+        return None
+    return native.predict_proba(features)
+
+
+def classes_of(model: Any, count: int) -> list[Any]:
+    """The native model's classes in the order of its probabilities; 0, 1, … where it names none."""
+    native = native_model(model)
+    return plain(native.classes_) if hasattr(native, "classes_") else list(range(count))
+
+
+def native_model(model: Any) -> Any:
+    """The model inside of MLflow's wrapper."""
+    try:
+        return model.get_raw_model()
+    except Exception:  # flavours without a native model raise what they like
+        return None
+
+
+def positions(labels: Any, classes: list[Any]) -> list[int]:
+    """Each label's position in the classes."""
+    place = {value: position for position, value in enumerate(classes)}
+    return [place[value] for value in plain(labels)]
+
+
+def plain(values: Any) -> list[Any]:
+    """As values that JSON knows."""
+    return [value.item() if hasattr(value, "item") else value for value in values]
+
+
+def fail(message: str) -> Any:
+    """End: the model is at fault."""
+    print(" ".join(message.split())[:2000], file=sys.stderr)
+    raise SystemExit(MODEL_AT_FAULT)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""The system of record for models. One registry a module."""

@@ -1,0 +1,254 @@
+"""MLflow: runs, logged models, registered versions and aliases.
+
+MLflow is imported when a registry is opened: its import alone takes a second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from slipway.runner.errors import InputError, RemoteError
+
+PRODUCTION, CANDIDATE = "production", "candidate"
+
+QUIET = {
+    # Seven doubling retries, MLflow's default, keep a stage waiting for minutes before it says what is wrong.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+BOOKKEEPING = frozenset({"MLmodel", "registered_model_meta"})
+"""Files that hold times and ids of the logging, which differ between two equal models."""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One registered version."""
+
+    model: str
+    version: str
+    run_id: str
+    source: str
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """How people call it."""
+        return f"version {self.version}"
+
+
+@dataclass(frozen=True)
+class LoggedModel:
+    """A model that a run has logged. uri: what a version is registered from."""
+
+    model_id: str
+    uri: str
+    name: str
+
+
+class Registry:
+    """An MLflow tracking server, or database, with its model registry.
+
+    Every method raises RemoteError, with MLflow's own words, where the system refuses or does not answer.
+    """
+
+    def __init__(self, tracking_uri: str = "") -> None:
+        """Open the registry at `tracking_uri`, or at MLFLOW_TRACKING_URI. InputError where neither is given."""
+        uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+        if not uri:
+            raise InputError(
+                "No MLflow tracking server is named.",
+                fix="Set the input `tracking-uri`, or MLFLOW_TRACKING_URI in the job's `env:` (for a try on one "
+                "machine: `sqlite:///mlflow.db`).",
+            )
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
+        os.environ["MLFLOW_TRACKING_URI"] = self.uri = uri
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        with _talking(f"open the MLflow store {shown(uri)}"):
+            from mlflow import MlflowClient
+
+            self._client = MlflowClient(uri, os.environ.get("MLFLOW_REGISTRY_URI") or uri)
+
+    def start_run(self, experiment: str, name: str, tags: Mapping[str, str]) -> str:
+        """Start a run, creating the experiment where it is new. Returns the run's id."""
+        with _talking("start an MLflow run"):
+            found = self._client.get_experiment_by_name(experiment)
+            if found is not None and found.lifecycle_stage != "active":
+                raise InputError(
+                    f"The MLflow experiment `{experiment}` was deleted.",
+                    fix="Restore it, or name another one in `training.experiment`.",
+                )
+            experiment_id = found.experiment_id if found else self._client.create_experiment(experiment)
+            run = self._client.create_run(experiment_id, run_name=name, tags=dict(tags))
+            return str(run.info.run_id)
+
+    def end_run(self, run_id: str, status: str) -> None:
+        """Set a run FINISHED, FAILED or KILLED."""
+        with _talking(f"end the MLflow run {run_id}"):
+            self._client.set_terminated(run_id, status)
+
+    def log(self, run_id: str, *, tags: Mapping[str, str], parameters: Mapping[str, str]) -> None:
+        """Add tags and parameters to a run. A parameter that the run has already keeps its value."""
+        from mlflow.entities import Param, RunTag
+
+        with _talking(f"log to the MLflow run {run_id}"):
+            known = self._client.get_run(run_id).data.params
+            fresh = [Param(key[:250], value[:6000]) for key, value in parameters.items() if key not in known]
+            batch = [RunTag(key, value[:5000]) for key, value in tags.items()]
+            for start in range(0, max(len(fresh), 1), 100):
+                self._client.log_batch(run_id, params=fresh[start : start + 100], tags=batch if start == 0 else [])
+
+    def log_file(self, run_id: str, file: Path, folder: str) -> None:
+        """Keep a file among the run's artifacts."""
+        with _talking(f"store {file.name} with the MLflow run {run_id}"):
+            self._client.log_artifact(run_id, str(file), folder)
+
+    def parameters(self, run_id: str) -> dict[str, str]:
+        """The run's parameters."""
+        with _talking(f"read the MLflow run {run_id}"):
+            return dict(self._client.get_run(run_id).data.params)
+
+    def logged_models(self, run_id: str) -> list[LoggedModel]:
+        """The models that the run has logged."""
+        with _talking(f"read the models of the MLflow run {run_id}"):
+            outputs = self._client.get_run(run_id).outputs
+            ids = [output.model_id for output in outputs.model_outputs] if outputs else []
+            models = [self._client.get_logged_model(model_id) for model_id in dict.fromkeys(ids)]
+            return [LoggedModel(str(m.model_id), f"models:/{m.model_id}", str(m.name)) for m in models]
+
+    def register(self, model: str, logged: LoggedModel, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
+        """Register a logged model as a new version. Version and tags appear together or not at all."""
+        from mlflow.exceptions import MlflowException
+
+        with _talking(f"register a version of `{model}`"):
+            try:
+                self._client.create_registered_model(model)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            made = self._client.create_model_version(
+                model, logged.uri, run_id, tags=dict(tags), model_id=logged.model_id, await_creation_for=60
+            )
+            return _version(made)
+
+    def set_alias(self, model: str, alias: str, version: str) -> None:
+        """Point an alias (`production`, `candidate`, an environment) at a version."""
+        with _talking(f"set the alias `{alias}` of `{model}`"):
+            self._client.set_registered_model_alias(model, alias, version)
+
+    def by_alias(self, model: str, alias: str) -> ModelVersion | None:
+        """The version that an alias points at; None where the model or the alias does not exist."""
+        from mlflow.exceptions import MlflowException
+
+        with _talking(f"read the alias `{alias}` of `{model}`"):
+            try:
+                return _version(self._client.get_model_version_by_alias(model, alias))
+            except MlflowException as error:
+                # A missing model is RESOURCE_DOES_NOT_EXIST; a missing alias of a known model is INVALID_PARAMETER_VALUE.
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST" or "alias" in str(error).lower():
+                    return None
+                raise
+
+    def by_version(self, model: str, version: str) -> ModelVersion:
+        """One version; InputError where it does not exist."""
+        from mlflow.exceptions import MlflowException
+
+        with _talking(f"read version {version} of `{model}`"):
+            try:
+                return _version(self._client.get_model_version(model, version))
+            except MlflowException as error:
+                if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    raise
+                raise InputError(
+                    f"The registry has no version `{version}` of `{model}`.",
+                    fix="Give the `model-version` output of train-model, or a version that the registry lists.",
+                ) from error
+
+    def download(self, version: ModelVersion, folder: Path) -> Path:
+        """The files of a version below `folder` (or where they lie, for a store on this machine)."""
+        from mlflow.artifacts import download_artifacts
+
+        with _talking(f"download {version.name} of `{version.model}`"):
+            uri = f"models:/{version.model}/{version.version}"
+            return Path(download_artifacts(uri, dst_path=str(folder), tracking_uri=self.uri))
+
+    def download_logged(self, logged: LoggedModel, folder: Path) -> Path:
+        """The files of a logged model below `folder`."""
+        from mlflow.artifacts import download_artifacts
+
+        with _talking(f"download the logged model {logged.name}"):
+            return Path(download_artifacts(logged.uri, dst_path=str(folder), tracking_uri=self.uri))
+
+    def run_file(self, run_id: str, path: str, folder: Path) -> Path | None:
+        """A file of the run's artifacts; None where the run has none of that name."""
+        with _talking(f"read {path} of the MLflow run {run_id}"):
+            parent = path.rpartition("/")[0] or None
+            if path not in {entry.path for entry in self._client.list_artifacts(run_id, parent)}:
+                return None
+            folder.mkdir(parents=True, exist_ok=True)
+            return Path(self._client.download_artifacts(run_id, path, str(folder)))
+
+
+def digest(folder: Path, *, payload_only: bool = False) -> str:
+    """SHA-256 over names and bytes of a model's files; `payload_only` leaves out times and ids of the logging."""
+    whole = hashlib.sha256()
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder).as_posix()
+        if file.is_file() and not (payload_only and name in BOOKKEEPING):
+            with file.open("rb") as opened:
+                whole.update(f"{name}\0{hashlib.file_digest(opened, 'sha256').hexdigest()}\n".encode())
+    return f"sha256:{whole.hexdigest()}"
+
+
+def shown(uri: str) -> str:
+    """The address without user name and password."""
+    scheme, separator, rest = uri.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def _version(found: Any) -> ModelVersion:
+    return ModelVersion(found.name, str(found.version), found.run_id or "", found.source or "", dict(found.tags or {}))
+
+
+@contextmanager
+def _talking(doing: str) -> Iterator[None]:
+    """Turn what MLflow, its HTTP client and its database raise into one RemoteError."""
+    try:
+        yield
+    except ImportError:
+        raise
+    except Exception as error:
+        if isinstance(error, (InputError, RemoteError)) or not _is_remote(error):
+            raise
+        raise RemoteError(f"MLflow could not {doing}.", why=_first_lines(error), fix=_repair(str(error))) from error
+
+
+def _is_remote(error: Exception) -> bool:
+    """MLflow's, SQLAlchemy's and the HTTP client's exceptions, and the operating system's."""
+    modules = ("mlflow", "sqlalchemy", "requests", "urllib3", "alembic", "sqlite3")
+    return isinstance(error, OSError) or type(error).__module__.split(".")[0] in modules
+
+
+def _first_lines(error: Exception) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text[:600]}"
+
+
+def _repair(text: str) -> str:
+    if "database is locked" in text:
+        return "Another process writes to the SQLite file. Wait for it, or use an MLflow server for parallel runs."
+    if "unable to open database file" in text:
+        return "The folder of the SQLite file does not exist or cannot be written. Check the address."
+    if "PERMISSION_DENIED" in text or "401" in text or "403" in text:
+        return "Check MLFLOW_TRACKING_TOKEN (or user name and password) in the job's `env:` and what it may do."
+    return "Check the address and that the server answers from the runner; then run the job again: nothing is half-done."

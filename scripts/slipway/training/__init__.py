@@ -1,0 +1,1 @@
+"""Runs the user's training command and records all that a rebuild needs."""

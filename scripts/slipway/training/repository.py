@@ -1,0 +1,85 @@
+"""The user's git repository: which commit is checked out, and whether the work tree is exactly that commit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.runner import environments
+from slipway.runner.errors import InputError
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """commit: full id of HEAD. changes: paths that differ from it, untracked ones included."""
+
+    commit: str
+    changes: tuple[str, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether the commit alone says what the code was."""
+        return not self.changes
+
+
+def look(folder: Path = Path()) -> Checkout:
+    """The checkout around `folder`.
+
+    Slipway's own files inside of it (a reusable workflow checks them out into the workspace) do not count as changes.
+
+    Raises InputError where there is no git, no repository or no commit.
+    """
+    commit = _git(folder, "rev-parse", "--verify", "HEAD").strip()
+    status = _git(folder, "status", "--porcelain", "--untracked-files=all", "-z", "--", ".", *_exclude_own(folder))
+    changes, entries = [], iter(status.split("\0"))
+    for entry in entries:
+        if entry:
+            changes.append(entry[3:])
+            if entry[0] == "R":
+                next(entries, None)  # the old name of a renamed file follows as an entry of its own
+    return Checkout(commit, tuple(changes))
+
+
+def require_clean(checkout: Checkout, *, allow_dirty: bool) -> None:
+    """Raise InputError where the work tree differs from the commit, unless the caller allows it by name."""
+    if checkout.clean or allow_dirty:
+        return
+    shown = ", ".join(checkout.changes[:5]) + (f" and {len(checkout.changes) - 5} more" * (len(checkout.changes) > 5))
+    raise InputError(
+        f"The work tree differs from commit {checkout.commit[:12]}: {shown}.",
+        why="The model could not be rebuilt from its commit.",
+        fix="Commit the changes, or list generated files in .gitignore. To train anyway, set `allow-dirty-tree: true`; "
+        "the model is then marked as not rebuildable.",
+    )
+
+
+def _exclude_own(folder: Path) -> list[str]:
+    root = Path(_git(folder, "rev-parse", "--show-toplevel").strip())
+    own = environments.REPOSITORY
+    inside = own != root and own.is_relative_to(root)
+    return [f":(top,exclude){own.relative_to(root).as_posix()}"] if inside else []
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise InputError("git is not installed.", fix="Install git on the runner.") from error
+    if done.returncode:
+        raise InputError(
+            f"`git {arguments[0]}` failed.",
+            why=done.stderr.strip(),
+            fix="Run the step inside of a checkout with at least one commit (actions/checkout comes first).",
+        )
+    return done.stdout
