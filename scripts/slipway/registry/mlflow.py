@@ -126,6 +126,25 @@ class Registry:
             models = [self._client.get_logged_model(model_id) for model_id in dict.fromkeys(ids)]
             return [LoggedModel(str(m.model_id), f"models:/{m.model_id}", str(m.name)) for m in models]
 
+    def log_model_folder(self, run_id: str, folder: Path) -> None:
+        """Log an MLflow model folder, as `save_model` writes it, to the run. InputError where it is none."""
+        if not (folder / "MLmodel").is_file():
+            raise InputError(
+                f"{folder} is not an MLflow model folder: it has no file MLmodel.",
+                fix="Write it with `mlflow.<flavour>.save_model(model, path)`, or correct `training.model`.",
+            )
+        with _talking(f"log the model folder {folder}"):
+            from mlflow.models import Model
+
+            experiment_id = self._client.get_run(run_id).info.experiment_id
+            flavours = ",".join(Model.load(str(folder)).flavors)
+            logged = self._client.create_logged_model(
+                experiment_id, name="model", source_run_id=run_id, model_type=flavours
+            )
+            self._client.log_model_artifacts(logged.model_id, str(folder))
+            self._client.finalize_logged_model(logged.model_id, "READY")
+            self._client.log_outputs(run_id, [_output(logged.model_id)])
+
     def register(self, model: str, logged: LoggedModel, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
         """Register a logged model as a new version. Version and tags appear together or not at all."""
         from mlflow.exceptions import MlflowException
@@ -214,6 +233,12 @@ def shown(uri: str) -> str:
     """The address without user name and password."""
     scheme, separator, rest = uri.partition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def _output(model_id: str) -> Any:
+    from mlflow.entities import LoggedModelOutput
+
+    return LoggedModelOutput(model_id, step=0)
 
 
 def _version(found: Any) -> ModelVersion:

@@ -45,7 +45,7 @@ def body(
     `missing` names stages that left no report; a verdict with one of them missing is never a pass.
     `full_report` is the address that holds what the comment leaves out.
     """
-    verdict = combine([*(report.verdict for report in reports), *(Verdict.INCONCLUSIVE for _ in missing)])
+    verdict = verdict_of(reports, missing)
     lines = [f"### {ICONS[verdict]} {code(model)}: {_headline(verdict, reports, missing)}"]
     deciding = [report for report in reports if report.verdict is verdict] or list(reports)
     if deciding and deciding[-1].headline:
@@ -59,6 +59,11 @@ def body(
     lines.extend(provenance_section(report) for report in reports)
     footer = _footer(head_sha, full_report)
     return fit([part for part in lines if part], footer=footer, stamp_line=stamp_line, full_report=full_report)
+
+
+def verdict_of(reports: Sequence[Report], missing: Sequence[str] = ()) -> Verdict:
+    """One verdict over all stages; a stage that left no report keeps it from being a pass."""
+    return combine([*(report.verdict for report in reports), *(Verdict.INCONCLUSIVE for _ in missing)])
 
 
 def fit(sections: Sequence[str], *, footer: str, stamp_line: str, full_report: str) -> str:

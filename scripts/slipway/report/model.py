@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from slipway.runner import commands
-from slipway.runner.errors import GateError, InputError
+from slipway.runner.errors import GateError, InputError, SlipwayError
 
 Number = int | FiniteFloat
 Value = bool | int | FiniteFloat | str | None
@@ -97,6 +97,15 @@ class Report(Part):
     def finished(self) -> Report:
         """The report with the seconds since `started`."""
         return self.model_copy(update={"seconds": round((datetime.now(UTC) - self.started).total_seconds(), 3)})
+
+    def after_failure(self, failure: SlipwayError, *, provenance: Mapping[str, Value]) -> Report:
+        """The report of a stage that could not finish: a gate's failure fails, anything else was not judged."""
+        verdict = Verdict.FAIL if isinstance(failure, GateError) else Verdict.INCONCLUSIVE
+        # The first paragraph is enough for a comment; the annotation in the run's log has all of it.
+        why = " ".join(failure.why.split())[:500]
+        reasons = ((why,) if why else ()) + self.reasons
+        update = {"verdict": verdict, "headline": failure.what, "reasons": reasons, "provenance": dict(provenance)}
+        return self.model_copy(update=update)
 
     def write(self, path: Path) -> Path:
         """Write the JSON file; whoever reads it finds the whole document or the one before."""

@@ -95,6 +95,11 @@ def home(environ: Mapping[str, str] | None = None) -> Path:
     return Path(".slipway").resolve()
 
 
+def report_file(model: str, stage: str) -> Path:
+    """Where a stage leaves its report if it is not told; later stages of the job find it there."""
+    return home() / "reports" / model / f"{stage}.json"
+
+
 def _event(path: str) -> dict[str, Any]:
     if not path or not Path(path).is_file():
         return {}

@@ -1,0 +1,249 @@
+"""Judge a candidate against the model in production on the same rows of the holdout."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from slipway import datasets
+from slipway.data import reading
+from slipway.evaluation.intervals import Sampling
+from slipway.evaluation.judgement import Judgement, judge
+from slipway.evaluation.metrics import find
+from slipway.policy import Evaluation, SourcedPolicy, load
+from slipway.prediction.outcome import cluster_positions, outcomes
+from slipway.prediction.process import Job, Predictions, predict_all
+from slipway.registry import mlflow
+from slipway.registry.mlflow import ModelVersion, Registry
+from slipway.report import Report, Verdict, enforce, markdown
+from slipway.runner import commands, context, environments, outputs, stage
+from slipway.runner.errors import ConflictError, InputError, PolicyError, SlipwayError
+
+PREDICT_SECONDS = 1_800.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Judge a candidate against production."""
+
+    policy: Path = Path("slipway.yml")
+    model_version: str = ""
+    tracking_uri: str = ""
+    report: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """The verdict and what it compared."""
+
+    report: Path
+    verdict: Verdict
+    production_version: str = ""
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """The rows that both models are judged on. features: parquet file without the target. clusters: one per row."""
+
+    features: Path
+    truth: pl.Series
+    clusters: pl.Series | None
+    version: datasets.DatasetVersion
+
+
+def main(given: Inputs) -> None:
+    """Compare, write the report, and fail the step where the verdict demands it."""
+    sourced = load(given.policy, context.Run.from_environ())
+    evaluation = require_evaluation(sourced)
+    model = sourced.policy.model
+    path = given.report or context.report_file(model, "evaluate-model")
+    report = Report(stage="evaluate-model", model=model, verdict=Verdict.INCONCLUSIVE, reasons=sourced.remarks)
+    production: ModelVersion | None = None
+    try:
+        registry = Registry(given.tracking_uri)
+        candidate = find_candidate(registry, model, given.model_version)
+        production = find_production(registry, candidate)
+        report = compare(report, registry, sourced, evaluation, candidate, production)
+    except SlipwayError as failure:
+        report = report.after_failure(failure, provenance=sourced.provenance)
+        publish(report, path, production)
+        raise
+    publish(report, path, production)
+    enforce(report, on_inconclusive=evaluation.on_inconclusive)
+
+
+def require_evaluation(sourced: SourcedPolicy) -> Evaluation:
+    """The policy's evaluation section, with metrics that its task has."""
+    evaluation = sourced.policy.evaluation
+    if evaluation is None:
+        raise PolicyError(
+            f"{sourced.path} has no `evaluation` section.",
+            fix="Add it with task, holdout, target and metrics; docs/policy.md shows all of it.",
+            file=str(sourced.path),
+        )
+    for name in evaluation.metrics:
+        try:
+            find(name, evaluation.task)
+        except KeyError as unknown:
+            raise PolicyError(f"{unknown.args[0]}.", file=str(sourced.path)) from None
+    return evaluation
+
+
+def find_candidate(registry: Registry, model: str, version: str) -> ModelVersion:
+    """The version that train-model named, or the one that the alias `candidate` points at."""
+    if version:
+        return registry.by_version(model, version)
+    found = registry.by_alias(model, mlflow.CANDIDATE)
+    if found is None:
+        raise InputError(
+            f"The registry has no candidate of `{model}`.",
+            why=f"`model-version` was not given, and no version has the alias `{mlflow.CANDIDATE}`.",
+            fix="Run train-model first, or give `model-version`.",
+        )
+    return found
+
+
+def find_production(registry: Registry, candidate: ModelVersion) -> ModelVersion | None:
+    """The version in production; None before the first release."""
+    production = registry.by_alias(candidate.model, mlflow.PRODUCTION)
+    if production and production.version == candidate.version:
+        raise ConflictError(
+            f"The candidate is {candidate.name} of `{candidate.model}`, which is in production: a model is not "
+            "compared with itself.",
+            fix="Give the `model-version` of a new candidate.",
+        )
+    return production
+
+
+def compare(
+    report: Report,
+    registry: Registry,
+    sourced: SourcedPolicy,
+    evaluation: Evaluation,
+    candidate: ModelVersion,
+    production: ModelVersion | None,
+) -> Report:
+    """Both models predict the holdout; the policy's metrics judge the difference."""
+    versions = {"The candidate": candidate} | ({"Production": production} if production else {})
+    with tempfile.TemporaryDirectory() as scratch:
+        holdout = read_holdout(sourced, evaluation, Path(scratch))
+        said = predict(registry, versions, holdout, evaluation, Path(scratch))
+        sampling = Sampling(
+            rows=len(holdout.truth),
+            confidence=evaluation.confidence,
+            clusters=None if holdout.clusters is None else cluster_positions(holdout.clusters),
+            seed=seed_of(holdout, *versions.values()),
+        )
+        judged = outcomes(evaluation, holdout.truth, said)
+        judgement = judge(evaluation, judged["The candidate"], judged.get("Production"), sampling)
+    remarks = (*equality_remarks(versions, said), *report.reasons)
+    if not holdout.version.immutable:
+        remarks += (f"The holdout {holdout.version.remark}",)
+    return finish(report, sourced, judgement, candidate, production, holdout, remarks)
+
+
+def read_holdout(sourced: SourcedPolicy, evaluation: Evaluation, scratch: Path) -> Holdout:
+    """Truth and clusters in memory, features in a file that does not hold the target."""
+    path = sourced.policy.data[evaluation.holdout].path
+    datasets.fetch_missing(path)
+    frame = reading.scan(path)
+    columns = frame.collect_schema().names()
+    for column in filter(None, (evaluation.target, evaluation.cluster)):
+        if column not in columns:
+            raise InputError(
+                f"The holdout {path} has no column `{column}`.",
+                fix=f"Its columns are: {', '.join(columns)}. Correct `evaluation` in the policy.",
+            )
+    features = scratch / "features.parquet"
+    frame.drop(evaluation.target).sink_parquet(features)
+    kept = frame.select([evaluation.target, *([evaluation.cluster] if evaluation.cluster else [])]).collect()
+    return Holdout(
+        features,
+        kept[evaluation.target],
+        kept[evaluation.cluster] if evaluation.cluster else None,
+        datasets.identify(path),
+    )
+
+
+def predict(
+    registry: Registry, versions: dict[str, ModelVersion], holdout: Holdout, evaluation: Evaluation, scratch: Path
+) -> dict[str, Predictions]:
+    """Each model predicts in its own environment and process, side by side."""
+    jobs = []
+    for name, version in versions.items():
+        folder = scratch / version.version
+        model = registry.download(version, folder / "model")
+        # The lock that the model was trained with; MLflow's own list for a model that came another way.
+        lock = registry.run_file(version.run_id, "slipway/requirements.txt", folder) if version.run_id else None
+        python = environments.for_lock(lock or model / "requirements.txt")
+        jobs.append(Job(f"{name} ({version.name})", model, python, folder / "predictions"))
+    commands.say(f"Predicting {len(holdout.truth):,} rows with {' and '.join(job.name for job in jobs)}")
+    said = predict_all(jobs, holdout.features, evaluation.task, timeout=PREDICT_SECONDS)
+    return dict(zip(versions, said, strict=True))
+
+
+def seed_of(holdout: Holdout, *versions: ModelVersion) -> int:
+    """A seed that follows from what is compared, so that the same comparison gives the same intervals."""
+    compared = [holdout.version.id, *(version.tags.get("slipway.model_digest", version.source) for version in versions)]
+    return int.from_bytes(hashlib.sha256("\n".join(compared).encode()).digest()[:8])
+
+
+def equality_remarks(versions: dict[str, ModelVersion], said: dict[str, Predictions]) -> tuple[str, ...]:
+    """What to say where the two models are, or answer, the same."""
+    if len(said) < 2:
+        return ("First release: no version is in production yet, so only absolute gates (`min`, `max`) apply.",)
+    digests = {version.tags.get("slipway.payload_digest", version.source) for version in versions.values()}
+    first, second = said.values()
+    if len(digests) == 1:
+        return ("The candidate is the same model as production, byte for byte: every difference is exactly zero.",)
+    if first.classes == second.classes and first.frame.equals(second.frame):
+        return ("The candidate gives the same prediction as production for every row of the holdout.",)
+    return ()
+
+
+def finish(
+    report: Report,
+    sourced: SourcedPolicy,
+    judgement: Judgement,
+    candidate: ModelVersion,
+    production: ModelVersion | None,
+    holdout: Holdout,
+    remarks: tuple[str, ...],
+) -> Report:
+    """The report of a comparison that took place."""
+    against = f"production {production.name}" if production else "no production version (first release)"
+    return report.model_copy(
+        update={
+            "verdict": judgement.verdict,
+            "headline": f"Candidate {candidate.name} against {against} on {len(holdout.truth):,} rows.",
+            "reasons": (*judgement.reasons, *remarks),
+            "checks": judgement.checks,
+            "tables": (judgement.table,),
+            "provenance": {
+                "candidate": candidate.version,
+                "candidate_digest": candidate.tags.get("slipway.model_digest", ""),
+                "production": production.version if production else "none",
+                "production_digest": production.tags.get("slipway.model_digest", "") if production else "",
+                "holdout": str(holdout.version),
+                **sourced.provenance,
+            },
+        }
+    )
+
+
+def publish(report: Report, path: Path, production: ModelVersion | None) -> None:
+    """Report, outputs, summary."""
+    report = report.finished()
+    report.write(path)
+    version = production.version if production else ""
+    outputs.publish(Outputs(report=path, verdict=report.verdict, production_version=version))
+    outputs.summarise(markdown.stage_page(report))
+
+
+if __name__ == "__main__":
+    sys.exit(stage.run(main, Inputs))

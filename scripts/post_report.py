@@ -1,0 +1,134 @@
+"""Post the stages' reports as one comment on the pull request, updated in place."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slipway.report import Report, Verdict, comment
+from slipway.runner import commands, context, outputs, stage
+from slipway.runner.context import Run
+from slipway.runner.errors import InputError
+from slipway.runner.inputs import Secret
+
+if TYPE_CHECKING:
+    from slipway.github_api.comments import Posted
+
+PERMISSION = "pull-requests: write"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Post the stages' reports as one comment."""
+
+    reports: tuple[str, ...]
+    model: str = ""
+    pull_request: int | None = None
+    comment_author: str = ""
+    full_report: str = ""
+    github_token: Secret = Secret("")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """Where the comment is, and the verdict over all reports."""
+
+    verdict: Verdict
+    comment_file: Path
+    comment_url: str = ""
+    action: str = ""
+
+
+def main(given: Inputs) -> None:
+    """Render the comment into a file in any case, then post it where there is a pull request and a token."""
+    run = Run.from_environ()
+    reports, missing = read_reports(given.reports)
+    model = given.model or next((report.model for report in reports), "")
+    if not model:
+        raise InputError(
+            f"None of the {len(given.reports)} reports exists, so there is nothing to post.",
+            why=", ".join(given.reports),
+            fix="Give the `report` outputs of the stages before this one, or name the `model`.",
+        )
+    body = render(model, reports, missing, given.full_report or run.url, run)
+    file = write(model, body)
+    number = given.pull_request or run.pull_request.get("number")
+    why_not = reason_not_to_post(number, given.github_token, run)
+    if why_not:
+        commands.notice(f"No comment was posted: {why_not} The rendered comment is in {file}.")
+        posted = None
+    else:
+        assert number is not None
+        posted = post(given, run, int(number), model, body, file)
+        commands.say(f"Comment {posted.action}: {posted.url}")
+    outputs.publish(
+        Outputs(
+            verdict=comment.verdict_of(reports, missing),
+            comment_file=file,
+            comment_url=posted.url if posted else "",
+            action=posted.action if posted else "written to a file",
+        )
+    )
+
+
+def read_reports(paths: tuple[str, ...]) -> tuple[list[Report], list[str]]:
+    """The reports that exist, and the names of the stages that left none."""
+    reports, missing = [], []
+    for path in map(Path, paths):
+        if path.is_file():
+            reports.append(Report.read(path))
+        else:
+            missing.append(path.stem)
+    models = sorted({report.model for report in reports})
+    if len(models) > 1:
+        raise InputError(
+            f"The reports speak of {len(models)} models: {', '.join(models)}.",
+            fix="Call post-report once for each model: each has a comment of its own.",
+        )
+    return reports, missing
+
+
+def render(model: str, reports: list[Report], missing: list[str], full_report: str, run: Run) -> str:
+    """The comment's body."""
+    stamp = comment.stamp(model, run_id=run.run_id, attempt=run.attempt, head_sha=run.head_sha)
+    return comment.body(
+        model, reports, missing=missing, head_sha=run.head_sha, full_report=full_report, stamp_line=stamp
+    )
+
+
+def write(model: str, body: str) -> Path:
+    """The rendered comment beside the reports; the step summary shows it, too."""
+    file = context.report_file(model, "comment").with_suffix(".md")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(body + "\n", encoding="utf-8")
+    outputs.summarise(body)
+    return file
+
+
+def reason_not_to_post(number: object, token: Secret, run: Run) -> str:
+    """Why there is nothing to post to, in one sentence; empty where there is."""
+    if not run.repository:
+        return "this is not a run of GitHub Actions."
+    if not number:
+        return f"the event `{run.event_name}` has no pull request, and `pull-request` was not given."
+    return "" if token else "no `github-token` was given."
+
+
+def post(given: Inputs, run: Run, number: int, model: str, body: str, file: Path) -> Posted:
+    """Create or update the comment. RemoteError names what the token lacks."""
+    from slipway.github_api import client, comments
+
+    head = run.pull_request.get("head") or {}
+    from_fork = bool(head) and (head.get("repo") or {}).get("full_name") != run.repository
+    doing = f"write a comment on pull request #{number} (it is rendered in {file})"
+    with client.explained(doing, permission=PERMISSION, from_fork=from_fork):
+        hub = client.connect(given.github_token, run)
+        author = client.login(hub, given.comment_author)
+        pull = hub.get_repo(run.repository, lazy=True).get_pull(number)
+        return comments.post(pull, body, marker=comment.marker(model), author=author)
+
+
+if __name__ == "__main__":
+    sys.exit(stage.run(main, Inputs))

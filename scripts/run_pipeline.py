@@ -1,0 +1,120 @@
+"""The pull-request gate in one step: validate the data, train, evaluate, report. Also what a person runs locally."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.runner import commands, environments, outputs, stage
+from slipway.runner.errors import GateError
+from slipway.runner.inputs import Secret, variable
+
+SCRIPTS = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Validate the data, train a candidate, judge it against production, and report on the pull request."""
+
+    policy: Path = Path("slipway.yml")
+    tracking_uri: str = ""
+    allow_dirty_tree: bool = False
+    pull_request: int | None = None
+    comment_author: str = ""
+    full_report: str = ""
+    github_token: Secret = Secret("")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """The verdict over all stages, and what it is about."""
+
+    verdict: str
+    reports: str
+    comment_file: str = ""
+    comment_url: str = ""
+    model_version: str = ""
+    production_version: str = ""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A stage that ran: its exit code and its outputs."""
+
+    name: str
+    code: int
+    said: dict[str, str]
+
+    @property
+    def report(self) -> str:
+        """Its report; a name that no file has where it broke before it wrote one, so that this is seen."""
+        return self.said.get("report") or f"{self.name}.json"
+
+
+def main(given: Inputs) -> None:
+    """Every stage in order; the first that fails stops the work, and what was found is reported in any case."""
+    ran = judge(given)
+    reports = [each.report for each in ran]
+    comment = post(given, reports) if any(Path(report).is_file() for report in reports) else None
+    said = {name: value for each in ran for name, value in each.said.items()}
+    posted = comment.said if comment else {}
+    outputs.publish(
+        Outputs(
+            verdict=posted.get("verdict", "inconclusive"),
+            reports="\n".join(reports),
+            comment_file=posted.get("comment-file", ""),
+            comment_url=posted.get("comment-url", ""),
+            model_version=said.get("model-version", ""),
+            production_version=said.get("production-version", ""),
+        )
+    )
+    for each in (*ran, *([comment] if comment else [])):
+        if each.code:
+            # The stage has said why in an annotation of its own.
+            raise GateError(f"The pipeline stopped: {each.name} ended with exit code {each.code}.")
+
+
+def judge(given: Inputs) -> list[Ran]:
+    """Validate, train, evaluate, as far as it goes."""
+    policy, uri = str(given.policy), given.tracking_uri
+    ran = [run("validate-data", policy=policy)]
+    if not ran[-1].code:
+        dirty = str(given.allow_dirty_tree)
+        ran.append(run("train-model", policy=policy, tracking_uri=uri, allow_dirty_tree=dirty))
+    if not ran[-1].code and ran[-1].name == "train-model":
+        version = ran[-1].said["model-version"]
+        ran.append(run("evaluate-model", policy=policy, tracking_uri=uri, model_version=version))
+    return ran
+
+
+def post(given: Inputs, reports: list[str]) -> Ran:
+    """Render the comment, and post it where there is a pull request."""
+    return run(
+        "post-report",
+        reports="\n".join(reports),
+        pull_request=str(given.pull_request or ""),
+        comment_author=given.comment_author,
+        full_report=given.full_report,
+        github_token=given.github_token.reveal(),
+    )
+
+
+def run(name: str, **inputs: str) -> Ran:
+    """Run one stage in its own environment, with its inputs in place of ours: no stage gets another's token."""
+    inherited = {key: value for key, value in environments.clean_environ().items() if not key.startswith("INPUT_")}
+    given = {variable(field): value for field, value in inputs.items()}
+    with commands.group(name), tempfile.NamedTemporaryFile(prefix="slipway-outputs-") as written:
+        python = environments.for_group(name)
+        done = subprocess.run(
+            [str(python), str(SCRIPTS / f"{name.replace('-', '_')}.py")],
+            env={**inherited, **given, "GITHUB_OUTPUT": written.name, "PYTHONUNBUFFERED": "1"},
+            check=False,
+        )
+        return Ran(name, done.returncode, outputs.read(Path(written.name)))
+
+
+if __name__ == "__main__":
+    sys.exit(stage.run(main, Inputs))

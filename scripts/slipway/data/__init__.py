@@ -1,0 +1,1 @@
+"""Domain floor: what a dataset must look like (a pandera schema) and whether it does. No network, no GitHub."""

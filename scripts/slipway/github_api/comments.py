@@ -1,0 +1,73 @@
+"""One sticky comment per pull request and model: found by marker and author, updated in place, safe against races."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from github.IssueComment import IssueComment
+from github.PullRequest import PullRequest
+
+RUN = re.compile(r"<!-- slipway:report model=[0-9a-f]+ run=(\d+)\.(\d+) ")
+
+
+@dataclass(frozen=True)
+class Posted:
+    """What became of a comment: created, updated, unchanged, or left alone because a newer run has written it."""
+
+    url: str
+    action: str
+
+
+def post(pull: PullRequest, body: str, *, marker: str, author: str) -> Posted:
+    """Bring the pull request's comment that starts with `marker` to `body`.
+
+    Only a comment of `author` counts: anybody can write a comment with our marker in it. Where two runs race, the
+    newer run's text stays, in the oldest comment, and the other comment is deleted.
+    """
+    mine = _find(pull, marker, author)
+    if not mine:
+        created = pull.create_issue_comment(body)
+        # Another run may have created its own between our look and our creation; both runs look again and agree.
+        mine = _find(pull, marker, author)
+        if len(mine) < 2:
+            return Posted(created.html_url, "created")
+    return _settle(mine, body)
+
+
+def _settle(mine: list[IssueComment], body: str) -> Posted:
+    """Keep the oldest comment with the newest run's text, and delete the others."""
+    kept, *others = sorted(mine, key=lambda comment: comment.id)
+    newest = max([body, *(comment.body for comment in mine)], key=_run)
+    changed = kept.body != newest
+    if changed:
+        kept.edit(newest)
+    for other in others:
+        _delete(other)
+    if _run(newest) > _run(body):
+        return Posted(kept.html_url, "left to a newer run")
+    return Posted(kept.html_url, "updated" if changed else "unchanged")
+
+
+def _delete(comment: IssueComment) -> None:
+    from github import UnknownObjectException
+
+    try:
+        comment.delete()
+    except UnknownObjectException:
+        pass  # the run that raced with us has deleted it already
+
+
+def _find(pull: PullRequest, marker: str, author: str) -> list[IssueComment]:
+    """Our comments, over all pages."""
+    return [
+        comment
+        for comment in pull.get_issue_comments()
+        if comment.user and comment.user.login == author and marker in (comment.body or "")
+    ]
+
+
+def _run(body: str) -> tuple[int, int]:
+    """Run and attempt that wrote a body; run ids only grow."""
+    found = RUN.search(body or "")
+    return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -1,0 +1,254 @@
+"""Run the training command reproducibly and register its model as a candidate with full provenance."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway import datasets
+from slipway.policy import SourcedPolicy, Training, load
+from slipway.registry import mlflow
+from slipway.registry.mlflow import LoggedModel, ModelVersion, Registry
+from slipway.report import Report, Verdict, markdown
+from slipway.runner import commands, context, environments, outputs, stage
+from slipway.runner.errors import GateError, InputError, PolicyError, SlipwayError
+from slipway.training import command, provenance, repository
+from slipway.training.provenance import Provenance
+
+KEPT_IN = "slipway"
+"""Folder of the run's artifacts for provenance, lock and log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Train a candidate and register it."""
+
+    policy: Path = Path("slipway.yml")
+    tracking_uri: str = ""
+    allow_dirty_tree: bool = False
+    report: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """What later steps need of the candidate."""
+
+    report: Path
+    verdict: Verdict
+    model_version: str = ""
+    run_id: str = ""
+
+
+def main(given: Inputs) -> None:
+    """Train, then register; a failure leaves a failed run, no version, and a report that says so."""
+    run = context.Run.from_environ()
+    sourced = load(given.policy, run)
+    training = require_training(sourced)
+    model = sourced.policy.model
+    path = given.report or context.report_file(model, "train-model")
+    report = Report(stage="train-model", model=model, verdict=Verdict.INCONCLUSIVE)
+    try:
+        before = prepare(given, sourced, training, run)
+        registry = Registry(given.tracking_uri)
+        version, after = train_and_register(registry, training, before)
+    except SlipwayError as failure:
+        # The comment needs to say why there is no candidate, so the report comes before the failure.
+        report = report.after_failure(failure, provenance=sourced.provenance)
+        publish(report.finished(), path, Outputs(report=path, verdict=report.verdict))
+        raise
+    report = report.model_copy(
+        update={
+            "verdict": Verdict.PASS,
+            "headline": f"Trained {version.name} in {after.seconds:.0f} s from commit {after.commit[:12]}.",
+            "reasons": after.remarks,
+            "provenance": facts(after, version),
+        }
+    )
+    publish(
+        report.finished(),
+        path,
+        Outputs(report=path, verdict=Verdict.PASS, model_version=version.version, run_id=version.run_id),
+    )
+
+
+def require_training(sourced: SourcedPolicy) -> Training:
+    """The policy's training section."""
+    if sourced.policy.training is None:
+        raise PolicyError(
+            f"{sourced.path} has no `training` section.",
+            fix="Add it with at least `command:`; docs/policy.md shows all of it.",
+            file=str(sourced.path),
+        )
+    return sourced.policy.training
+
+
+def prepare(given: Inputs, sourced: SourcedPolicy, training: Training, run: context.Run) -> Provenance:
+    """Check and record everything that can be known before compute is spent."""
+    checkout = repository.look()
+    repository.require_clean(checkout, allow_dirty=given.allow_dirty_tree)
+    for dataset in sourced.policy.data.values():
+        datasets.fetch_missing(dataset.path)
+    versions = {name: datasets.identify(dataset.path) for name, dataset in sourced.policy.data.items()}
+    python, lock = training_python(training)
+    remarks = [f"The dataset `{name}` {version.remark}" for name, version in versions.items() if version.remark]
+    if not checkout.clean:
+        remarks.append("Trained from a work tree with uncommitted changes: it cannot be rebuilt from its commit.")
+    return Provenance(
+        model=sourced.policy.model,
+        commit=checkout.commit,
+        clean=checkout.clean,
+        changes=checkout.changes,
+        datasets=versions,
+        parameters=provenance.read_parameters(Path(training.parameters)) if training.parameters else {},
+        environment=provenance.describe_environment(python, lock),
+        command=command.split(training.command),
+        seed=training.seed,
+        policy=sourced.provenance,
+        machine=provenance.describe_machine(),
+        run={"url": run.url, "id": run.run_id, "attempt": run.attempt, "event": run.event_name, "actor": run.actor},
+        remarks=tuple(remarks),
+    )
+
+
+def training_python(training: Training) -> tuple[Path, Path | None]:
+    """The Python that the command will find first, and the lock it was built from."""
+    if training.requirements:
+        lock = Path(training.requirements)
+        return environments.for_lock(lock), lock
+    found = shutil.which("python") or shutil.which("python3")
+    return Path(found or sys.executable), None
+
+
+def train_and_register(registry: Registry, training: Training, before: Provenance) -> tuple[ModelVersion, Provenance]:
+    """Run the command inside an MLflow run, and register what it logged."""
+    experiment = training.experiment or before.model
+    run_id = registry.start_run(experiment, f"{before.model} {before.commit[:12]}", {"slipway.commit": before.commit})
+    with run_ended_by(registry, run_id), tempfile.TemporaryDirectory() as scratch:
+        log = Path(scratch) / "training.log"
+        ended = run_command(registry, training, before, run_id, experiment, log)
+        registry.log_file(run_id, log, KEPT_IN)
+        if not ended.succeeded:
+            raise GateError(
+                f"The training command {ended.in_words(training.timeout_minutes * 60)}.",
+                why=last_lines(log),
+                fix=f"See the log above; it is also kept with the MLflow run {run_id}. No version was registered.",
+            )
+        logged = find_model(registry, run_id, training)
+        files = registry.download_logged(logged, Path(scratch) / "model")
+        after = dataclasses.replace(
+            before,
+            seconds=round(ended.seconds, 3),
+            peak_memory=ended.peak_memory,
+            mlflow_run=run_id,
+            model_digest=mlflow.digest(files),
+            payload_digest=mlflow.digest(files, payload_only=True),
+        )
+        keep_evidence(registry, run_id, after, Path(scratch))
+        version = registry.register(before.model, logged, run_id, after.tags())
+    registry.set_alias(before.model, mlflow.CANDIDATE, version.version)
+    return version, after
+
+
+@contextmanager
+def run_ended_by(registry: Registry, run_id: str) -> Iterator[None]:
+    """End the MLflow run as what happens inside: finished, failed, or killed when the workflow is cancelled."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        registry.end_run(run_id, "KILLED")
+        raise
+    except BaseException:
+        registry.end_run(run_id, "FAILED")
+        raise
+    registry.end_run(run_id, "FINISHED")
+
+
+def run_command(
+    registry: Registry, training: Training, before: Provenance, run_id: str, experiment: str, log: Path
+) -> command.Ended:
+    """Run the user's command with the MLflow run handed to it, so that autologging lands in it."""
+    python, lock = training_python(training)
+    extra = {
+        "MLFLOW_TRACKING_URI": registry.uri,
+        "MLFLOW_RUN_ID": run_id,
+        "MLFLOW_EXPERIMENT_NAME": experiment,
+        "SLIPWAY_COMMIT": before.commit,
+    }
+    if training.seed is not None:
+        extra |= {"SLIPWAY_SEED": str(training.seed), "PYTHONHASHSEED": str(training.seed)}
+    environ = command.environ_for(extra, path_first=python.parent if lock else None)
+    commands.say(f"Training: {' '.join(before.command)}")
+    return command.run(before.command, environ, timeout=training.timeout_minutes * 60, log=log)
+
+
+def find_model(registry: Registry, run_id: str, training: Training) -> LoggedModel:
+    """The one model of the run; a model folder that the command left is logged to the run first."""
+    if training.model:
+        registry.log_model_folder(run_id, Path(training.model))
+    found = registry.logged_models(run_id)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(f"`{model.name}`" for model in found)
+        raise InputError(
+            f"The training command logged {len(found)} models ({names}), and one must be the candidate.",
+            fix="Log one model per run; set `log_models=False` for autologging if the command logs its own.",
+        )
+    raise InputError(
+        "The training command ended well and logged no model to its MLflow run.",
+        why=f"The run {run_id} was handed to it as MLFLOW_RUN_ID, and `mlflow.start_run()` picks it up.",
+        fix="Call `mlflow.<flavour>.log_model(...)` in the command, switch autologging on, or name the MLflow model "
+        "folder that it writes in `training.model`.",
+    )
+
+
+def keep_evidence(registry: Registry, run_id: str, after: Provenance, scratch: Path) -> None:
+    """Store provenance and lock with the run, and its parameters and tags."""
+    registry.log_file(run_id, after.write(scratch / "provenance.json"), KEPT_IN)
+    if after.environment.lock:
+        lock = scratch / "requirements.txt"
+        lock.write_text(after.environment.lock, encoding="utf-8")
+        registry.log_file(run_id, lock, KEPT_IN)
+    registry.log(run_id, tags=after.tags(), parameters=after.parameters)
+
+
+def facts(after: Provenance, version: ModelVersion) -> dict[str, str | bool]:
+    """What the comment shows of the provenance."""
+    return {
+        "model_version": version.version,
+        "commit": after.commit,
+        "clean": after.clean,
+        **{f"dataset_{name}": str(found) for name, found in after.datasets.items()},
+        "environment": after.environment.lock_digest or f"unlocked, {len(after.environment.packages)} packages",
+        "python": after.environment.python,
+        "command": " ".join(after.command),
+        "seed": "none" if after.seed is None else str(after.seed),
+        "peak_memory": f"{after.peak_memory / 2**20:.0f} MiB",
+        "model_digest": after.model_digest,
+        "mlflow_run": after.mlflow_run,
+        **after.policy,
+    }
+
+
+def last_lines(log: Path, count: int = 15) -> str:
+    """The end of the command's output."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 8_000))
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-count:])
+
+
+def publish(report: Report, path: Path, said: Outputs) -> None:
+    """Report, outputs, summary."""
+    report.write(path)
+    outputs.publish(said)
+    outputs.summarise(markdown.stage_page(report))
+
+
+if __name__ == "__main__":
+    sys.exit(stage.run(main, Inputs))
