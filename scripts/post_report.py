@@ -11,7 +11,7 @@ from slipway.report import Report, Verdict, comment
 from slipway.runner import commands, context, outputs, stage
 from slipway.runner.context import Run
 from slipway.runner.errors import InputError
-from slipway.runner.inputs import Secret
+from slipway.runner.inputs import NO_SECRET, Secret
 
 if TYPE_CHECKING:
     from slipway.github_api.comments import Posted
@@ -28,7 +28,7 @@ class Inputs:
     pull_request: int | None = None
     comment_author: str = ""
     full_report: str = ""
-    github_token: Secret = Secret("")
+    github_token: Secret = NO_SECRET
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +54,13 @@ def main(given: Inputs) -> None:
         )
     body = render(model, reports, missing, given.full_report or run.url, run)
     file = write(model, body)
-    number = given.pull_request or run.pull_request.get("number")
+    number = given.pull_request or int(run.pull_request.get("number", 0))
     why_not = reason_not_to_post(number, given.github_token, run)
-    if why_not:
-        commands.notice(f"No comment was posted: {why_not} The rendered comment is in {file}.")
-        posted = None
-    else:
-        assert number is not None
-        posted = post(given, run, int(number), model, body, file)
+    posted = None if why_not else post(given, run, number, model, body, file)
+    if posted:
         commands.say(f"Comment {posted.action}: {posted.url}")
+    else:
+        commands.notice(f"No comment was posted: {why_not} The rendered comment is in {file}.")
     outputs.publish(
         Outputs(
             verdict=comment.verdict_of(reports, missing),
@@ -107,7 +105,7 @@ def write(model: str, body: str) -> Path:
     return file
 
 
-def reason_not_to_post(number: object, token: Secret, run: Run) -> str:
+def reason_not_to_post(number: int, token: Secret, run: Run) -> str:
     """Why there is nothing to post to, in one sentence; empty where there is."""
     if not run.repository:
         return "this is not a run of GitHub Actions."

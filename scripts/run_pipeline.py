@@ -10,7 +10,7 @@ from pathlib import Path
 
 from slipway.runner import commands, environments, outputs, stage
 from slipway.runner.errors import GateError
-from slipway.runner.inputs import Secret, variable
+from slipway.runner.inputs import NO_SECRET, Secret, variable
 
 SCRIPTS = Path(__file__).resolve().parent
 
@@ -25,7 +25,7 @@ class Inputs:
     pull_request: int | None = None
     comment_author: str = ""
     full_report: str = ""
-    github_token: Secret = Secret("")
+    github_token: Secret = NO_SECRET
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,80 +1,70 @@
-"""Gates: a rule of the policy and an interval give one of three verdicts."""
+"""Gates: a rule of the policy turns an interval into one of three verdicts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import ceil, inf
 
 from scipy import special
 
 from slipway.evaluation.intervals import Interval, normal_quantile
-from slipway.report.model import Verdict
+from slipway.policy import MetricRule
+from slipway.report import Verdict
 
 POWER = 0.8
-"""Chance to settle a gate with the number of rows that is named, if the difference is what was measured."""
+"""Chance to settle a gate with the number of rows that is named, if the value stays what it is."""
 
 
 @dataclass(frozen=True)
-class Decision:
-    """A gate's verdict in words and numbers.
+class Gate:
+    """A limit that an interval must lie on the right side of.
 
-    boundary: what the interval must clear, in the metric's own unit and direction.
-    rows_needed: how many rows of the same kind would probably settle it; None where it is settled, or no number would.
+    text: the rule in short. relative: whether it is about the difference to production, or about the candidate alone.
+    limit: in the metric's own unit and direction. above: whether the right side is above it.
+    strict: whether a value on the limit itself is on the wrong side.
     """
 
-    gate: str
-    verdict: Verdict
-    boundary: float
-    reason: str
-    rows_needed: int | None = None
+    text: str
+    relative: bool
+    limit: float
+    above: bool
+    strict: bool = False
+
+    def decide(self, interval: Interval) -> Verdict:
+        """Pass: all of the interval is on the right side. Fail: none of it is. Else inconclusive."""
+        # Turned so that more is better: `worst` and `best` are the interval's ends as seen from the limit.
+        worst = interval.low - self.limit if self.above else self.limit - interval.high
+        best = interval.high - self.limit if self.above else self.limit - interval.low
+        if worst > 0 or (worst == 0 and not self.strict):
+            return Verdict.PASS
+        if best < 0 or (best == 0 and self.strict):
+            return Verdict.FAIL
+        return Verdict.INCONCLUSIVE
 
 
-def not_worse(difference: Interval, margin: float, *, greater_is_better: bool) -> tuple[Verdict, float]:
-    """Non-inferiority. Pass: the whole interval is above a loss of `margin`; fail: all of it lies beyond."""
-    low, high = _gain(difference, greater_is_better)
-    verdict = _settle(passed=low >= -margin, failed=high < -margin)
-    return verdict, -margin if greater_is_better else margin
+def gates_of(rule: MetricRule, *, greater_is_better: bool) -> list[Gate]:
+    """The gates of a metric's rule, relative ones first."""
+    sign = 1 if greater_is_better else -1
+    gates = []
+    if rule.margin is not None:
+        gates.append(Gate(f"not worse by {rule.margin:g}", True, -sign * rule.margin, greater_is_better))
+    if rule.better_by is not None:
+        text = f"better by {rule.better_by:g}" if rule.better_by else "better"
+        gates.append(Gate(text, True, sign * rule.better_by, greater_is_better, strict=True))
+    if rule.min is not None:
+        gates.append(Gate(f"at least {rule.min:g}", False, rule.min, above=True))
+    if rule.max is not None:
+        gates.append(Gate(f"at most {rule.max:g}", False, rule.max, above=False))
+    return gates
 
 
-def better(difference: Interval, by: float, *, greater_is_better: bool) -> tuple[Verdict, float]:
-    """Superiority. Pass: the whole interval is above a gain of `by`; fail: none of it is."""
-    low, high = _gain(difference, greater_is_better)
-    verdict = _settle(passed=low > by, failed=high <= by)
-    return verdict, by if greater_is_better else -by
+def rows_to_settle(interval: Interval, limit: float, *, rows: int, confidence: float) -> int | None:
+    """Rows after which the interval would clear `limit` with 80 % power if the value stays where it is.
 
-
-def at_least(value: Interval, bound: float) -> Verdict:
-    """Absolute floor on the candidate's own value."""
-    return _settle(passed=value.low >= bound, failed=value.high < bound)
-
-
-def at_most(value: Interval, bound: float) -> Verdict:
-    """Absolute ceiling on the candidate's own value."""
-    return _settle(passed=value.high <= bound, failed=value.low > bound)
-
-
-def rows_to_settle(interval: Interval, boundary: float, rows: int, confidence: float) -> int | None:
-    """Rows after which the interval would clear `boundary` with 80 % power if the value stays where it is.
-
-    n' = n ((z_confidence + z_power) * standard error / distance)^2, since the standard error falls with sqrt(n).
-    None where the value lies on the boundary, so that no number of rows would settle it.
+    rows ((z_confidence + z_power) * standard error / distance)^2, since the standard error falls with sqrt(rows).
+    None where the value lies so near to the limit that no reasonable number would do.
     """
-    distance = abs(interval.value - boundary)
-    if distance == 0:
-        return None
-    factor = (normal_quantile(confidence) + float(special.ndtri(POWER))) * interval.standard_error / distance
-    needed = rows * factor**2
-    return ceil(needed) if isfinite(needed) and needed < 1e12 else None
-
-
-def _gain(difference: Interval, greater_is_better: bool) -> tuple[float, float]:
-    """The interval turned so that more is better."""
-    if greater_is_better:
-        return difference.low, difference.high
-    return -difference.high, -difference.low
-
-
-def _settle(*, passed: bool, failed: bool) -> Verdict:
-    if passed:
-        return Verdict.PASS
-    return Verdict.FAIL if failed else Verdict.INCONCLUSIVE
+    distance = abs(interval.value - limit)
+    z = normal_quantile(confidence) + float(special.ndtri(POWER))
+    needed = rows * (z * interval.standard_error / distance) ** 2 if distance else inf
+    return ceil(needed) if needed <= 1000 * rows else None

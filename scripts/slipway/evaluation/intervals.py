@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from slipway.evaluation.metrics import Estimate, Metric, Undefined
+from slipway.evaluation.metrics import Metric, UndefinedError
 from slipway.evaluation.outcomes import Booleans, Floats, Integers, Outcome
 
 DRAWS = 2_000
@@ -47,7 +47,7 @@ class Sampling:
 
 
 def of_one(metric: Metric, outcome: Outcome, sampling: Sampling) -> Interval:
-    """The metric of one model. Raises Undefined where it has no value on these rows."""
+    """The metric of one model. Raises UndefinedError where it has no value on these rows."""
     if metric.estimate is None:
         return _bootstrap(metric, [outcome], sampling)
     estimate = metric.estimate(outcome)
@@ -57,7 +57,7 @@ def of_one(metric: Metric, outcome: Outcome, sampling: Sampling) -> Interval:
 
 
 def of_difference(metric: Metric, production: Outcome, candidate: Outcome, sampling: Sampling) -> Interval:
-    """Candidate minus production, paired row by row. Raises Undefined where one of them has no value."""
+    """Candidate minus production, paired row by row. Raises UndefinedError where one of them has no value."""
     if metric.estimate is None:
         return _bootstrap(metric, [candidate, production], sampling)
     ours, theirs = metric.estimate(candidate), metric.estimate(production)
@@ -98,7 +98,7 @@ def _from_influence(value: float, influence: Floats, sampling: Sampling) -> Inte
     """Student's t over rows, or over clusters (their influences summed; Liang & Zeger 1986 with G / (G - 1))."""
     units = sampling.units
     if units < 2:
-        raise Undefined("there are fewer than two independent rows or clusters")
+        raise UndefinedError("there are fewer than two independent rows or clusters")
     if sampling.clusters is None:
         variance, method = float((influence**2).sum()), "paired, closed form"
     else:
@@ -111,7 +111,7 @@ def _from_influence(value: float, influence: Floats, sampling: Sampling) -> Inte
 
 
 def _bootstrap(metric: Metric, outcomes: list[Outcome], sampling: Sampling) -> Interval:
-    """Percentile interval of the metric, or of the first model's minus the second's, over resampled rows or clusters."""
+    """Percentile interval of the metric, or of the first model's minus the second's, over resampled units."""
     assert metric.weighted is not None
     signs = (1.0, -1.0)
     pairs = list(zip(signs, outcomes, strict=False))
@@ -125,7 +125,7 @@ def _bootstrap(metric: Metric, outcomes: list[Outcome], sampling: Sampling) -> I
     )
     draws = draws[np.isfinite(draws)]
     if len(draws) < 0.95 * DRAWS:
-        raise Undefined(f"it has a value in only {len(draws)} of {DRAWS} resamples: too few rows of one class")
+        raise UndefinedError(f"it has a value in only {len(draws)} of {DRAWS} resamples: too few rows of one class")
     tail = (1 - sampling.confidence) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
     return Interval(value, float(low), float(high), float(draws.std(ddof=1)), f"paired bootstrap, {DRAWS:,} draws")

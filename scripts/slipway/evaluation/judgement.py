@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import floor, log10
 
-from slipway.evaluation import gates
+from slipway.evaluation.gates import Gate, gates_of, rows_to_settle
 from slipway.evaluation.intervals import Interval, Sampling, of_difference, of_one
-from slipway.evaluation.metrics import Metric, Undefined, find
+from slipway.evaluation.metrics import Metric, UndefinedError, find
 from slipway.evaluation.outcomes import Outcome
-from slipway.policy import Evaluation, MetricRule
-from slipway.report.model import Cell, Check, Column, Table, Value, Verdict, combine
+from slipway.policy import Evaluation
+from slipway.report import Cell, Check, Column, Table, Verdict, combine
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the comparison says. `reasons` explain every gate that did not pass, then what a reader must know."""
+    """What the comparison says. `reasons` explain every gate that did not pass."""
 
     verdict: Verdict
     checks: tuple[Check, ...]
@@ -29,183 +28,128 @@ class Measured:
     """One metric on both models; an interval is None where it does not exist, and `undefined` says why."""
 
     metric: Metric
-    candidate: Interval | None
-    production: Interval | None
-    difference: Interval | None
+    candidate: Interval | None = None
+    production: Interval | None = None
+    difference: Interval | None = None
     undefined: str = ""
 
+    def seen_by(self, gate: Gate) -> Interval | None:
+        """The interval that a gate looks at."""
+        return self.difference if gate.relative else self.candidate
 
-def judge(
-    evaluation: Evaluation, candidate: Outcome, production: Outcome | None, sampling: Sampling
-) -> Judgement:
-    """Candidate against production on the same rows; `production=None` is a first release.
+
+def judge(evaluation: Evaluation, candidate: Outcome, production: Outcome | None, sampling: Sampling) -> Judgement:
+    """Candidate against production on the same rows. Without production, a first release, relative gates rest.
 
     Raises KeyError for a metric that the task does not have.
     """
-    metrics = {name: find(name, evaluation.task) for name in evaluation.metrics}
     checks: list[Check] = []
     rows: list[tuple[Cell, ...]] = []
     for name, rule in evaluation.metrics.items():
-        measured = measure(metrics[name], candidate, production, sampling)
-        decided = list(_decide(measured, rule, evaluation, sampling))
-        checks.extend(check for check, _ in decided)
-        rows.extend(_row(measured, gate, check.verdict) for check, gate in decided)
+        metric = find(name, evaluation.task)
+        measured = measure(metric, candidate, production, sampling)
+        gates = gates_of(rule, greater_is_better=metric.greater_is_better)
+        applicable = [gate for gate in gates if production is not None or not gate.relative]
+        decided = [(gate, check(measured, gate, evaluation, sampling)) for gate in applicable]
+        checks.extend(each for _, each in decided)
+        rows.extend(_row(measured, gate.text, each.verdict.value) for gate, each in decided)
         if not decided:
-            rows.append(_row(measured, _why_no_gate(rule), None))
-    verdict = combine(check.verdict for check in checks)
-    return Judgement(verdict, tuple(checks), _table(rows, sampling), _reasons(checks, evaluation, production is None))
+            rows.append(_row(measured, "first release" if gates else "none", "–"))
+    verdict = combine(each.verdict for each in checks)
+    reasons = _reasons(checks, first_release=production is None)
+    return Judgement(verdict, tuple(checks), _table(rows, sampling), reasons)
 
 
 def measure(metric: Metric, candidate: Outcome, production: Outcome | None, sampling: Sampling) -> Measured:
     """The metric with its intervals, or the reason why it has none."""
     try:
         ours = of_one(metric, candidate, sampling)
-    except Undefined as reason:
-        return Measured(metric, None, None, None, f"{metric.name} has no value for the candidate: {reason}")
+    except UndefinedError as reason:
+        return Measured(metric, undefined=f"{metric.name} has no value for the candidate: {reason}.")
     if production is None:
-        return Measured(metric, ours, None, None)
+        return Measured(metric, ours)
     try:
         theirs = of_one(metric, production, sampling)
         return Measured(metric, ours, theirs, of_difference(metric, production, candidate, sampling))
-    except Undefined as reason:
-        return Measured(metric, ours, None, None, f"{metric.name} has no value for production: {reason}")
+    except UndefinedError as reason:
+        return Measured(metric, ours, undefined=f"{metric.name} has no value for production: {reason}.")
 
 
-def _decide(
-    measured: Measured, rule: MetricRule, evaluation: Evaluation, sampling: Sampling
-) -> Iterator[tuple[Check, str]]:
-    """Every gate of the rule that applies, with its short form for the table."""
-    first_release = measured.difference is None and measured.candidate is not None and not measured.undefined
-    greater = measured.metric.greater_is_better
-    if rule.margin is not None and not first_release:
-        gate = f"not worse by {rule.margin:g}"
-        if measured.difference is None:
-            yield _undefined(measured, gate), gate
-        else:
-            verdict, boundary = gates.not_worse(measured.difference, rule.margin, greater_is_better=greater)
-            yield _check(measured, gate, verdict, boundary, measured.difference, evaluation, sampling), gate
-    if rule.better_by is not None and not first_release:
-        gate = f"better by {rule.better_by:g}" if rule.better_by else "better"
-        if measured.difference is None:
-            yield _undefined(measured, gate), gate
-        else:
-            verdict, boundary = gates.better(measured.difference, rule.better_by, greater_is_better=greater)
-            yield _check(measured, gate, verdict, boundary, measured.difference, evaluation, sampling), gate
-    for bound, name, decide in ((rule.min, "at least", gates.at_least), (rule.max, "at most", gates.at_most)):
-        if bound is not None:
-            gate = f"{name} {bound:g}"
-            if measured.candidate is None:
-                yield _undefined(measured, gate), gate
-            else:
-                verdict = decide(measured.candidate, bound)
-                yield _check(measured, gate, verdict, bound, measured.candidate, evaluation, sampling), gate
-
-
-def _check(
-    measured: Measured,
-    gate: str,
-    verdict: Verdict,
-    boundary: float,
-    interval: Interval,
-    evaluation: Evaluation,
-    sampling: Sampling,
-) -> Check:
-    name = f"{measured.metric.name}: {gate}"
-    values = _values(measured, interval, boundary)
+def check(measured: Measured, gate: Gate, evaluation: Evaluation, sampling: Sampling) -> Check:
+    """One gate's verdict in words and numbers. What was not measured is inconclusive."""
+    name = f"{measured.metric.name}: {gate.text}"
+    interval = measured.seen_by(gate)
+    if interval is None:
+        return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=measured.undefined)
+    verdict, needed = gate.decide(interval), None
     if sampling.rows < evaluation.min_rows:
+        verdict = Verdict.INCONCLUSIVE
         detail = f"{name}: the holdout has {sampling.rows:,} rows, and the policy asks for {evaluation.min_rows:,}."
-        return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=detail, values=values)
-    needed = None
-    if verdict is Verdict.INCONCLUSIVE:
-        needed = gates.rows_to_settle(interval, boundary, sampling.rows, sampling.confidence)
-    detail = _sentence(measured, gate, verdict, boundary, interval, sampling, needed)
-    return Check(name=name, verdict=verdict, detail=detail, values={**values, "rows_needed": needed})
-
-
-def _undefined(measured: Measured, gate: str) -> Check:
-    name = f"{measured.metric.name}: {gate}"
-    return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=f"{measured.undefined}.")
-
-
-def _values(measured: Measured, interval: Interval, boundary: float) -> dict[str, Value]:
-    return {
+    else:
+        if verdict is Verdict.INCONCLUSIVE:
+            needed = rows_to_settle(interval, gate.limit, rows=sampling.rows, confidence=sampling.confidence)
+        detail = _sentence(measured.metric.name, gate, verdict, interval, sampling, needed=needed)
+    values = {
         "production": measured.production.value if measured.production else None,
         "candidate": measured.candidate.value if measured.candidate else None,
         "value": interval.value,
         "low": interval.low,
         "high": interval.high,
         "standard_error": interval.standard_error,
-        "boundary": boundary,
+        "limit": gate.limit,
         "method": interval.method,
+        "rows_needed": needed,
     }
-
-
-def _sentence(
-    measured: Measured,
-    gate: str,
-    verdict: Verdict,
-    boundary: float,
-    interval: Interval,
-    sampling: Sampling,
-    needed: int | None,
-) -> str:
-    relative = interval is measured.difference
-    digits = decimals(interval.standard_error)
-    show = (lambda x: f"{x:+.{digits}f}") if relative else (lambda x: f"{x:.{digits}f}")
-    subject = f"{measured.metric.name} {'changed by' if relative else 'is'} {show(interval.value)}"
-    span = f"{100 * sampling.confidence:g} % interval {show(interval.low)} to {show(interval.high)}"
-    limit = f"{boundary:+g}" if relative else f"{boundary:g}"
-    if verdict is Verdict.PASS:
-        return f"{subject} ({span}): clear of the limit {limit}."
-    if verdict is Verdict.FAIL:
-        return f"{subject} ({span}): all of the interval is beyond the limit {limit} of “{gate}”."
-    return f"{subject} ({span}): the limit {limit} of “{gate}” lies inside. {_rows_sentence(needed, sampling.rows)}"
-
-
-def _rows_sentence(needed: int | None, rows: int) -> str:
-    if needed is None or needed > 1000 * rows:
-        return f"The value lies on the limit: no reasonable number of rows would settle it (there are {rows:,})."
-    if needed <= rows:
-        return f"Another holdout of the same {rows:,} rows would probably settle it."
-    return f"About {_rounded(needed):,} rows would settle it if the difference stays (there are {rows:,})."
-
-
-def _rounded(rows: int) -> int:
-    """Two significant digits: it is an estimate."""
-    scale = 10 ** max(0, floor(log10(rows)) - 1)
-    return -(-rows // scale) * scale
+    return Check(name=name, verdict=verdict, detail=detail, values=values)
 
 
 def decimals(standard_error: float) -> int:
     """Digits after the point that show two significant digits of the uncertainty."""
-    if standard_error <= 0:
-        return 4
-    return min(8, max(0, 1 - floor(log10(standard_error))))
+    return min(8, max(0, 1 - floor(log10(standard_error)))) if standard_error > 0 else 4
 
 
-def _row(measured: Measured, gate: str, verdict: Verdict | None) -> tuple[Cell, ...]:
-    arrow = "↑" if measured.metric.greater_is_better else "↓"
+def _sentence(
+    metric: str, gate: Gate, verdict: Verdict, interval: Interval, sampling: Sampling, *, needed: int | None
+) -> str:
+    form = f"{'+' if gate.relative else ''}.{decimals(interval.standard_error)}f"
+    found = f"{metric} {'changed by' if gate.relative else 'is'} {interval.value:{form}}"
+    span = f"{100 * sampling.confidence:g} % interval {interval.low:{form}} to {interval.high:{form}}"
+    limit = f"{gate.limit:{'+' if gate.relative else ''}g}"
+    match verdict:
+        case Verdict.PASS:
+            return f"{found} ({span}): clear of the limit {limit}."
+        case Verdict.FAIL:
+            return f"{found} ({span}): all of it is beyond the limit {limit} of “{gate.text}”."
+        case Verdict.INCONCLUSIVE:
+            return f"{found} ({span}): the limit {limit} of “{gate.text}” lies inside. {_advice(needed, sampling.rows)}"
+
+
+def _advice(needed: int | None, rows: int) -> str:
+    if needed is None:
+        return f"The value is so near to the limit that no reasonable number of rows would settle it ({rows:,} so far)."
+    if needed <= rows:
+        return f"Another holdout of as many rows ({rows:,}) would probably settle it."
+    scale = 10 ** (floor(log10(needed)) - 1)  # two significant digits: it is an estimate
+    return f"About {-(-needed // scale) * scale:,} rows would settle it if the value stays ({rows:,} so far)."
+
+
+def _row(measured: Measured, gate: str, verdict: str) -> tuple[Cell, ...]:
     shown = measured.difference or measured.candidate
     digits = decimals(shown.standard_error) if shown else 4
+    sign = "+" if measured.difference else ""
 
-    def value(interval: Interval | None) -> str:
-        return "–" if interval is None else f"{interval.value:.{digits}f}"
+    def value(interval: Interval | None, sign: str = "") -> str:
+        return "–" if interval is None else f"{interval.value:{sign}.{digits}f}"
 
-    difference = measured.difference
     return (
-        f"{measured.metric.name} {arrow}",
+        f"{measured.metric.name} {'↑' if measured.metric.greater_is_better else '↓'}",
         value(measured.production),
         value(measured.candidate),
-        "–" if difference is None else f"{difference.value:+.{digits}f}",
-        "–" if shown is None else _span(shown, digits, signed=difference is not None),
+        value(measured.difference, "+"),
+        "–" if shown is None else f"{shown.low:{sign}.{digits}f} to {shown.high:{sign}.{digits}f}",
         gate,
-        verdict.value if verdict else "–",
+        verdict,
     )
-
-
-def _span(interval: Interval, digits: int, *, signed: bool) -> str:
-    sign = "+" if signed else ""
-    return f"{interval.low:{sign}.{digits}f} to {interval.high:{sign}.{digits}f}"
 
 
 def _table(rows: list[tuple[Cell, ...]], sampling: Sampling) -> Table:
@@ -223,18 +167,12 @@ def _table(rows: list[tuple[Cell, ...]], sampling: Sampling) -> Table:
     return Table(title="Candidate against production", columns=columns, rows=tuple(rows), note=note)
 
 
-def _why_no_gate(rule: MetricRule) -> str:
-    return "first release" if rule.margin is not None or rule.better_by is not None else "none"
-
-
-def _reasons(checks: list[Check], evaluation: Evaluation, first_release: bool) -> tuple[str, ...]:
-    order = {Verdict.FAIL: 0, Verdict.INCONCLUSIVE: 1}
-    open_checks = sorted((c for c in checks if c.verdict is not Verdict.PASS), key=lambda c: order[c.verdict])
-    reasons = [check.detail for check in open_checks]
+def _reasons(checks: list[Check], *, first_release: bool) -> tuple[str, ...]:
+    """Fails first. One metric can have two gates with the same trouble: it is said once."""
+    if not checks and first_release:
+        return ("No absolute gate (`min`, `max`) is defined, so nothing judged this first release: a person decides.",)
     if not checks:
-        reasons.append(
-            "No absolute gate (`min`, `max`) is defined, so nothing judged this first release: a person decides."
-            if first_release
-            else "No metric of the policy has a gate, so nothing was judged."
-        )
-    return tuple(dict.fromkeys(reasons))
+        return ("No metric of the policy has a gate, so nothing was judged.",)
+    failed = [each.detail for each in checks if each.verdict is Verdict.FAIL]
+    unsettled = [each.detail for each in checks if each.verdict is Verdict.INCONCLUSIVE]
+    return tuple(dict.fromkeys(failed + unsettled))

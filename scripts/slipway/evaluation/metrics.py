@@ -21,7 +21,7 @@ from slipway.evaluation.outcomes import Binary, Booleans, Floats, Multiclass, Re
 Task = Literal["binary", "multiclass", "regression"]
 
 
-class Undefined(Exception):
+class UndefinedError(Exception):
     """The metric has no value on these rows; the message says why."""
 
 
@@ -43,7 +43,7 @@ class Metric:
     """A metric of one task. Exactly one of `estimate` and `weighted` is given.
 
     estimate: outcome -> Estimate. weighted: (outcome, weights (draws, rows)) -> values (draws,).
-    Both raise Undefined where the metric has no value.
+    Both raise UndefinedError where the metric has no value.
     """
 
     name: str
@@ -74,7 +74,7 @@ def find(name: str, task: Task) -> Metric:
 def mean(rows: Floats) -> Estimate:
     """The mean of a value per row; its variance has the divisor n - 1."""
     if not np.isfinite(rows).all():
-        raise Undefined("the loss of at least one row is not a finite number")
+        raise UndefinedError("the loss of at least one row is not a finite number")
     value = float(rows.mean())
     return Estimate(value, (rows - value) * np.sqrt(len(rows) / max(len(rows) - 1, 1)))
 
@@ -89,7 +89,7 @@ def ratio(above: Floats, below: Floats, *, undefined: str) -> Estimate:
     """mean(above) / mean(below) by the delta method."""
     divisor = float(below.mean())
     if divisor == 0:
-        raise Undefined(undefined)
+        raise UndefinedError(undefined)
     value = float(above.mean()) / divisor
     return Estimate(value, (above - value * below) / divisor)
 
@@ -105,13 +105,13 @@ def average(estimates: list[Estimate]) -> Estimate:
 
 def _probability(outcome: Binary) -> Floats:
     if outcome.probability is None:
-        raise Undefined("the model gives no probabilities")
+        raise UndefinedError("the model gives no probabilities")
     return outcome.probability
 
 
 def _both_classes(truth: Booleans) -> None:
     if truth.all() or not truth.any():
-        raise Undefined("the holdout holds one class only")
+        raise UndefinedError("the holdout holds one class only")
 
 
 def precision(o: Binary) -> Estimate:
@@ -150,7 +150,7 @@ def matthews_corrcoef(o: Binary) -> Estimate:
     a, b, both = y.mean(), called.mean(), (y * called).mean()
     spread = a * (1 - a) * b * (1 - b)
     if spread == 0:
-        raise Undefined("the holdout, or what the model calls, holds one class only")
+        raise UndefinedError("the holdout, or what the model calls, holds one class only")
     value = (both - a * b) / np.sqrt(spread)
     by_a = -b / np.sqrt(spread) - value * (1 - 2 * a) / (2 * a * (1 - a))
     by_b = -a / np.sqrt(spread) - value * (1 - 2 * b) / (2 * b * (1 - b))
@@ -234,7 +234,7 @@ def _class_score(metric: Callable[[Binary], Estimate], o: Multiclass, k: int) ->
     """As scikit-learn's `zero_division=0`: a class for which the score has no value counts as 0."""
     try:
         return metric(_one_against_rest(o, k))
-    except Undefined:
+    except UndefinedError:
         return Estimate(0.0, np.zeros(len(o)))
 
 
@@ -268,7 +268,7 @@ def balanced_accuracy_multiclass(o: Multiclass) -> Estimate:
 
 def _probabilities(o: Multiclass) -> Floats:
     if o.probability is None:
-        raise Undefined("the model gives no probabilities")
+        raise UndefinedError("the model gives no probabilities")
     return o.probability
 
 
@@ -287,7 +287,7 @@ def roc_auc_ovr(o: Multiclass) -> Estimate:
     """Plain mean over classes of the area under the ROC curve, one class against the rest."""
     _probabilities(o)
     if len(_present(o, in_truth_only=True)) < o.classes:
-        raise Undefined("at least one class does not occur in the holdout")
+        raise UndefinedError("at least one class does not occur in the holdout")
     return average([roc_auc(_one_against_rest(o, k)) for k in range(o.classes)])
 
 
@@ -318,7 +318,7 @@ def mean_squared_error(o: Regression) -> Estimate:
 def mean_squared_log_error(o: Regression) -> Estimate:
     """Mean squared difference of log(1 + value)."""
     if min(o.truth.min(), o.prediction.min()) <= -1:
-        raise Undefined("a value is -1 or less, where log(1 + value) does not exist")
+        raise UndefinedError("a value is -1 or less, where log(1 + value) does not exist")
     return mean((np.log1p(o.truth) - np.log1p(o.prediction)) ** 2)
 
 
@@ -330,7 +330,7 @@ def mean_absolute_percentage_error(o: Regression) -> Estimate:
 def mean_poisson_deviance(o: Regression) -> Estimate:
     """Mean of 2 (y log(y / p) - y + p)."""
     if o.truth.min() < 0 or o.prediction.min() <= 0:
-        raise Undefined("it needs truths of at least 0 and predictions above 0")
+        raise UndefinedError("it needs truths of at least 0 and predictions above 0")
     log_ratio = np.log(np.where(o.truth > 0, o.truth, 1) / np.where(o.truth > 0, o.prediction, 1))
     return mean(2 * (o.truth * log_ratio - o.truth + o.prediction))
 
@@ -338,7 +338,7 @@ def mean_poisson_deviance(o: Regression) -> Estimate:
 def mean_gamma_deviance(o: Regression) -> Estimate:
     """Mean of 2 (log(p / y) + y / p - 1)."""
     if o.truth.min() <= 0 or o.prediction.min() <= 0:
-        raise Undefined("it needs truths and predictions above 0")
+        raise UndefinedError("it needs truths and predictions above 0")
     return mean(2 * (np.log(o.prediction / o.truth) + o.truth / o.prediction - 1))
 
 
@@ -403,9 +403,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("log_loss", "binary", False, log_loss, aliases=("neg_log_loss",)),
     Metric("brier_score", "binary", False, brier_score, aliases=("brier_score_loss", "neg_brier_score")),
     Metric("accuracy", "multiclass", True, _accuracy, aliases=("accuracy_score",)),
-    Metric(
-        "balanced_accuracy", "multiclass", True, balanced_accuracy_multiclass, aliases=("balanced_accuracy_score",)
-    ),
+    Metric("balanced_accuracy", "multiclass", True, balanced_accuracy_multiclass, aliases=("balanced_accuracy_score",)),
     *_per_class("precision", precision),
     *_per_class("recall", recall),
     *_per_class("f1", f1),
@@ -447,9 +445,7 @@ METRICS: tuple[Metric, ...] = (
         mean_absolute_percentage_error,
         aliases=("neg_mean_absolute_percentage_error",),
     ),
-    Metric(
-        "mean_poisson_deviance", "regression", False, mean_poisson_deviance, aliases=("neg_mean_poisson_deviance",)
-    ),
+    Metric("mean_poisson_deviance", "regression", False, mean_poisson_deviance, aliases=("neg_mean_poisson_deviance",)),
     Metric("mean_gamma_deviance", "regression", False, mean_gamma_deviance, aliases=("neg_mean_gamma_deviance",)),
     Metric(
         "median_absolute_error",

@@ -16,7 +16,8 @@ Booleans = npt.NDArray[np.bool_]
 class Binary:
     """Two classes.
 
-    truth, label: (rows,) True for the positive class. probability: (rows,) of the positive class, if the model gives it.
+    truth, label: (rows,) True for the positive class.
+    probability: (rows,) of the positive class, if the model gives it.
     """
 
     truth: Booleans

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 
+from github import UnknownObjectException
 from github.IssueComment import IssueComment
 from github.PullRequest import PullRequest
 
@@ -50,12 +52,8 @@ def _settle(mine: list[IssueComment], body: str) -> Posted:
 
 
 def _delete(comment: IssueComment) -> None:
-    from github import UnknownObjectException
-
-    try:
+    with contextlib.suppress(UnknownObjectException):  # the run that raced with us may have deleted it already
         comment.delete()
-    except UnknownObjectException:
-        pass  # the run that raced with us has deleted it already
 
 
 def _find(pull: PullRequest, marker: str, author: str) -> list[IssueComment]:
@@ -63,7 +61,7 @@ def _find(pull: PullRequest, marker: str, author: str) -> list[IssueComment]:
     return [
         comment
         for comment in pull.get_issue_comments()
-        if comment.user and comment.user.login == author and marker in (comment.body or "")
+        if comment.user.login == author and marker in (comment.body or "")
     ]
 
 

@@ -69,7 +69,7 @@ def load(path: Path, run: Run) -> SourcedPolicy:
     if base.pull_request.gates_from == "head":
         return SourcedPolicy(head, path)
     judged = base.model_copy(update={"training": head.training})
-    remarks = ()
+    remarks: tuple[str, ...] = ()
     if judged.digest != head.digest:
         remarks = (
             f"This pull request changes `{path}`. It was judged by the base branch's gates; the new ones hold once "

@@ -14,9 +14,7 @@ from slipway.prediction.process import Predictions
 from slipway.runner.errors import GateError, InputError
 
 
-def outcomes(
-    evaluation: Evaluation, truth: pl.Series, named: dict[str, Predictions]
-) -> dict[str, Outcome]:
+def outcomes(evaluation: Evaluation, truth: pl.Series, named: dict[str, Predictions]) -> dict[str, Outcome]:
     """Each model's outcome over the same rows. `named` maps what to call a model in messages to its predictions.
 
     Raises InputError where the target cannot be what the policy says, GateError where a model's answers are unusable.
@@ -48,7 +46,7 @@ def positive_label(evaluation: Evaluation, truth: pl.Series) -> Any:
         raise InputError(
             f"The positive label `{evaluation.positive}` does not occur in the target `{evaluation.target}`, whose "
             f"values are {labels[0]!r} and {labels[1]!r}.",
-            fix="Correct `positive` in the policy; mind its type: `1`, `\"1\"` and `true` are three labels.",
+            fix='Correct `positive` in the policy; mind its type: `1`, `"1"` and `true` are three labels.',
         )
     return evaluation.positive
 
@@ -88,7 +86,7 @@ def _check_predictions(name: str, predictions: Predictions, rows: int) -> None:
             raise GateError(
                 f"{name} gave no finite {what} for {bad:,} of {rows:,} rows.",
                 why="A model that answers NaN, infinity or nothing for some rows must not serve them.",
-                fix="Look at these rows' features; missing values that the pipeline does not impute are the usual cause.",
+                fix="Look at these rows' features: missing values that the pipeline does not impute are the usual cause.",
             )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,13 +52,14 @@ def predict_all(jobs: Sequence[Job], features: Path, task: str, *, timeout: floa
     """
     started = [_start(job, features, task) for job in jobs]
     try:
-        ended = [_wait(job, process, timeout) for job, process in zip(jobs, started, strict=True)]
+        for job, process in zip(jobs, started, strict=True):
+            _wait(job, process, timeout)
     finally:
         for process in started:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-    return [_read(job) for job, _ in zip(jobs, ended, strict=True)]
+    return [_read(job) for job in jobs]
 
 
 def _start(job: Job, features: Path, task: str) -> subprocess.Popen[str]:
@@ -115,5 +115,3 @@ def _read(job: Job) -> Predictions:
     about = json.loads((job.output / "predictions.json").read_text(encoding="utf-8"))
     frame = pl.read_parquet(job.output / "predictions.parquet")
     return Predictions(frame, about["classes"], about["load_seconds"], about["predict_seconds"])
-
-

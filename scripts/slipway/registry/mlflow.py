@@ -173,7 +173,7 @@ class Registry:
             try:
                 return _version(self._client.get_model_version_by_alias(model, alias))
             except MlflowException as error:
-                # A missing model is RESOURCE_DOES_NOT_EXIST; a missing alias of a known model is INVALID_PARAMETER_VALUE.
+                # A missing model has a code of its own; a missing alias of a known model is an invalid parameter.
                 if error.error_code == "RESOURCE_DOES_NOT_EXIST" or "alias" in str(error).lower():
                     return None
                 raise
@@ -276,4 +276,4 @@ def _repair(text: str) -> str:
         return "The folder of the SQLite file does not exist or cannot be written. Check the address."
     if "PERMISSION_DENIED" in text or "401" in text or "403" in text:
         return "Check MLFLOW_TRACKING_TOKEN (or user name and password) in the job's `env:` and what it may do."
-    return "Check the address and that the server answers from the runner; then run the job again: nothing is half-done."
+    return "Check the address and that the server answers from the runner, and run the job again: nothing is half-done."

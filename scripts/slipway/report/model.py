@@ -23,7 +23,7 @@ Cell = int | FiniteFloat | str | None
 class Verdict(StrEnum):
     """There is no fourth. What was not measured is inconclusive, never a pass."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 - a verdict, no password
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
 
@@ -140,6 +140,10 @@ def enforce(report: Report, *, on_inconclusive: Literal["warn", "fail"]) -> None
     if report.verdict is Verdict.INCONCLUSIVE:
         message = report.headline or f"{report.stage}: inconclusive."
         if on_inconclusive == "fail":
-            raise GateError(message, why=reasons and f"\n{reasons}", fix="Inconclusive is not a pass here: the policy "
-                            "says `on_inconclusive: fail`. More rows in the holdout settle it, or a person.")
+            raise GateError(
+                message,
+                why=reasons and f"\n{reasons}",
+                fix="Inconclusive is not a pass here: the policy "
+                "says `on_inconclusive: fail`. More rows in the holdout settle it, or a person.",
+            )
         commands.warning(f"{message}\n{reasons}", title="Inconclusive")

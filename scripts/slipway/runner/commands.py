@@ -37,9 +37,8 @@ def say(text: str = "") -> None:
     near it), so a zero-width space is set before such a line: it stays readable and means nothing.
     """
     for line in text.splitlines() or [""]:
-        if line.lstrip().startswith(("::", "##[")):
-            line = "\u200b" + line.lstrip()
-        print(line, flush=True)
+        guard = "\u200b" if line.lstrip().startswith(("::", "##[")) else ""
+        print(guard + line, flush=True)
 
 
 def notice(message: str, *, title: str = "") -> None:

@@ -50,6 +50,10 @@ class Secret:
         return bool(self._value)
 
 
+NO_SECRET = Secret("")
+"""The default of an input for a token."""
+
+
 def read(inputs_type: type[T], environ: Mapping[str, str], argv: Sequence[str] = ()) -> T:
     """Build `inputs_type` (a dataclass) from the environment, local options first.
 

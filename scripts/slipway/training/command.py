@@ -29,12 +29,17 @@ LINGER = 5.0
 
 SHELL_SIGNS = frozenset({"&&", "||", "|", ";", ">", ">>", "<", "&", "2>&1"})
 
-WITHHELD = (
-    # What a step may say to the runner: the command is the pull request's code and must not forge our outputs.
-    "GITHUB_ENV GITHUB_OUTPUT GITHUB_PATH GITHUB_STATE GITHUB_STEP_SUMMARY "
-    # Tokens of the job.
-    "GITHUB_TOKEN GH_TOKEN ACTIONS_RUNTIME_TOKEN ACTIONS_ID_TOKEN_REQUEST_TOKEN ACTIONS_ID_TOKEN_REQUEST_URL"
-).split()
+CHANNELS = ("GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_STATE", "GITHUB_STEP_SUMMARY")
+"""What a step says to the runner: the command is the pull request's code and must not forge our outputs."""
+
+TOKENS = (
+    "GITHUB_TOKEN",
+    "GH_TOKEN",
+    "ACTIONS_RUNTIME_TOKEN",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+    "ACTIONS_ID_TOKEN_REQUEST_URL",
+)
+"""The job's own tokens."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def environ_for(extra: Mapping[str, str], *, path_first: Path | None = None) -> 
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name not in WITHHELD and not name.startswith(("INPUT_", "SLIPWAY_"))
+        if name not in (*CHANNELS, *TOKENS) and not name.startswith(("INPUT_", "SLIPWAY_"))
     }
     kept["PYTHONUNBUFFERED"] = "1"
     if path_first:
