@@ -124,8 +124,8 @@ def post(given: Inputs, run: Run, number: int, model: str, body: str, file: Path
     with client.explained(doing, permission=PERMISSION, from_fork=from_fork):
         hub = client.connect(given.github_token, run)
         author = client.login(hub, given.comment_author)
-        pull = hub.get_repo(run.repository, lazy=True).get_pull(number)
-        return comments.post(pull, body, marker=comment.marker(model), author=author)
+        issue = hub.get_repo(run.repository).get_issue(number)
+        return comments.post(issue, body, marker=comment.marker(model), author=author)
 
 
 if __name__ == "__main__":

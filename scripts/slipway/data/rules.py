@@ -94,7 +94,9 @@ class Rule(Strict):
             return self.name
         given = {key: value for key, value in self.arguments().items() if value is not None}
         if isinstance(self, InRange):
-            return f"{self.min_value} {self._sign(self.include_min)} value {self._sign(self.include_max)} {self.max_value}"
+            return (
+                f"{self.min_value} {self._sign(self.include_min)} value {self._sign(self.include_max)} {self.max_value}"
+            )
         shown = ", ".join(str(each) if key == self.main else f"{key}={each}" for key, each in given.items())
         return f"{self.check}({shown if len(shown) <= 120 else shown[:117] + '...'})"
 

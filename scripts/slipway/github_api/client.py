@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import github
 import requests
-from github import Auth, Github, GithubException
+from github import Auth, Github, GithubException, GithubRetry
 
 from slipway.runner.context import Run
 from slipway.runner.errors import RemoteError
@@ -22,10 +22,16 @@ def connect(token: Secret, run: Run) -> Github:
     return Github(
         base_url=run.api_url,
         auth=Auth.Token(token.reveal()),
+        lazy=True,
+        per_page=100,
         timeout=SECONDS_TO_ANSWER,
         # PyGithub waits between calls by default, for the sake of long crawls; a stage makes a handful of calls.
         seconds_between_requests=None,
         seconds_between_writes=None,
+        # By default it repeats a POST whose answer was lost, which writes a comment twice. Only reads are repeated.
+        retry=GithubRetry(
+            total=3, backoff_factor=0.5, allowed_methods={"GET"}, raise_on_status=False, max_rate_limit_wait=60
+        ),
         user_agent="slipway",
     )
 

@@ -6,9 +6,10 @@ import contextlib
 import re
 from dataclasses import dataclass
 
-from github import UnknownObjectException
+import requests
+from github import GithubException, UnknownObjectException
+from github.Issue import Issue
 from github.IssueComment import IssueComment
-from github.PullRequest import PullRequest
 
 RUN = re.compile(r"<!-- slipway:report model=[0-9a-f]+ run=(\d+)\.(\d+) ")
 
@@ -21,20 +22,30 @@ class Posted:
     action: str
 
 
-def post(pull: PullRequest, body: str, *, marker: str, author: str) -> Posted:
+def post(issue: Issue, body: str, *, marker: str, author: str) -> Posted:
     """Bring the pull request's comment that starts with `marker` to `body`.
 
     Only a comment of `author` counts: anybody can write a comment with our marker in it. Where two runs race, the
     newer run's text stays, in the oldest comment, and the other comment is deleted.
     """
-    mine = _find(pull, marker, author)
-    if not mine:
-        created = pull.create_issue_comment(body)
-        # Another run may have created its own between our look and our creation; both runs look again and agree.
-        mine = _find(pull, marker, author)
-        if len(mine) < 2:
-            return Posted(created.html_url, "created")
-    return _settle(mine, body)
+    mine = _find(issue, marker, author)
+    if mine:
+        return _settle(mine, body)
+    created = _create(issue, body, marker, author)
+    # Another run may have created its own between our look and our creation; both runs look again and agree.
+    mine = _find(issue, marker, author)
+    return _settle(mine, body) if len(mine) > 1 else Posted(created.html_url, "created")
+
+
+def _create(issue: Issue, body: str, marker: str, author: str) -> IssueComment:
+    """Create the comment once, even where GitHub did the work and its answer was lost on the way."""
+    try:
+        return issue.create_comment(body)
+    except (GithubException, requests.RequestException) as error:
+        if isinstance(error, GithubException) and error.status < 500:
+            raise
+        written = [comment for comment in _find(issue, marker, author) if comment.body == body]
+        return written[0] if written else issue.create_comment(body)
 
 
 def _settle(mine: list[IssueComment], body: str) -> Posted:
@@ -56,12 +67,10 @@ def _delete(comment: IssueComment) -> None:
         comment.delete()
 
 
-def _find(pull: PullRequest, marker: str, author: str) -> list[IssueComment]:
+def _find(issue: Issue, marker: str, author: str) -> list[IssueComment]:
     """Our comments, over all pages."""
     return [
-        comment
-        for comment in pull.get_issue_comments()
-        if comment.user.login == author and marker in (comment.body or "")
+        comment for comment in issue.get_comments() if comment.user.login == author and marker in (comment.body or "")
     ]
 
 

@@ -51,7 +51,9 @@ def body(
     if deciding and deciding[-1].headline:
         lines.append(escape(deciding[-1].headline))
     reasons = [escape(reason) for report in _worst_first(reports) for reason in report.reasons]
-    reasons += [f"{escape(stage)} left no report: it did not run, or broke before its end\\." for stage in missing]
+    if all(report.verdict is Verdict.PASS for report in reports):
+        # After a stage that did not pass, the ones behind it are expected to be missing.
+        reasons += [f"{escape(stage)} left no report: it did not run, or broke before its end" for stage in missing]
     if reasons:
         lines.append("\n".join(f"- {reason}" for reason in reasons))
     for report in _worst_first(reports):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from slipway.runner import commands
 from slipway.runner.errors import InputError
 
 
@@ -80,6 +81,24 @@ class Run:
         """
         head = self.pull_request.get("head")
         return str(head.get("sha", "")) if isinstance(head, dict) else self.sha
+
+
+def export_credentials(environ: MutableMapping[str, str]) -> None:
+    """Set the variables that SLIPWAY_CREDENTIALS lists, one NAME=value a line, and mask their values.
+
+    A reusable workflow can take any number of secrets through one, since it cannot know what a team's stores need.
+    """
+    for number, line in enumerate(environ.pop("SLIPWAY_CREDENTIALS", "").splitlines(), start=1):
+        name, separator, value = line.strip().partition("=")
+        if not line.strip():
+            continue
+        if not separator or not name.isidentifier():
+            raise InputError(
+                f"Line {number} of the secret `credentials` is not of the form NAME=value.",
+                fix="Write one variable a line, without quotes and without `export`.",
+            )
+        commands.mask(value)
+        environ[name] = value
 
 
 def home(environ: Mapping[str, str] | None = None) -> Path:

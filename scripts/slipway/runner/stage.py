@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from slipway.runner import commands, inputs
+from slipway.runner import commands, context, inputs
 from slipway.runner.errors import SlipwayError
 
 T = TypeVar("T")
@@ -35,6 +35,7 @@ def run(
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(encoding="utf-8", errors="replace")
+        context.export_credentials(os.environ)
         given = inputs.read(
             inputs_type,
             os.environ if environ is None else environ,

@@ -1,0 +1,64 @@
+"""Train the model of late arrivals that params.yaml describes, and log it to the MLflow run of the environment."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import yaml
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
+
+TARGET = "late"
+
+
+def main() -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    columns = [column for kind in params["features"].values() for column in kind]
+    flights = pd.read_parquet("data/train", columns=[*columns, TARGET])
+    known, late = flights[columns], flights[TARGET]
+
+    with mlflow.start_run():  # the run of MLFLOW_RUN_ID, if there is one
+        mlflow.log_params({"seed": params["seed"], "features": " ".join(columns), **params["model"]})
+        model = pipeline(params).fit(known, late)
+        mlflow.log_metrics(fit_quality(late, model.predict_proba(known)[:, 1]))
+        log_model(model, known.head())
+
+
+def pipeline(params: dict[str, Any]) -> Pipeline:
+    """From the columns of a flight to the probability that it arrives late."""
+    features, model = params["features"], params["model"]
+    one_hot = OneHotEncoder(handle_unknown="ignore")
+    curve = make_pipeline(StandardScaler(), PolynomialFeatures(model["degree"], include_bias=False))
+    slope = StandardScaler()
+    inputs = ColumnTransformer([
+        ("categories", one_hot, features["categories"]),
+        ("curves", curve, features["curves"]),
+        ("numbers", slope, features["numbers"]),
+    ])
+    classifier = LogisticRegression(C=1 / model["penalty"], solver="newton-cholesky", random_state=params["seed"])
+    return Pipeline([("inputs", inputs), ("classifier", classifier)])
+
+
+def fit_quality(late: pd.Series, probability: Any) -> dict[str, float]:
+    """How well the model fits what it has seen; how good it is, only the holdout can say."""
+    return {"train_roc_auc": roc_auc_score(late, probability), "train_log_loss": log_loss(late, probability)}
+
+
+def log_model(model: Pipeline, example: pd.DataFrame) -> None:
+    """The model, the columns it expects, and the packages it needs (without hashes, which MLflow does not read)."""
+    lock = Path("requirements.txt").read_text(encoding="utf-8")
+    packages = re.findall(r"^(\S+==.*?) \\$", lock, flags=re.MULTILINE)
+    warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer")  # schema.yml lets none of them be null
+    mlflow.sklearn.log_model(model, name="model", input_example=example, pip_requirements=packages)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""A column of a schema file, with its checks in each of the three forms that pandera has written over the years."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+import polars as pl
+from pydantic import (
+    PlainValidator,
+    StrictBool,
+    StrictStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from slipway.data import dtypes, pandera_objects, rules
+from slipway.data.rules import Rule
+from slipway.policy.model import Strict
+
+LISTED = TypeAdapter(list[Annotated[Any, PlainValidator(rules.listed_rule)]])
+
+
+class Checks(Strict):
+    """Checks by name."""
+
+    equal_to: rules.EqualTo | None = None
+    eq: rules.EqualTo | None = None
+    not_equal_to: rules.NotEqualTo | None = None
+    ne: rules.NotEqualTo | None = None
+    greater_than: rules.GreaterThan | None = None
+    gt: rules.GreaterThan | None = None
+    greater_than_or_equal_to: rules.GreaterThanOrEqualTo | None = None
+    ge: rules.GreaterThanOrEqualTo | None = None
+    less_than: rules.LessThan | None = None
+    lt: rules.LessThan | None = None
+    less_than_or_equal_to: rules.LessThanOrEqualTo | None = None
+    le: rules.LessThanOrEqualTo | None = None
+    in_range: rules.InRange | None = None
+    between: rules.InRange | None = None
+    isin: rules.IsIn | None = None
+    notin: rules.NotIn | None = None
+    unique_values_eq: rules.UniqueValuesEq | None = None
+    str_matches: rules.StrMatches | None = None
+    str_contains: rules.StrContains | None = None
+    str_startswith: rules.StrStartswith | None = None
+    str_endswith: rules.StrEndswith | None = None
+    str_length: rules.StrLength | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_empty_check(cls, given: Any, info: Any) -> Any:
+        if given is None and info.field_name in Checks.model_fields:
+            raise ValueError("has no value, so it would check nothing: give one or remove the line")
+        return given
+
+    def declared(self) -> dict[str | int, Rule]:
+        """The checks that the file names, by the name it uses."""
+        found = {name: getattr(self, name) for name in Checks.model_fields}
+        return {name: rule for name, rule in found.items() if rule is not None}
+
+
+def either_form(given: Any) -> dict[str | int, Rule]:
+    """Pandera's two forms under `checks:`: a mapping by name, or a list with the names under `options`."""
+    if given is None:
+        return {}
+    if isinstance(given, list):
+        return dict(enumerate(LISTED.validate_python(given)))
+    if not isinstance(given, dict):
+        raise ValueError("must be a mapping from check to value")
+    return Checks.model_validate({name: rules.lift_options(body) for name, body in given.items()}).declared()
+
+
+class Column(Checks):
+    """One column, or with `regex` all columns whose whole name matches."""
+
+    title: StrictStr | None = None
+    description: StrictStr | None = None
+    dtype: StrictStr | None = None
+    nullable: StrictBool = False
+    unique: StrictBool = False
+    coerce: StrictBool = False
+    required: StrictBool = True
+    regex: StrictBool = False
+    name: StrictStr | None = None
+    checks: Checks | dict[str | int, Rule] | None = None
+    default: None = None
+    report_duplicates: Literal["all"] = "all"
+    drop_invalid_rows: Literal[False] = False
+
+    _checks = field_validator("checks", mode="plain")(either_form)
+
+    @field_validator("default", "drop_invalid_rows", mode="before")
+    @classmethod
+    def _changes_no_data(cls, given: Any) -> Any:
+        return refuse_change(given)
+
+    @field_validator("dtype")
+    @classmethod
+    def _known_type(cls, given: str | None) -> str | None:
+        if given is not None:
+            dtypes.parse(given)
+        return given
+
+    @model_validator(mode="after")
+    def _checks_fit_the_type(self) -> Self:
+        """Run each check over no rows: what pandera or polars refuse there would be refused on any data."""
+        found = []
+        for place, rule in self._placed().items():
+            if reason := why_not_on(rule, self.polars_type):
+                message = f"`{rule.title()}` cannot be checked on {self.dtype or 'any type'}: {reason}"
+                found.append(problem(message, *place))
+        if found:
+            raise ValidationError.from_exception_data("column", found)
+        return self
+
+    @cached_property
+    def polars_type(self) -> pl.DataType | None:
+        """The declared type."""
+        return dtypes.parse(self.dtype) if self.dtype else None
+
+    def is_pattern(self, name: str) -> bool:
+        """Whether the column's name is a pattern; pandera takes `^...$` for one without being told."""
+        return self.regex or (name.startswith("^") and name.endswith("$"))
+
+    @property
+    def rules(self) -> list[Rule]:
+        """All checks of the column, whichever form the file uses."""
+        return list(self._placed().values())
+
+    def _placed(self) -> dict[tuple[str | int, ...], Rule]:
+        """The checks by their place in the file."""
+        under_checks = self.checks if isinstance(self.checks, dict) else {}
+        return {
+            **{(name,): rule for name, rule in self.declared().items()},
+            **{("checks", name): rule for name, rule in under_checks.items()},
+        }
+
+
+def why_not_on(rule: Rule, dtype: pl.DataType | None) -> str:
+    """Why a check cannot be made of columns of a type, in pandera's or polars' words; empty where it can."""
+    try:
+        pandera_objects.check(rule, dtype)
+        if dtype is not None:
+            pl.LazyFrame(schema={"column": dtype}).select(pandera_objects.satisfied(rule, "column", dtype)).collect()
+    except (pl.exceptions.PolarsError, ValueError, TypeError, re.error) as error:
+        return first_line(error)
+    return ""
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, without the query plan that polars adds to it."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def problem(message: str, *place: str | int) -> InitErrorDetails:
+    """One of a validator's findings, placed below what the validator is about."""
+    return InitErrorDetails(
+        type=PydanticCustomError("schema", "{message}", {"message": message}), loc=place, input=None
+    )
+
+
+def refuse_change(given: Any) -> Any:
+    """What pandera would alter before it checks is refused: training would read the unaltered file."""
+    if given is not None and given is not False:
+        raise ValueError("would change the data; Slipway judges the data as they are, so this cannot be expressed")
+    return given

@@ -1,0 +1,59 @@
+"""Rows of the holdout that the model was trained on: counted by the rows' hashes, judged against chance."""
+
+from __future__ import annotations
+
+import math
+
+import polars as pl
+
+from slipway.data.probes import share
+from slipway.report.model import Check, Verdict
+
+LARGE = 0.01
+"""Share of the holdout, beyond what chance explains, from which its judgement is worthless."""
+
+
+def check(train: pl.LazyFrame, holdout: pl.LazyFrame, *, name: str = "leakage") -> Check:
+    """Whether rows of `holdout` occur in `train`, over the columns that both have.
+
+    Data with few columns repeat themselves, so equal rows prove nothing there. The chance that a new row was seen
+    before is estimated as Good and Turing do, by the share of training rows that occur more than once. An overlap
+    within three standard deviations of it passes; a greater one is inconclusive, and from 1 % of the holdout beyond
+    chance it fails.
+    """
+    mine, theirs = train.collect_schema(), holdout.collect_schema()
+    common = [column for column in theirs if column in mine]
+    differing = [column for column in common if mine[column] != theirs[column]]
+    if not common or differing:
+        why = f"`{differing[0]}` has two types" if differing else "the two share no column"
+        return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=f"not run: {why}")
+    seen = _hashes(train, common, mine).group_by("row").len().collect(engine="streaming")
+    once = seen.select((pl.col("len") == 1).sum()).item()
+    chance = 1 - once / seen.select(pl.col("len").sum()).item()
+    held = _hashes(holdout, common, theirs)
+    total, shared = (
+        held.join(seen.lazy(), on="row", how="left")
+        .select(pl.len(), pl.col("len").is_not_null().sum().alias("shared"))
+        .collect(engine="streaming")
+        .row(0)
+    )
+    return _judged(name, shared=shared, total=total, chance=chance)
+
+
+def _judged(name: str, *, shared: int, total: int, chance: float) -> Check:
+    values = {"shared": shared, "rows": total, "chance": round(chance, 6)}
+    detail = f"{share(shared, total)} of the holdout also occur in the training data"
+    allowed = total * chance + 3 * math.sqrt(total * chance * (1 - chance))
+    if shared <= allowed:
+        if shared:
+            detail += f"; {100 * chance:.1f} % are expected, since rows of the training data repeat that often"
+        return Check(name=name, verdict=Verdict.PASS, detail=detail, values=values)
+    large = shared / total - chance >= LARGE
+    verdict = Verdict.FAIL if large else Verdict.INCONCLUSIVE
+    return Check(name=name, verdict=verdict, detail=detail, count=shared, values=values)
+
+
+def _hashes(frame: pl.LazyFrame, columns: list[str], schema: pl.Schema) -> pl.LazyFrame:
+    # A category's code may differ from file to file; its text does not.
+    coded = [name for name in columns if isinstance(schema[name], pl.Categorical | pl.Enum)]
+    return frame.with_columns(pl.col(coded).cast(pl.String)).select(pl.struct(columns).hash().alias("row"))

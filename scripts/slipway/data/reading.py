@@ -1,0 +1,182 @@
+"""Open a dataset as a polars LazyFrame: a file, a folder or a glob of parquet, CSV, Arrow or JSON lines."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from slipway.data.columns import first_line
+from slipway.runner.errors import InputError
+
+FORMATS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".csv.gz": "csv",
+    ".arrow": "ipc",
+    ".feather": "ipc",
+    ".ipc": "ipc",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+}
+ROWS_TO_INFER = 10_000
+"""Rows of a text file from which its types are guessed at first."""
+
+FOLDER_FIX = "Give the folder files of one format, or a glob that names some of them: `data/*.parquet`."
+
+
+def scan(path: str | Path, *, text_columns: Collection[str] = ()) -> pl.LazyFrame:
+    """The dataset at `path`, files in order of their names.
+
+    CSV and JSON lines carry no types: they are inferred, dates included, and a column in which some value is not of
+    its type is text. `text_columns` are read as text whatever they look like (codes with leading zeros). Such files
+    are read through once, so that what is returned can be read; parquet and Arrow are only opened.
+
+    Raises InputError where there is nothing, nothing readable, no row, or files that do not belong together.
+    """
+    files = find_files(path)
+    for file in files:
+        if not file.stat().st_size:
+            raise InputError(f"The data file {file} is empty (0 bytes).", fix="Check the step that writes it.")
+    frames = []
+    for file in files:
+        with unreadable(file):
+            frames.append(_scan_file(file, text_columns))
+    frame = _together(files, frames)
+    with unreadable(path):
+        rows = frame.select(pl.len()).collect(engine="streaming").item()
+    if not rows:
+        raise InputError(f"The dataset {path} has no rows.", fix="Check the query or the step that writes it.")
+    return frame
+
+
+def find_files(path: str | Path) -> list[Path]:
+    """The data files at `path` in order of their names; hidden files and marks like `_SUCCESS` are none."""
+    text = str(path)
+    if "://" in text:
+        raise InputError(
+            f"The dataset {text} is not on this machine.",
+            fix="Name a path; let DVC or an earlier step of the job bring the data there.",
+        )
+    place = Path(text)
+    if place.is_file():
+        files = [place]
+    else:
+        found = place.rglob("*") if place.is_dir() else map(Path, glob.iglob(text, recursive=True))
+        files = sorted(each for each in found if each.is_file() and _is_data(each, place))
+    if not files:
+        why = "The folder holds no data file." if place.is_dir() else ""
+        raise InputError(
+            f"There are no data at {text}.",
+            why=why,
+            fix="Check the path (it is relative to the repository's root); data that DVC tracks need `dvc pull`.",
+        )
+    formats = {_format(file) for file in files}
+    if len(formats) > 1:
+        raise InputError(f"The dataset {text} mixes {' and '.join(sorted(formats))} files.", fix=FOLDER_FIX)
+    return files
+
+
+@contextmanager
+def unreadable(path: str | Path) -> Iterator[None]:
+    """Turn what polars raises on a damaged file into an InputError that names `path`."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeDecodeError) as error:
+        why = first_line(error)
+        fix = "Write the file again; a transfer or a program may have stopped half-way."
+        if "utf-8" in why.lower():
+            fix = "Save the file as UTF-8: for example `iconv -f latin1 -t utf-8`."
+        elif "more fields" in why:
+            fix = "Quote the values that hold the separator, or repair the row that has too many fields."
+        raise InputError(f"The data at {path} cannot be read.", why=why, fix=fix) from error
+
+
+def _is_data(file: Path, place: Path) -> bool:
+    inside = file.relative_to(place) if place.is_dir() else Path(file.name)
+    return not any(part.startswith(("_", ".")) for part in inside.parts)
+
+
+def _format(file: Path) -> str:
+    for ending, kind in FORMATS.items():
+        if file.name.lower().endswith(ending):
+            return kind
+    raise InputError(
+        f"The data file {file} has an extension that Slipway does not read.",
+        fix=f"Known are {', '.join(FORMATS)}. " + FOLDER_FIX,
+    )
+
+
+def _scan_file(file: Path, text_columns: Collection[str]) -> pl.LazyFrame:
+    kind = _format(file)
+    if kind == "parquet":
+        # Folders called `day=2026-01-31` carry a column in their name.
+        frame = pl.scan_parquet(file, hive_partitioning=any("=" in part for part in file.parent.parts))
+    elif kind == "ipc":
+        frame = pl.scan_ipc(file)
+    elif kind == "csv":
+        return _scan_csv(file, text_columns)
+    else:
+        return _readable(lambda infer: pl.scan_ndjson(file, infer_schema_length=infer))
+    frame.collect_schema()
+    return frame
+
+
+def _scan_csv(file: Path, text_columns: Collection[str]) -> pl.LazyFrame:
+    header = pl.scan_csv(file, has_header=False, n_rows=1, infer_schema=False).collect().row(0)
+    if twice := {name for name in header if header.count(name) > 1}:
+        raise InputError(f"The data file {file} has two columns called `{sorted(map(str, twice))[0]}`.")
+    as_text: dict[str, Any] = {name: pl.String for name in header if name in text_columns}
+    options: dict[str, Any] = {"infer_schema_length": ROWS_TO_INFER, "try_parse_dates": True}
+    frame = pl.scan_csv(file, schema_overrides=as_text, **options)
+    try:
+        _read_through(frame)
+    except pl.exceptions.ComputeError:
+        # The types were guessed from the first rows. What fits them becomes null here, and is not null as text.
+        lenient = _read_through(pl.scan_csv(file, schema_overrides=as_text, ignore_errors=True, **options))
+        text = _read_through(pl.scan_csv(file, infer_schema=False))
+        as_text |= {name: pl.String for name in header if lenient[name] != text[name]}
+        frame = pl.scan_csv(file, schema_overrides=as_text, **options)
+        _read_through(frame)
+    return frame
+
+
+def _readable(open_with: Callable[[int | None], pl.LazyFrame]) -> pl.LazyFrame:
+    """The frame with types from its first rows, or else from all rows."""
+    frame = open_with(ROWS_TO_INFER)
+    try:
+        _read_through(frame)
+    except pl.exceptions.ComputeError:
+        frame = open_with(None)
+        _read_through(frame)
+    return frame
+
+
+def _read_through(frame: pl.LazyFrame) -> dict[str, int]:
+    """Missing values by column; every row is parsed for it."""
+    return frame.select(pl.all().null_count()).collect(engine="streaming").row(0, named=True)
+
+
+def _together(files: list[Path], frames: list[pl.LazyFrame]) -> pl.LazyFrame:
+    """One frame from all files, which must have the same columns; those of typed formats also the same types."""
+    first = frames[0].collect_schema()
+    for file, frame in zip(files[1:], frames[1:], strict=True):
+        schema = frame.collect_schema()
+        if set(schema) != set(first):
+            only_first, only_here = sorted(set(first) - set(schema)), sorted(set(schema) - set(first))
+            lacks = f"{file} lacks {', '.join(only_first)}. " if only_first else ""
+            adds = f"{file} has {', '.join(only_here)} besides." if only_here else ""
+            raise InputError(f"{files[0]} and {file} do not have the same columns.", why=lacks + adds, fix=FOLDER_FIX)
+        differing = [name for name in first if schema[name] != first[name]]
+        if differing and _format(file) in ("parquet", "ipc"):
+            name = differing[0]
+            why = f"`{name}` is {first[name]} in the one and {schema[name]} in the other."
+            raise InputError(f"{files[0]} and {file} do not have the same types.", why=why, fix=FOLDER_FIX)
+    if len(frames) == 1:
+        return frames[0]
+    return pl.concat([frame.select(list(first)) for frame in frames], how="vertical_relaxed")

@@ -1,0 +1,235 @@
+"""The JSON bodies of GitHub's answers, built from the state of the double."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from typing import Any
+
+from github_double.world import Comment, PullRequest, Repository, Side, User, World
+
+Body = dict[str, Any]
+
+_USER_LINKS = {
+    "followers_url": "/followers",
+    "following_url": "/following{/other_user}",
+    "gists_url": "/gists{/gist_id}",
+    "starred_url": "/starred{/owner}{/repo}",
+    "subscriptions_url": "/subscriptions",
+    "organizations_url": "/orgs",
+    "repos_url": "/repos",
+    "events_url": "/events{/privacy}",
+    "received_events_url": "/received_events",
+}
+_REPOSITORY_LINKS = {
+    "forks_url": "/forks",
+    "keys_url": "/keys{/key_id}",
+    "collaborators_url": "/collaborators{/collaborator}",
+    "teams_url": "/teams",
+    "hooks_url": "/hooks",
+    "issue_events_url": "/issues/events{/number}",
+    "events_url": "/events",
+    "assignees_url": "/assignees{/user}",
+    "branches_url": "/branches{/branch}",
+    "tags_url": "/tags",
+    "blobs_url": "/git/blobs{/sha}",
+    "git_tags_url": "/git/tags{/sha}",
+    "git_refs_url": "/git/refs{/sha}",
+    "trees_url": "/git/trees{/sha}",
+    "statuses_url": "/statuses/{sha}",
+    "languages_url": "/languages",
+    "stargazers_url": "/stargazers",
+    "contributors_url": "/contributors",
+    "subscribers_url": "/subscribers",
+    "subscription_url": "/subscription",
+    "commits_url": "/commits{/sha}",
+    "git_commits_url": "/git/commits{/sha}",
+    "comments_url": "/comments{/number}",
+    "issue_comment_url": "/issues/comments{/number}",
+    "contents_url": "/contents/{+path}",
+    "compare_url": "/compare/{base}...{head}",
+    "merges_url": "/merges",
+    "archive_url": "/{archive_format}{/ref}",
+    "downloads_url": "/downloads",
+    "issues_url": "/issues{/number}",
+    "pulls_url": "/pulls{/number}",
+    "milestones_url": "/milestones{/number}",
+    "notifications_url": "/notifications{?since,all,participating}",
+    "labels_url": "/labels{/name}",
+    "releases_url": "/releases{/id}",
+    "deployments_url": "/deployments",
+}
+_NO_REACTIONS = dict.fromkeys(("+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes"), 0)
+
+
+def user(world: World, shown: User) -> Body:
+    """An account as it appears inside other objects."""
+    url = f"{world.api_url}/users/{shown.login}"
+    return {
+        "login": shown.login,
+        "id": shown.id,
+        "node_id": _node_id(shown.kind, shown.id),
+        "avatar_url": f"{world.html_url}/avatars/u/{shown.id}?v=4",
+        "gravatar_id": "",
+        "url": url,
+        "html_url": f"{world.html_url}/{shown.login.replace('[bot]', '')}",
+        "type": shown.kind,
+        "user_view_type": "public",
+        "site_admin": False,
+        **{name: url + suffix for name, suffix in _USER_LINKS.items()},
+    }
+
+
+def authenticated_user(world: World, shown: User) -> Body:
+    """An account as it sees itself."""
+    texts = dict.fromkeys(("name", "company", "email", "hireable", "bio", "location"), None)
+    counts = dict.fromkeys(("public_repos", "public_gists", "followers", "following"), 0)
+    times = dict.fromkeys(("created_at", "updated_at"), "2020-01-01T00:00:00Z")
+    return {**user(world, shown), "blog": "", "twitter_username": None, **texts, **counts, **times}
+
+
+def repository(world: World, shown: Repository) -> Body:
+    """A repository as it appears in both sides of a pull request."""
+    url = f"{world.api_url}/repos/{shown.full_name}"
+    html_url = f"{world.html_url}/{shown.full_name}"
+    on = dict.fromkeys(("has_issues", "has_projects", "has_wiki", "has_downloads", "allow_forking"), True)
+    off = dict.fromkeys(
+        ("has_pages", "has_discussions", "archived", "disabled", "is_template", "web_commit_signoff_required"), False
+    )
+    none = dict.fromkeys(("description", "homepage", "language", "mirror_url", "license"), None)
+    counts = ("forks", "forks_count", "open_issues", "open_issues_count", "size", "stargazers_count", "watchers")
+    times = dict.fromkeys(("created_at", "updated_at", "pushed_at"), "2020-01-01T00:00:00Z")
+    return {
+        "id": shown.id,
+        "node_id": _node_id("Repository", shown.id),
+        "name": shown.name,
+        "full_name": shown.full_name,
+        "owner": user(world, shown.owner),
+        "private": shown.private,
+        "visibility": "private" if shown.private else "public",
+        "fork": shown.fork,
+        "default_branch": shown.default_branch,
+        "url": url,
+        "html_url": html_url,
+        "clone_url": f"{html_url}.git",
+        "git_url": f"{html_url}.git".replace("http://", "git://"),
+        "ssh_url": f"ssh://git@{html_url.removeprefix('http://')}.git",
+        "svn_url": html_url,
+        "topics": [],
+        **on,
+        **off,
+        **none,
+        **dict.fromkeys((*counts, "watchers_count"), 0),
+        **times,
+        **{name: url + suffix for name, suffix in _REPOSITORY_LINKS.items()},
+    }
+
+
+def full_repository(world: World, shown: Repository) -> Body:
+    """A repository asked for by its name."""
+    return {**repository(world, shown), "network_count": 0, "subscribers_count": 0}
+
+
+def pull_request(world: World, shown: PullRequest) -> Body:
+    """A pull request as it appears in a list."""
+    url = f"{world.api_url}/repos/{shown.repository.full_name}/pulls/{shown.number}"
+    html_url = f"{world.html_url}/{shown.repository.full_name}/pull/{shown.number}"
+    issue_url = url.replace("/pulls/", "/issues/")
+    links = {
+        "self": url,
+        "html": html_url,
+        "issue": issue_url,
+        "comments": f"{issue_url}/comments",
+        "review_comments": f"{url}/comments",
+        "review_comment": f"{world.api_url}/repos/{shown.repository.full_name}/pulls/comments{{/number}}",
+        "commits": f"{url}/commits",
+        "statuses": f"{world.api_url}/repos/{shown.repository.full_name}/statuses/{shown.head.sha}",
+    }
+    closed = _time(shown.updated) if shown.state == "closed" else None
+    none = dict.fromkeys(("body", "merged_at", "merge_commit_sha", "assignee", "milestone", "auto_merge"), None)
+    return {
+        "id": shown.id,
+        "node_id": _node_id("PullRequest", shown.id),
+        "number": shown.number,
+        "state": shown.state,
+        "locked": False,
+        "active_lock_reason": None,
+        "draft": False,
+        "title": shown.title,
+        "user": user(world, shown.author),
+        "author_association": "CONTRIBUTOR",
+        "head": _side(world, shown.head),
+        "base": _side(world, shown.base),
+        "created_at": _time(shown.created),
+        "updated_at": _time(shown.updated),
+        "closed_at": closed,
+        "labels": [],
+        "assignees": [],
+        "requested_reviewers": [],
+        "requested_teams": [],
+        **none,
+        "url": url,
+        "html_url": html_url,
+        "diff_url": f"{html_url}.diff",
+        "patch_url": f"{html_url}.patch",
+        **{f"{name}_url": href for name, href in links.items() if name not in ("self", "html")},
+        "_links": {name: {"href": href} for name, href in links.items()},
+    }
+
+
+def full_pull_request(world: World, shown: PullRequest) -> Body:
+    """A pull request asked for by its number."""
+    return {
+        **pull_request(world, shown),
+        "merged": False,
+        "mergeable": True,
+        "rebaseable": True,
+        "mergeable_state": "clean",
+        "merged_by": None,
+        "comments": len(world.comments_of(shown)),
+        "review_comments": 0,
+        "maintainer_can_modify": False,
+        "commits": 1,
+        "additions": 1,
+        "deletions": 1,
+        "changed_files": 1,
+    }
+
+
+def comment(world: World, shown: Comment) -> Body:
+    """A comment on a pull request."""
+    issues = f"{world.api_url}/repos/{shown.repository.full_name}/issues"
+    url = f"{issues}/comments/{shown.id}"
+    page = f"{world.html_url}/{shown.repository.full_name}/pull/{shown.number}"
+    return {
+        "id": shown.id,
+        "node_id": _node_id("IssueComment", shown.id),
+        "url": url,
+        "html_url": f"{page}#issuecomment-{shown.id}",
+        "issue_url": f"{issues}/{shown.number}",
+        "user": user(world, shown.author),
+        "author_association": "NONE" if shown.author.kind == "Bot" else "CONTRIBUTOR",
+        "body": shown.body,
+        "created_at": _time(shown.created),
+        "updated_at": _time(shown.updated),
+        "performed_via_github_app": None,
+        "reactions": {"url": f"{url}/reactions", "total_count": 0, **_NO_REACTIONS},
+    }
+
+
+def _side(world: World, shown: Side) -> Body:
+    return {
+        "label": f"{shown.owner.login}:{shown.ref}",
+        "ref": shown.ref,
+        "sha": shown.sha,
+        "user": user(world, shown.owner),
+        "repo": repository(world, shown.repository) if shown.repository else None,
+    }
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _node_id(kind: str, number: int) -> str:
+    return base64.b64encode(f"{kind}{number}".encode()).decode()

@@ -1,0 +1,126 @@
+"""The operations that the double serves: the authenticated user, repositories, pull requests and their comments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from github_double import bodies
+from github_double.routes import Answer, Call, RefusedError, operation, page
+from github_double.world import Comment, PullRequest, Repository, Token, World
+
+LONGEST_COMMENT = 65_536
+READ = ("issues=read", "pull_requests=read")
+WRITE = ("issues=write", "pull_requests=write")
+
+
+@operation("users/get-authenticated")
+def get_authenticated_user(world: World, call: Call) -> Answer:
+    if call.token is None:
+        raise RefusedError(401, "Requires authentication")
+    if call.token.installation:
+        raise RefusedError(403, "Resource not accessible by integration")
+    return Answer(200, bodies.authenticated_user(world, call.token.user))
+
+
+@operation("repos/get", "metadata=read")
+def get_repository(world: World, call: Call) -> Answer:
+    return Answer(200, bodies.full_repository(world, repository_of(world, call)))
+
+
+@operation("pulls/get", "pull_requests=read")
+def get_pull_request(world: World, call: Call) -> Answer:
+    found = _pull_request_of(world, repository_of(world, call), call.path["pull_number"])
+    return Answer(200, bodies.full_pull_request(world, found))
+
+
+@operation("pulls/list", "pull_requests=read")
+def list_pull_requests(world: World, call: Call) -> Answer:
+    repository, query = repository_of(world, call), call.query
+    rows = [
+        each
+        for each in world.pull_requests.values()
+        if each.repository == repository
+        and query["state"] in (each.state, "all")
+        and query.get("base") in (each.base.ref, None)
+        # A head without an owner is no filter on GitHub either: everything is listed.
+        and (":" not in query.get("head", "") or query["head"] == f"{each.head.owner.login}:{each.head.ref}")
+    ]
+    by_update = query["sort"] == "updated"
+    newest_first = query.get("direction", "desc" if query["sort"] == "created" else "asc") == "desc"
+    rows.sort(key=lambda each: each.updated if by_update else each.created, reverse=newest_first)
+    return page(call, [bodies.pull_request(world, each) for each in rows])
+
+
+@operation("issues/list-comments", *READ)
+def list_comments(world: World, call: Call) -> Answer:
+    rows = world.comments_of(_pull_request_of(world, repository_of(world, call), call.path["issue_number"]))
+    since = call.query.get("since")
+    return page(call, [bodies.comment(world, each) for each in rows if since is None or each.updated >= since])
+
+
+@operation("issues/create-comment", *WRITE)
+def create_comment(world: World, call: Call) -> Answer:
+    found = _pull_request_of(world, repository_of(world, call), call.path["issue_number"])
+    comment = world.comment(found, _comment_body(call), author=_writer(call).user.login)
+    body = bodies.comment(world, comment)
+    return Answer(201, body, {"Location": body["url"]})
+
+
+@operation("issues/get-comment", *READ)
+def get_comment(world: World, call: Call) -> Answer:
+    return Answer(200, bodies.comment(world, _comment_of(world, call)))
+
+
+@operation("issues/update-comment", *WRITE)
+def update_comment(world: World, call: Call) -> Answer:
+    comment = _comment_of(world, call)
+    comment.body, comment.updated = _comment_body(call), world.tick()
+    return Answer(200, bodies.comment(world, comment))
+
+
+@operation("issues/delete-comment", *WRITE)
+def delete_comment(world: World, call: Call) -> Answer:
+    del world.comments[_comment_of(world, call).id]
+    return Answer(204)
+
+
+def repository_of(world: World, call: Call) -> Repository:
+    """The repository that the path names; a private one does not exist for strangers."""
+    found = world.repositories.get("{owner}/{repo}".format(**call.path).lower())
+    if found is None or (found.private and call.token is None):
+        raise RefusedError(404, "Not Found")
+    return found
+
+
+def _pull_request_of(world: World, repository: Repository, number: int) -> PullRequest:
+    found = world.pull_requests.get((repository.full_name, number))
+    if found is None:
+        raise RefusedError(404, "Not Found")
+    return found
+
+
+def _comment_of(world: World, call: Call) -> Comment:
+    found = world.comments.get(call.path["comment_id"])
+    if found is None or found.repository != repository_of(world, call):
+        raise RefusedError(404, "Not Found")
+    return found
+
+
+def _comment_body(call: Call) -> str:
+    body: str = call.body["body"]
+    if not body.strip():
+        raise _unprocessable("Body cannot be blank")
+    if len(body) > LONGEST_COMMENT:
+        raise _unprocessable(f"Body is too long (maximum is {LONGEST_COMMENT} characters)")
+    return body
+
+
+def _unprocessable(message: str) -> RefusedError:
+    problem: dict[str, Any] = {"resource": "IssueComment", "code": "unprocessable", "field": "data", "message": message}
+    return RefusedError(422, "Validation Failed", errors=[problem])
+
+
+def _writer(call: Call) -> Token:
+    # Writes without a token are refused before a handler runs.
+    assert call.token is not None
+    return call.token

@@ -1,0 +1,190 @@
+"""What the double knows: users, tokens, repositories, pull requests and comments, in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+
+@dataclass(frozen=True)
+class User:
+    """An account. Apps act as an account whose login ends in `[bot]`."""
+
+    login: str
+    id: int
+    kind: str = "User"
+
+
+@dataclass(frozen=True)
+class Token:
+    """Who a token speaks for, and what it may do (`{"issues": "write"}`)."""
+
+    user: User
+    permissions: Mapping[str, str]
+    installation: bool
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository; a private one is hidden from anonymous callers."""
+
+    id: int
+    owner: User
+    name: str
+    private: bool = False
+    fork: bool = False
+    default_branch: str = "main"
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.owner.login}/{self.name}"
+
+
+@dataclass
+class Side:
+    """The head or the base of a pull request. The repository of a head is None once its fork was deleted."""
+
+    owner: User
+    repository: Repository | None
+    ref: str
+    sha: str
+
+
+@dataclass
+class PullRequest:
+    """A pull request; a test may change it between two requests (push, close, merge, delete the fork)."""
+
+    id: int
+    repository: Repository
+    number: int
+    author: User
+    head: Side
+    base: Side
+    created: datetime
+    updated: datetime
+    title: str = "A better candidate"
+    state: str = "open"
+
+
+@dataclass
+class Comment:
+    """A comment on a pull request."""
+
+    id: int
+    repository: Repository
+    number: int
+    author: User
+    body: str
+    created: datetime
+    updated: datetime
+
+
+# GITHUB_TOKEN comments as this account on github.com, with this id.
+ACTIONS_BOT = User("github-actions[bot]", 41898282, "Bot")
+
+
+@dataclass
+class World:
+    """The state of the double. The methods set a scene without HTTP; the requests of the code under test change it."""
+
+    api_url: str
+    html_url: str
+    users: dict[str, User] = field(default_factory=lambda: {ACTIONS_BOT.login: ACTIONS_BOT})
+    tokens: dict[str, Token] = field(default_factory=dict)
+    repositories: dict[str, Repository] = field(default_factory=dict)
+    pull_requests: dict[tuple[str, int], PullRequest] = field(default_factory=dict)
+    comments: dict[int, Comment] = field(default_factory=dict)
+    # Ids are larger than 32 bits, as they are on github.com by now.
+    _ids: count[int] = field(default_factory=lambda: count(5_000_000_001))
+    _now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def user(self, login: str, *, kind: str = "User") -> User:
+        """The account `login`, which is created when it does not exist."""
+        return self.users.setdefault(login, User(login, self.new_id(), kind))
+
+    def user_token(self, login: str, **permissions: str) -> str:
+        """A new fine-grained personal token of `login`; without `permissions` it may comment."""
+        return self._token(self.user(login), permissions, installation=False)
+
+    def installation_token(self, app: str = "github-actions", **permissions: str) -> str:
+        """A new token such as GITHUB_TOKEN; `issues="read", pull_requests="read"` is what a fork's run receives."""
+        return self._token(self.user(f"{app}[bot]", kind="Bot"), permissions, installation=True)
+
+    def repository(self, full_name: str, *, private: bool = False, fork: bool = False) -> Repository:
+        """A new repository."""
+        owner, name = full_name.split("/")
+        repository = Repository(self.new_id(), self.user(owner), name, private, fork)
+        self.repositories[full_name.lower()] = repository
+        return repository
+
+    def pull_request(
+        self,
+        repository: Repository,
+        *,
+        branch: str = "candidate",
+        sha: str = "",
+        fork: Repository | None = None,
+        author: str = "mona",
+        state: str = "open",
+    ) -> PullRequest:
+        """A new pull request from `branch` of `fork`, or of the repository itself."""
+        head = fork or repository
+        number = 1 + max((n for name, n in self.pull_requests if name == repository.full_name), default=0)
+        now = self.tick()
+        pull_request = PullRequest(
+            id=self.new_id(),
+            repository=repository,
+            number=number,
+            author=self.user(author),
+            head=Side(head.owner, head, branch, sha or sha_of(f"{head.full_name} {branch} {number}")),
+            base=Side(repository.owner, repository, repository.default_branch, sha_of(repository.full_name)),
+            created=now,
+            updated=now,
+            state=state,
+        )
+        self.pull_requests[repository.full_name, number] = pull_request
+        return pull_request
+
+    def comment(self, pull_request: PullRequest, body: str, *, author: str = "mona") -> Comment:
+        """A new comment on `pull_request`."""
+        now = self.tick()
+        comment = Comment(
+            id=self.new_id(),
+            repository=pull_request.repository,
+            number=pull_request.number,
+            author=self.user(author),
+            body=body,
+            created=now,
+            updated=now,
+        )
+        self.comments[comment.id] = comment
+        return comment
+
+    def comments_of(self, pull_request: PullRequest) -> list[Comment]:
+        """The comments on `pull_request`, oldest first."""
+        place = pull_request.repository, pull_request.number
+        return [comment for comment in self.comments.values() if (comment.repository, comment.number) == place]
+
+    def tick(self) -> datetime:
+        """The time of the next change. It is not the real one, so that tests see the same times in every run."""
+        self._now += timedelta(seconds=1)
+        return self._now
+
+    def new_id(self) -> int:
+        """An id that was not given out before."""
+        return next(self._ids)
+
+    def _token(self, user: User, permissions: Mapping[str, str], *, installation: bool) -> str:
+        # The prefixes are GitHub's, so that code which masks or recognises tokens meets real shapes.
+        secret = ("ghs_" if installation else "github_pat_") + f"{self.new_id():036d}"
+        granted = permissions or {"issues": "write", "pull_requests": "write"}
+        self.tokens[secret] = Token(user, {"metadata": "read", **granted}, installation)
+        return secret
+
+
+def sha_of(text: str) -> str:
+    """A commit id that stays the same for the same `text`."""
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
