@@ -50,6 +50,7 @@ class Outputs:
 class Holdout:
     """The rows that both models are judged on. features: parquet file without the target. clusters: one per row."""
 
+    name: str
     features: Path
     truth: pl.Series
     clusters: pl.Series | None
@@ -163,6 +164,7 @@ def read_holdout(sourced: SourcedPolicy, evaluation: Evaluation, scratch: Path) 
     frame.drop(evaluation.target).sink_parquet(features)
     kept = frame.select([evaluation.target, *([evaluation.cluster] if evaluation.cluster else [])]).collect()
     return Holdout(
+        evaluation.holdout,
         features,
         kept[evaluation.target],
         kept[evaluation.cluster] if evaluation.cluster else None,
@@ -229,7 +231,7 @@ def finish(
                 "candidate_digest": candidate.tags.get("slipway.model_digest", ""),
                 "production": production.version if production else "none",
                 "production_digest": production.tags.get("slipway.model_digest", "") if production else "",
-                "holdout": str(holdout.version),
+                f"data_{holdout.name}": holdout.version.in_words,
                 **sourced.provenance,
             },
         }

@@ -224,7 +224,7 @@ def facts(after: Provenance, version: ModelVersion) -> dict[str, str | bool]:
         "model_version": version.version,
         "commit": after.commit,
         "clean": after.clean,
-        **{f"dataset_{name}": str(found) for name, found in after.datasets.items()},
+        **{f"data_{name}": found.in_words for name, found in after.datasets.items()},
         "environment": after.environment.lock_digest or f"unlocked, {len(after.environment.packages)} packages",
         "python": after.environment.python,
         "command": " ".join(after.command),

@@ -12,17 +12,17 @@ from typing import Literal
 import polars as pl
 
 from slipway import datasets
-from slipway.data import leakage, reading, validation
+from slipway.data import findings, leakage, reading, validation
 from slipway.data.schema import Schema, read
 from slipway.policy import Dataset, SourcedPolicy, load
-from slipway.report import Check, Column, Report, Table, Verdict, combine, enforce, markdown
+from slipway.report import Check, Report, Verdict, enforce, markdown
 from slipway.report.model import Value
 from slipway.runner import outputs, stage
-from slipway.runner.context import Run, home
-from slipway.runner.errors import InputError
+from slipway.runner.context import Run, report_file
+from slipway.runner.errors import InputError, SlipwayError
 
+STAGE = "validate-data"
 TRAINING_NAMES = ("train", "training")
-REASONS_SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,16 @@ class Task:
     on_inconclusive: Literal["warn", "fail"] = "warn"
     sourced: SourcedPolicy | None = None
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader should know about the policy."""
+        return self.sourced.remarks if self.sourced else ()
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What the report says of the policy."""
+        return self.sourced.provenance if self.sourced else {}
+
     def schema_text(self, path: str) -> str:
         """The schema that judges: in a pull request the base branch's."""
         if self.sourced:
@@ -80,7 +90,8 @@ def plan(given: Inputs) -> Task:
         raise InputError(f"`examples` must not be negative, and is {given.examples}.")
     if given.data:
         one = Dataset(path=str(given.data), schema=str(given.schema) if given.schema else None)
-        return Task(model=given.data.stem, datasets={given.data.stem: one})
+        name = datasets.without_glob(str(given.data)).stem or "data"
+        return Task(model=name, datasets={name: one})
     if given.schema:
         raise InputError(
             "`schema` was given without `data`.", fix="Give both, or neither and declare them in the policy."
@@ -145,68 +156,34 @@ def leaked(task: Task, found: dict[str, Found]) -> Iterator[Check]:
             yield leakage.check(train, holdout, name=f"leakage: rows of {task.holdout} in {training}")
 
 
-def build_report(task: Task, found: dict[str, Found], extra: list[Check], start: Report) -> Report:
-    """Everything that was found, violated checks first."""
-    checks = [check for each in found.values() for check in each.checks] + extra
-    verdict = combine(check.verdict for check in checks)
-    violated = [check for check in checks if check.verdict is not Verdict.PASS or check.count]
-    violated.sort(key=lambda check: [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS].index(check.verdict))
-    reasons = [f"{check.name}: {check.detail}" for check in violated[:REASONS_SHOWN]]
-    if len(violated) > REASONS_SHOWN:
-        reasons.append(f"{len(violated) - REASONS_SHOWN} more checks are listed in the report.")
-    remarks = [
-        *(task.sourced.remarks if task.sourced else ()),
-        *(text for each in found.values() for text in each.remarks),
-    ]
-    provenance = dict(task.sourced.provenance) if task.sourced else {}
-    tables = [table("Violated checks", violated)] if violated else []
-    update = {
-        "verdict": verdict,
-        "headline": headline(checks, len(found)),
-        "reasons": (*reasons, *remarks),
-        "checks": tuple(checks),
-        "tables": (*tables, table(f"All checks ({len(checks)})", checks, folded=True)),
-        "provenance": {
-            **provenance,
-            **{key: value for each in found.values() for key, value in each.provenance.items()},
-        },
-    }
-    return start.model_copy(update=update).finished()
+def judge_all(report: Report, task: Task, examples: int) -> Report:
+    """The report on every dataset, and on what they have in common."""
+    found = {name: inspect(name, dataset, task, examples) for name, dataset in task.datasets.items()}
+    checks = [check for each in found.values() for check in each.checks] + list(leaked(task, found))
+    remarks = [remark for each in found.values() for remark in each.remarks]
+    versions = {key: value for each in found.values() for key, value in each.provenance.items()}
+    report = report.model_copy(update={"provenance": {**task.provenance, **versions}})
+    return findings.complete(report, checks, datasets=len(found), remarks=remarks)
 
 
-def headline(checks: list[Check], count: int) -> str:
-    """The result in one line."""
-    if not checks:
-        return "The policy declares no data: nothing was checked."
-    parts = [f"{len(checks)} checks of {count} dataset{'s' if count > 1 else ''}"]
-    for verdict, word in ((Verdict.FAIL, "failed"), (Verdict.INCONCLUSIVE, "inconclusive")):
-        number = sum(check.verdict is verdict for check in checks)
-        parts += [f"{number} {word}"] if number else []
-    return ", ".join(parts) + ("." if len(parts) > 1 else ", all passed.")
-
-
-def table(title: str, checks: list[Check], *, folded: bool = False) -> Table:
-    """Checks as a table."""
-    columns = (
-        Column(name="check"),
-        Column(name="verdict", kind="verdict"),
-        Column(name="rows", kind="number"),
-        Column(name="finding"),
-        Column(name="examples"),
-    )
-    rows = tuple((each.name, each.verdict, each.count, each.detail, "; ".join(each.examples)) for each in checks)
-    return Table(title=title, columns=columns, rows=rows, folded=folded)
+def publish(report: Report, path: Path) -> None:
+    """Write the report, then what later steps and people read of it."""
+    report = report.finished()
+    outputs.publish(Outputs(report=report.write(path), verdict=report.verdict))
+    outputs.summarise(markdown.stage_page(report))
 
 
 def main(given: Inputs) -> None:
     """Check every dataset, report, then let the verdict decide."""
     task = plan(given)
-    start = Report(stage="validate-data", model=task.model, verdict=Verdict.INCONCLUSIVE)
-    found = {name: inspect(name, dataset, task, given.examples) for name, dataset in task.datasets.items()}
-    report = build_report(task, found, list(leaked(task, found)), start)
-    path = report.write(given.report or home() / "reports" / task.model / "validate-data.json")
-    outputs.publish(Outputs(report=path, verdict=report.verdict))
-    outputs.summarise(markdown.stage_page(report))
+    path = given.report or report_file(task.model, STAGE)
+    report = Report(stage=STAGE, model=task.model, verdict=Verdict.INCONCLUSIVE, reasons=task.remarks)
+    try:
+        report = judge_all(report, task, given.examples)
+    except SlipwayError as failure:
+        publish(report.after_failure(failure, provenance=task.provenance), path)
+        raise
+    publish(report, path)
     enforce(report, on_inconclusive=task.on_inconclusive)
 
 

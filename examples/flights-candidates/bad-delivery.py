@@ -18,13 +18,13 @@ def main(good: Path, bad: Path) -> None:
         # A join in the supplier's export lost every fiftieth aircraft.
         tailnum=pl.when(row % 50 != 0).then("tailnum"),
         # An unsigned field was read as a signed one.
-        distance=pl.when((pl.col("carrier") == "HA") | (pl.col("dest") == "SFO")).then(-pl.col("distance")).otherwise("distance"),
+        distance=pl.when(pl.col("dest") == "SFO").then(-pl.col("distance")).otherwise("distance"),
         # A fourth airport has joined, and nobody said so.
         origin=pl.when(row % 400 == 7).then(pl.lit("HPN")).otherwise("origin"),
-        # A gauge that reports its failure as a number.
+        # A gauge that reports its failure as a number. (The package itself has these miles per hour, once.)
         wind_speed=pl.when((pl.col("origin") == "EWR") & (pl.col("hour") == 5)).then(1048.4).otherwise("wind_speed"),
     )
-    # The last day was sent twice.
+    # And the last day was sent twice.
     last_day = damaged.filter(pl.col("date") == pl.col("date").max())
     pl.concat([damaged, last_day]).write_parquet(bad)
     print(f"{bad}: {flights.height} flights became {damaged.height + last_day.height}.")

@@ -23,7 +23,7 @@ WEATHER = {
     "precip": "precipitation",
     "visib": "visibility",
 }
-COLUMNS = {
+COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "scheduled": pl.Datetime("us"),
     "date": pl.Date,
     "month": pl.Int64,
@@ -81,12 +81,14 @@ def with_features(flights: pl.DataFrame, weather: pl.DataFrame) -> pl.DataFrame:
 
 
 def write_months(rows: pl.DataFrame) -> None:
-    for (month,), flights in rows.partition_by("month", as_dict=True, maintain_order=True).items():
+    for flights in rows.partition_by("month", maintain_order=True):
+        month = flights.item(0, "month")
         part = "train" if month <= LAST_MONTH_OF_TRAINING else "holdout"
         file = DATA / part / f"2013-{month:02}.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)
         flights.write_parquet(file)
-        print(f"{part}/{file.name}  {flights.height:6} flights  {flights['late'].mean():.1%} late")
+        late = flights.select(pl.col("late").mean()).item()
+        print(f"{part}/{file.name}  {flights.height:6} flights  {late:.1%} late")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def main() -> None:
     known, late = flights[columns], flights[TARGET]
 
     with mlflow.start_run():  # the run of MLFLOW_RUN_ID, if there is one
-        mlflow.log_params({"seed": params["seed"], "features": " ".join(columns), **params["model"]})
+        mlflow.log_params({"seed": params["seed"], "columns": " ".join(columns), **params["model"]})
         model = pipeline(params).fit(known, late)
         mlflow.log_metrics(fit_quality(late, model.predict_proba(known)[:, 1]))
         log_model(model, known.head())
@@ -38,13 +38,13 @@ def pipeline(params: dict[str, Any]) -> Pipeline:
     one_hot = OneHotEncoder(handle_unknown="ignore")
     curve = make_pipeline(StandardScaler(), PolynomialFeatures(model["degree"], include_bias=False))
     slope = StandardScaler()
-    inputs = ColumnTransformer([
+    inputs = [
         ("categories", one_hot, features["categories"]),
         ("curves", curve, features["curves"]),
         ("numbers", slope, features["numbers"]),
-    ])
+    ]
     classifier = LogisticRegression(C=1 / model["penalty"], solver="newton-cholesky", random_state=params["seed"])
-    return Pipeline([("inputs", inputs), ("classifier", classifier)])
+    return Pipeline([("inputs", ColumnTransformer(inputs)), ("classifier", classifier)])
 
 
 def fit_quality(late: pd.Series, probability: Any) -> dict[str, float]:
@@ -53,7 +53,7 @@ def fit_quality(late: pd.Series, probability: Any) -> dict[str, float]:
 
 
 def log_model(model: Pipeline, example: pd.DataFrame) -> None:
-    """The model, the columns it expects, and the packages it needs (without hashes, which MLflow does not read)."""
+    """Log it with the columns it expects and the packages it needs (MLflow cannot read their hashes)."""
     lock = Path("requirements.txt").read_text(encoding="utf-8")
     packages = re.findall(r"^(\S+==.*?) \\$", lock, flags=re.MULTILINE)
     warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer")  # schema.yml lets none of them be null

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
@@ -19,10 +21,47 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from slipway.data import dtypes, pandera_objects, rules
+from slipway.data.reading import first_line
 from slipway.data.rules import Rule
 from slipway.policy.model import Strict
 
-LISTED = TypeAdapter(list[Annotated[Any, PlainValidator(rules.listed_rule)]])
+
+def listed_rule(entry: Any) -> Rule:
+    """A check in pandera's list form: its arguments, and under `options` its name (`check_name`)."""
+    body = dict(lift_options(entry)) if isinstance(entry, dict) else {}
+    name = body.pop("check_name", None)
+    if not isinstance(name, str):
+        raise ValueError("each entry of a list of checks needs `options: {check_name: ...}`")
+    kind = rules.RULES.get(rules.ALIASES.get(name, name))
+    if kind is None:
+        raise ValueError(unknown(name, [*rules.RULES, *rules.ALIASES], "check"))
+    for key in body:
+        if key not in {*kind.model_fields, "value"}:
+            raise ValueError(unknown(key, kind.model_fields, "argument or option"))
+    return kind.model_validate(body)
+
+
+def lift_options(body: Any) -> Any:
+    """A check's body with the options that stand under `options` moved beside its arguments.
+
+    That is where older files of pandera have them, and under `checks:` pandera still reads them there.
+    """
+    if not isinstance(body, dict) or not isinstance(body.get("options"), dict):
+        return body
+    arguments = {key: value for key, value in body.items() if key != "options"}
+    if twice := set(arguments) & set(body["options"]):
+        raise ValueError(f"`{sorted(twice)[0]}` stands beside `options` and in it: keep one")
+    return {**arguments, **body["options"]}
+
+
+def unknown(name: object, known: Mapping[str, Any] | list[str], what: str) -> str:
+    """The sentence about a name that does not exist, with the one that was meant."""
+    close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(sorted(known))}"
+    return f"`{name}` is not a known {what}; {hint}"
+
+
+LISTED = TypeAdapter(list[Annotated[Any, PlainValidator(listed_rule)]])
 
 
 class Checks(Strict):
@@ -72,7 +111,7 @@ def either_form(given: Any) -> dict[str | int, Rule]:
         return dict(enumerate(LISTED.validate_python(given)))
     if not isinstance(given, dict):
         raise ValueError("must be a mapping from check to value")
-    return Checks.model_validate({name: rules.lift_options(body) for name, body in given.items()}).declared()
+    return Checks.model_validate({name: lift_options(body) for name, body in given.items()}).declared()
 
 
 class Column(Checks):
@@ -150,11 +189,6 @@ def why_not_on(rule: Rule, dtype: pl.DataType | None) -> str:
     except (pl.exceptions.PolarsError, ValueError, TypeError, re.error) as error:
         return first_line(error)
     return ""
-
-
-def first_line(error: BaseException) -> str:
-    """What an exception says, without the query plan that polars adds to it."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def problem(message: str, *place: str | int) -> InitErrorDetails:

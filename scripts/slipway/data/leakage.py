@@ -7,7 +7,7 @@ import math
 import polars as pl
 
 from slipway.data.probes import share
-from slipway.report.model import Check, Verdict
+from slipway.report.model import Check, Value, Verdict
 
 LARGE = 0.01
 """Share of the holdout, beyond what chance explains, from which its judgement is worthless."""
@@ -41,7 +41,7 @@ def check(train: pl.LazyFrame, holdout: pl.LazyFrame, *, name: str = "leakage") 
 
 
 def _judged(name: str, *, shared: int, total: int, chance: float) -> Check:
-    values = {"shared": shared, "rows": total, "chance": round(chance, 6)}
+    values: dict[str, Value] = {"shared": shared, "rows": total, "chance": round(chance, 6)}
     detail = f"{share(shared, total)} of the holdout also occur in the training data"
     allowed = total * chance + 3 * math.sqrt(total * chance * (1 - chance))
     if shared <= allowed:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandera.backends.polars.builtin_checks  # noqa: F401 - registers the functions that are called below
 import pandera.polars as pa
 import polars as pl
 from pandera.api.polars.types import PolarsData
-from pandera.backends.polars import builtin_checks as builtin_checks  # registers the functions that are called below
 
 from slipway.data import dtypes
 from slipway.data.rules import Rule
@@ -34,7 +34,7 @@ def satisfied(rule: Rule, column: str, dtype: pl.DataType) -> pl.Expr:
         name == "unique_values_eq"
     ):  # the one check that is not about single rows; whether all values occur is asked apart
         name, arguments = "isin", {"allowed_values": arguments["values"]}
-    function: Any = pa.Check.get_builtin_check_fn(name)  # type: ignore[no-untyped-call]
+    function: Any = pa.Check.get_builtin_check_fn(name)
     recorder: Any = _Recorder()
     recorded: pl.Expr = function(PolarsData(recorder, column), **arguments)
     return recorded
@@ -67,13 +67,14 @@ def column(declared: Column) -> pa.Column:
 
 def schema(declared: Schema) -> pa.DataFrameSchema:
     """The schema as pandera's object, without what pandera cannot express (the `slipway` section)."""
+    unique: Any = [list(group) for group in declared.unique_groups]
     return pa.DataFrameSchema(
         {name: column(each) for name, each in (declared.columns or {}).items()},
         checks=[check(rule, None) for rule in declared.rules],
         coerce=declared.coerce,
         strict=declared.strict,
         ordered=declared.ordered,
-        unique=[list(group) for group in declared.unique_groups] or None,  # type: ignore[arg-type]
+        unique=unique or None,
         name=declared.name,
         title=declared.title,
         description=declared.description,

@@ -10,8 +10,9 @@ from datetime import datetime
 import polars as pl
 
 from slipway.data import dtypes, pandera_objects, probes
-from slipway.data.columns import Column, first_line
+from slipway.data.columns import Column
 from slipway.data.probes import Probe
+from slipway.data.reading import first_line
 from slipway.data.rules import Rule, UniqueValuesEq
 from slipway.data.schema import Schema, why_not_a_condition
 from slipway.report.model import Check, Verdict
@@ -54,10 +55,8 @@ class Plan:
         for name, column in (self.schema.columns or {}).items():
             if any(matched is column for _, matched in self.columns):
                 continue
-            if column.is_pattern(name):
-                detail = "no column of the data matches this pattern"
-            else:
-                detail = self._no_column(name)
+            pattern = "no column of the data matches this pattern"
+            detail = pattern if column.is_pattern(name) else self._no_column(name)
             if not column.required:
                 detail = "not in the data; the schema does not require it, so its checks do not apply"
                 yield Check(name=f"{name}: present", verdict=Verdict.PASS, detail=detail)
@@ -149,13 +148,13 @@ class Plan:
                 yield _static(f"{column}: at most {most:.4g} missing", False, self._no_column(column))
         for each in declared.compare:
             title = each.name or f"rule {each.rule}"
-            names = pl.sql_expr(each.rule).meta.root_names()
+            names = list(dict.fromkeys(pl.sql_expr(each.rule).meta.root_names()))
             if absent := [name for name in names if name not in self.actual]:
                 yield _static(title, False, self._no_column(absent[0]))
             elif reason := why_not_a_condition(each.rule, {name: self.types[name] for name in names}):
                 yield _not_run(title, reason)
             else:
-                yield probes.condition(each, [name for name in dict.fromkeys(names) if dtypes.is_float(self.types[name])])
+                yield probes.condition(each, [name for name in names if dtypes.is_float(self.types[name])])
 
     def _freshness(self) -> Item:
         declared = self.schema.slipway.freshness

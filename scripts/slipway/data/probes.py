@@ -13,7 +13,7 @@ import polars as pl
 
 from slipway.data.rules import Rule, UniqueValuesEq
 from slipway.data.schema import Compare, Freshness, Rows
-from slipway.report.model import Check, Verdict
+from slipway.report.model import Check, Value, Verdict
 
 Measured = Mapping[str, Any]
 Judge = Callable[[Measured, int], Check]
@@ -68,17 +68,17 @@ def _judge_rows(name: str, says: str, rule: Rule, measured: Measured, rows: int)
     if rule.error:
         detail = f"{rule.error}: {detail}"
     if rule.raise_warning:
-        warned = {"warning_only": True}
+        warned: dict[str, Value] = {"warning_only": True}
         return Check(name=name, verdict=Verdict.PASS, detail=f"warning only: {detail}", count=count, values=warned)
     return Check(name=name, verdict=Verdict.FAIL, detail=detail, count=count)
 
 
 def wrong_type(name: str, column: str, violates: pl.Expr, want: pl.DataType, have: pl.DataType) -> Probe:
-    """A text column that should be of another type: fails whatever its values, and says which of them are in the way."""
+    """A text column that should be of another type: fails whatever its values, and counts those in the way."""
 
     def judge(measured: Measured, rows: int) -> Check:
         count = int(measured["count"] or 0)
-        why = f"{share(count, rows)} cannot be read as {want}" if count else "every value would convert (`coerce: true`)"
+        why = f"{share(count, rows)} cannot be read as {want}" if count else "`coerce: true` would convert them all"
         return Check(name=name, verdict=Verdict.FAIL, detail=f"found {have}; {why}", count=count)
 
     return Probe(name=name, measures={"count": violates.sum()}, judge=judge, violates=violates, columns=(column,))
@@ -98,9 +98,8 @@ def exact_values(name: str, rule: UniqueValuesEq, column: str, violates: pl.Expr
         return Check(name=name, verdict=Verdict.FAIL, detail="; ".join(parts), count=found)
 
     inside = pl.col(column).filter(violates.not_()).drop_nulls().n_unique()
-    return Probe(
-        name=name, measures={"count": violates.sum(), "found": inside}, judge=judge, violates=violates, columns=(column,)
-    )
+    measures = {"count": violates.sum(), "found": inside}
+    return Probe(name=name, measures=measures, judge=judge, violates=violates, columns=(column,))
 
 
 def row_count(declared: Rows) -> Probe:
@@ -124,7 +123,7 @@ def missing_share(column: str, most: float, violates: pl.Expr) -> Probe:
 
     def judge(measured: Measured, rows: int) -> Check:
         count = int(measured["count"] or 0)
-        values = {"share": count / rows, "max_share": most}
+        values: dict[str, Value] = {"share": count / rows, "max_share": most}
         if count <= most * rows:
             return Check(name=name, verdict=Verdict.PASS, detail=f"{share(count, rows)} have no value", values=values)
         detail = f"{share(count, rows)} have no value"
@@ -157,7 +156,7 @@ def condition(declared: Compare, floats: list[str]) -> Probe:
 
 
 def freshness(declared: Freshness, dtype: pl.DataType, now: datetime) -> Probe:
-    """The newest value is young enough, and none lies in the future, where a typing error would keep data fresh for ever."""
+    """The newest value is young enough, and none lies in the future: one mistyped year would look fresh for ever."""
     as_of = declared.moment(now)
     column = pl.col(declared.column)
     future = column > _as_value(as_of + CLOCK_TOLERANCE, dtype)

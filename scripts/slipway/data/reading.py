@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import polars as pl
 
-from slipway.data.columns import first_line
 from slipway.runner.errors import InputError
 
 FORMATS = {
@@ -67,7 +65,7 @@ def find_files(path: str | Path) -> list[Path]:
     if place.is_file():
         files = [place]
     else:
-        found = place.rglob("*") if place.is_dir() else map(Path, glob.iglob(text, recursive=True))
+        found = place.rglob("*") if place.is_dir() else _glob(place)
         files = sorted(each for each in found if each.is_file() and _is_data(each, place))
     if not files:
         why = "The folder holds no data file." if place.is_dir() else ""
@@ -80,6 +78,11 @@ def find_files(path: str | Path) -> list[Path]:
     if len(formats) > 1:
         raise InputError(f"The dataset {text} mixes {' and '.join(sorted(formats))} files.", fix=FOLDER_FIX)
     return files
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, without the query plan that polars adds to it."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @contextmanager
@@ -95,6 +98,11 @@ def unreadable(path: str | Path) -> Iterator[None]:
         elif "more fields" in why:
             fix = "Quote the values that hold the separator, or repair the row that has too many fields."
         raise InputError(f"The data at {path} cannot be read.", why=why, fix=fix) from error
+
+
+def _glob(pattern: Path) -> Iterator[Path]:
+    folder = Path(pattern.anchor)
+    return folder.glob(str(pattern.relative_to(folder)))
 
 
 def _is_data(file: Path, place: Path) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, Field, StrictBool, StrictStr, field_validator, model_validator
@@ -246,38 +244,3 @@ ALIASES = {
     "le": "less_than_or_equal_to",
     "between": "in_range",
 }
-
-
-def listed_rule(entry: Any) -> Rule:
-    """A check in pandera's list form: its arguments, and under `options` its name (`check_name`)."""
-    body = dict(lift_options(entry)) if isinstance(entry, dict) else {}
-    name = body.pop("check_name", None)
-    if not isinstance(name, str):
-        raise ValueError("each entry of a list of checks needs `options: {check_name: ...}`")
-    kind = RULES.get(ALIASES.get(name, name))
-    if kind is None:
-        raise ValueError(unknown(name, [*RULES, *ALIASES], "check"))
-    for key in body:
-        if key not in {*kind.model_fields, "value"}:
-            raise ValueError(unknown(key, kind.model_fields, "argument or option"))
-    return kind.model_validate(body)
-
-
-def lift_options(body: Any) -> Any:
-    """A check's body with the options that stand under `options` moved beside its arguments.
-
-    That is where older files of pandera have them, and under `checks:` pandera still reads them there.
-    """
-    if not isinstance(body, dict) or not isinstance(body.get("options"), dict):
-        return body
-    arguments = {key: value for key, value in body.items() if key != "options"}
-    if twice := set(arguments) & set(body["options"]):
-        raise ValueError(f"`{sorted(twice)[0]}` stands beside `options` and in it: keep one")
-    return {**arguments, **body["options"]}
-
-
-def unknown(name: object, known: Mapping[str, Any] | list[str], what: str) -> str:
-    """The sentence about a name that does not exist, with the one that was meant."""
-    close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
-    hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(sorted(known))}"
-    return f"`{name}` is not a known {what}; {hint}"

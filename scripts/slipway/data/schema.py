@@ -1,4 +1,4 @@
-"""The schema file: pandera's own YAML layout, read strictly, with a `slipway` section for what pandera has no word for."""
+"""The schema file: pandera's own YAML layout, read strictly, and a `slipway` section for what pandera cannot say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import polars as pl
 from pydantic import Field, FiniteFloat, StrictBool, StrictStr, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails
 
-from slipway.data.columns import Checks, Column, either_form, first_line, problem, refuse_change
+from slipway.data.columns import Checks, Column, either_form, problem, refuse_change
+from slipway.data.reading import first_line
 from slipway.data.rules import Rule
 from slipway.policy import read_text
 from slipway.policy.model import Strict
@@ -173,9 +174,9 @@ class Schema(Strict):
         known = {name: dtype for name, dtype in declared.items() if dtype is not None}
         found = []
         for place, each in enumerate(self.slipway.compare):
-            if set(pl.sql_expr(each.rule).meta.root_names()) <= set(known):
-                if reason := why_not_a_condition(each.rule, known):
-                    found.append(problem(reason, "slipway", "compare", place))
+            all_known = set(pl.sql_expr(each.rule).meta.root_names()) <= set(known)
+            if all_known and (reason := why_not_a_condition(each.rule, known)):
+                found.append(problem(reason, "slipway", "compare", place))
         return found
 
 

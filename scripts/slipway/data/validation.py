@@ -1,4 +1,4 @@
-"""Run a schema on a dataset: every declared check in one scan that keeps nothing, examples only for the violated ones."""
+"""Run a schema on a dataset: all checks in one scan that keeps nothing, then examples of the violated ones."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from slipway.data.columns import first_line
 from slipway.data.plan import Plan
 from slipway.data.probes import Probe
+from slipway.data.reading import first_line
 from slipway.data.schema import Schema
 from slipway.report.model import Check, Verdict
 
@@ -74,7 +74,9 @@ def _measure(
 
 def _aggregates(probes: Mapping[int, Probe]) -> list[pl.Expr]:
     measures = [
-        expression.alias(f"{place}:{key}") for place, probe in probes.items() for key, expression in probe.measures.items()
+        expression.alias(f"{place}:{key}")
+        for place, probe in probes.items()
+        for key, expression in probe.measures.items()
     ]
     return [pl.len().alias("rows"), *measures]
 

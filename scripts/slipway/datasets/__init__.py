@@ -27,6 +27,11 @@ class DatasetVersion:
     def __str__(self) -> str:
         return f"{self.kind}:{self.id}"
 
+    @property
+    def in_words(self) -> str:
+        """Path, system and identity, for people."""
+        return f"{self.path} {self.kind} {self.id}"
+
 
 def identify(path: str) -> DatasetVersion:
     """The version of the file, folder or glob at `path`, by the system that tracks it: DVC, then git.

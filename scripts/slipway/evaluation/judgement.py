@@ -52,9 +52,7 @@ def judge(evaluation: Evaluation, candidate: Outcome, production: Outcome | None
         applicable = [gate for gate in gates if production is not None or not gate.relative]
         decided = [(gate, check(measured, gate, evaluation, sampling)) for gate in applicable]
         checks.extend(each for _, each in decided)
-        rows.extend(_row(measured, gate.text, each.verdict.value) for gate, each in decided)
-        if not decided:
-            rows.append(_row(measured, "first release" if gates else "none", "–"))
+        rows.extend(_rows(measured, decided, first_release=production is None))
     verdict = combine(each.verdict for each in checks)
     reasons = _reasons(checks, first_release=production is None)
     return Judgement(verdict, tuple(checks), _table(rows, sampling), reasons)
@@ -133,22 +131,31 @@ def _advice(needed: int | None, rows: int) -> str:
     return f"About {-(-needed // scale) * scale:,} rows would settle it if the value stays ({rows:,} so far)."
 
 
-def _row(measured: Measured, gate: str, verdict: str) -> tuple[Cell, ...]:
-    shown = measured.difference or measured.candidate
-    digits = decimals(shown.standard_error) if shown else 4
-    sign = "+" if measured.difference else ""
+def _rows(measured: Measured, decided: list[tuple[Gate, Check]], *, first_release: bool) -> list[tuple[Cell, ...]]:
+    """The comparison, with its gate if it has one; then the gates on the candidate alone, with its own interval."""
+    relative = [_row(measured, measured.difference, gate, each) for gate, each in decided if gate.relative]
+    absolute = [_row(measured, measured.candidate, gate, each) for gate, each in decided if not gate.relative]
+    if relative or (first_release and absolute):
+        return relative + absolute
+    return [_row(measured, measured.difference or measured.candidate, None, None), *absolute]
 
-    def value(interval: Interval | None, sign: str = "") -> str:
-        return "–" if interval is None else f"{interval.value:{sign}.{digits}f}"
+
+def _row(measured: Measured, interval: Interval | None, gate: Gate | None, check: Check | None) -> tuple[Cell, ...]:
+    compared = gate is None or gate.relative
+    digits = decimals(interval.standard_error) if interval else 4
+    sign = "+" if interval and interval is measured.difference else ""
+
+    def value(shown: Interval | None, sign: str = "") -> str:
+        return f"{shown.value:{sign}.{digits}f}" if shown else "–"
 
     return (
         f"{measured.metric.name} {'↑' if measured.metric.greater_is_better else '↓'}",
-        value(measured.production),
+        value(measured.production) if compared else "",
         value(measured.candidate),
-        value(measured.difference, "+"),
-        "–" if shown is None else f"{shown.low:{sign}.{digits}f} to {shown.high:{sign}.{digits}f}",
-        gate,
-        verdict,
+        value(measured.difference, "+") if compared else "",
+        f"{interval.low:{sign}.{digits}f} to {interval.high:{sign}.{digits}f}" if interval else "–",
+        gate.text if gate else "none",
+        check.verdict.value if check else "–",
     )
 
 

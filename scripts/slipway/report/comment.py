@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from slipway.report.markdown import ICONS, code, escape, provenance_section, report_sections
+from slipway.report.markdown import ICONS, bullets, code, escape, provenance, report_sections
 from slipway.report.model import Report, Verdict, combine
 
 LIMIT = 65_536
@@ -46,21 +46,22 @@ def body(
     `full_report` is the address that holds what the comment leaves out.
     """
     verdict = verdict_of(reports, missing)
-    lines = [f"### {ICONS[verdict]} {code(model)}: {_headline(verdict, reports, missing)}"]
-    deciding = [report for report in reports if report.verdict is verdict] or list(reports)
-    if deciding and deciding[-1].headline:
-        lines.append(escape(deciding[-1].headline))
-    reasons = [escape(reason) for report in _worst_first(reports) for reason in report.reasons]
+    ranked = _worst_first(reports)
+    parts = [f"### {ICONS[verdict]} {code(model)}: {_headline(verdict, reports, missing)}"]
+    if ranked and ranked[0].headline:
+        parts.append(escape(ranked[0].headline))
+    reasons = [reason for report in ranked for reason in report.reasons]
     if all(report.verdict is Verdict.PASS for report in reports):
         # After a stage that did not pass, the ones behind it are expected to be missing.
-        reasons += [f"{escape(stage)} left no report: it did not run, or broke before its end" for stage in missing]
+        reasons += [f"{stage} left no report: it did not run, or broke before its end." for stage in missing]
     if reasons:
-        lines.append("\n".join(f"- {reason}" for reason in reasons))
-    for report in _worst_first(reports):
-        lines.extend(report_sections(report))
-    lines.extend(provenance_section(report) for report in reports)
+        parts.append(bullets(reasons))
+    for report in ranked:
+        parts.extend(report_sections(report, detail=False))
+    parts.append("\n".join(_stage_line(report) for report in reports))
+    parts.append(provenance(reports))
     footer = _footer(head_sha, full_report)
-    return fit([part for part in lines if part], footer=footer, stamp_line=stamp_line, full_report=full_report)
+    return fit([part for part in parts if part], footer=footer, stamp_line=stamp_line, full_report=full_report)
 
 
 def verdict_of(reports: Sequence[Report], missing: Sequence[str] = ()) -> Verdict:
@@ -116,6 +117,10 @@ def _headline(verdict: Verdict, reports: Sequence[Report], missing: Sequence[str
         stage = next(report.stage for report in reports if report.verdict is Verdict.FAIL)
         return f"stopped by {escape(stage)}"
     return "not judged" if missing or not judged else HEADLINES[verdict]
+
+
+def _stage_line(report: Report) -> str:
+    return f"- {ICONS[report.verdict]} **{escape(report.stage)}** {escape(report.headline)}".rstrip()
 
 
 def _worst_first(reports: Sequence[Report]) -> list[Report]:

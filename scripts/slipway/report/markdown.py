@@ -61,13 +61,11 @@ def details(summary: str, body: str) -> str:
     return f"<details><summary>{text}</summary>\n\n{body}\n\n</details>"
 
 
-def report_sections(report: Report) -> list[str]:
-    """The report's tables, checks and provenance as sections, most important first."""
-    sections = [_table_section(each) for each in report.tables]
+def report_sections(report: Report, *, detail: bool) -> list[str]:
+    """The report's tables; where it has none, the checks that did not pass."""
+    sections = [_table_section(each) for each in report.tables if detail or not each.detail]
     failing = [check for check in report.checks if check.verdict is not Verdict.PASS]
-    if failing and not report.tables:
-        sections.append(checks_table(failing))
-    return sections
+    return sections or ([checks_table(failing)] if failing else [])
 
 
 def checks_table(checks: Sequence[Check]) -> str:
@@ -89,19 +87,23 @@ def stage_page(report: Report) -> str:
     if report.headline:
         parts.append(escape(report.headline))
     if report.reasons:
-        parts.append("\n".join(f"- {escape(reason)}" for reason in report.reasons))
-    parts.extend(report_sections(report))
-    parts.append(provenance_section(report))
+        parts.append(bullets(report.reasons))
+    parts.extend(report_sections(report, detail=True))
+    parts.append(provenance([report]))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def provenance_section(report: Report) -> str:
-    """The report's provenance, folded."""
-    if not report.provenance:
-        return ""
+def bullets(texts: Sequence[str]) -> str:
+    """Plain texts as a list."""
+    return "\n".join(f"- {escape(text)}" for text in texts)
+
+
+def provenance(reports: Sequence[Report]) -> str:
+    """What the stages worked on, folded; what several stages say alike is said once."""
     columns = (Column(name="what"), Column(name="value", kind="code"))
-    rows = [(name.replace("_", " "), _shown(value)) for name, value in report.provenance.items()]
-    return details(f"Provenance of {report.stage}", table(columns, rows))
+    facts = [(name, _shown(value)) for report in reports for name, value in report.provenance.items()]
+    rows = [(name.replace("_", " "), value) for name, value in dict.fromkeys(facts)]
+    return details("Provenance", table(columns, rows)) if rows else ""
 
 
 def _table_section(each: Table) -> str:

@@ -71,7 +71,10 @@ class Table(Part):
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
     folded: bool = False
-    """Whether the comment shows only the title until it is opened."""
+    """Whether people see only the title until they open it."""
+
+    detail: bool = False
+    """Whether it is left to the stage's own page, because a comment would drown in it."""
 
 
 class Report(Part):

@@ -1,0 +1,51 @@
+"""From checks to what people read of them: verdict, headline, reasons and tables of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from slipway.report.model import Check, Column, Report, Table, Verdict, combine
+
+REASONS_SHOWN = 20
+SEVERITY = {Verdict.FAIL: "failed", Verdict.INCONCLUSIVE: "inconclusive", Verdict.PASS: "passed"}
+
+
+def complete(report: Report, checks: Sequence[Check], *, datasets: int, remarks: Sequence[str]) -> Report:
+    """The report with its checks: violated ones first, remarks last."""
+    violated = [check for check in checks if check.verdict is not Verdict.PASS or check.count]
+    violated.sort(key=lambda check: list(SEVERITY).index(check.verdict))
+    reasons = [f"{check.name}: {check.detail}" for check in violated[:REASONS_SHOWN]]
+    if len(violated) > REASONS_SHOWN:
+        reasons.append(f"{len(violated) - REASONS_SHOWN} more are in the table.")
+    tables = [_table("Violated checks", violated)] if violated else []
+    tables += [_table(f"All checks ({len(checks)})", checks, folded=True)] if checks else []
+    update = {
+        "verdict": combine(check.verdict for check in checks),
+        "headline": _headline(checks, datasets),
+        "reasons": (*reasons, *report.reasons, *remarks),
+        "checks": tuple(checks),
+        "tables": tuple(tables),
+    }
+    return report.model_copy(update=update)
+
+
+def _headline(checks: Sequence[Check], datasets: int) -> str:
+    if not checks:
+        return "The policy declares no data: nothing was checked."
+    parts = [f"{len(checks)} checks of {datasets} dataset{'s' if datasets > 1 else ''}"]
+    for verdict, word in SEVERITY.items():
+        number = sum(check.verdict is verdict for check in checks)
+        parts += [f"{number} {word}"] if number else []
+    return ", ".join(parts) + "."
+
+
+def _table(title: str, checks: Sequence[Check], *, folded: bool = False) -> Table:
+    columns = (
+        Column(name="check"),
+        Column(name="verdict", kind="verdict"),
+        Column(name="rows", kind="number"),
+        Column(name="finding"),
+        Column(name="examples"),
+    )
+    rows = tuple((each.name, each.verdict, each.count, each.detail, "; ".join(each.examples)) for each in checks)
+    return Table(title=title, columns=columns, rows=rows, folded=folded)
