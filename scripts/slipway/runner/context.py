@@ -114,6 +114,12 @@ def home(environ: Mapping[str, str] | None = None) -> Path:
     return Path(".slipway").resolve()
 
 
+def cache(environ: Mapping[str, str] | None = None) -> Path:
+    """Where what may outlive a job is kept, environments above all: SLIPWAY_CACHE, or else `home`."""
+    environ = os.environ if environ is None else environ
+    return Path(environ["SLIPWAY_CACHE"]).resolve() if environ.get("SLIPWAY_CACHE") else home(environ)
+
+
 def report_file(model: str, stage: str) -> Path:
     """Where a stage leaves its report if it is not told; later stages of the job find it there."""
     return home() / "reports" / model / f"{stage}.json"

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from slipway.runner import commands
-from slipway.runner.context import home
+from slipway.runner.context import cache
 from slipway.runner.errors import InputError, RemoteError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -51,7 +51,7 @@ def for_lock(lock: Path) -> Path:
         content = lock.read_bytes()
     except OSError as error:
         raise InputError(f"The requirements file {lock} cannot be read.", why=str(error)) from error
-    folder = home() / "environments" / environment_digest(content)
+    folder = cache() / "environments" / environment_digest(content)
     python = folder / "bin" / "python"
     complete = folder / "slipway-complete"
     with _locked(folder.with_suffix(".lock")):
@@ -91,7 +91,7 @@ def find_uv() -> str:
     found = shutil.which("uv")
     if found:
         return found
-    folder = home() / "uv" / hashlib.sha256((LOCKS / "uv.txt").read_bytes()).hexdigest()[:16]
+    folder = cache() / "uv" / hashlib.sha256((LOCKS / "uv.txt").read_bytes()).hexdigest()[:16]
     uv = folder / "bin" / "uv"
     with _locked(folder.with_suffix(".lock")):
         if not uv.exists():
