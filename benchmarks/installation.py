@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from timing import Ratio, clock, process
@@ -17,12 +18,12 @@ COLD_BUDGET, WARM_BUDGET_SECONDS = 0.1, 1.0
 def measure() -> list[Ratio]:
     """Cold and warm for each group; the peer is measured once, since it takes more than a minute."""
     with tempfile.TemporaryDirectory() as folder:
-        peer = clock(lambda: with_pip(Path(folder)))
+        peer = clock(partial(with_pip, Path(folder)))
     ratios = []
     for group in STAGES:
         with tempfile.TemporaryDirectory() as folder:
-            cold = clock(lambda: build(group, Path(folder), "cold"))
-            warm = clock(lambda: build(group, Path(folder), "warm"))
+            cold = clock(partial(build, group, Path(folder), "cold"))
+            warm = clock(partial(build, group, Path(folder), "warm"))
         ratios.append(Ratio(f"{group}: environment, empty cache, against pip", cold, peer, cold / peer, COLD_BUDGET))
         name = f"{group}: environment, warm cache, against one second"
         ratios.append(Ratio(name, warm, WARM_BUDGET_SECONDS, warm / WARM_BUDGET_SECONDS, 1.0))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn import metrics as sk
-from timing import Ratio, compare
 
 from slipway.evaluation.intervals import Sampling, of_difference
 from slipway.evaluation.metrics import find
 from slipway.evaluation.outcomes import Binary
+from timing import Ratio, compare
 
 ROWS = 1_000_000
 NAMES = ("accuracy", "f1", "roc_auc", "log_loss")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-import installation  # noqa: E402 - the scripts are used by path, not installed
-import paired_intervals  # noqa: E402
-import stage_overhead  # noqa: E402
-from timing import HEADER  # noqa: E402
+import installation
+import paired_intervals
+import stage_overhead
+from timing import HEADER
 
 
 def main() -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from timing import Ratio, compare, process
-
 from slipway.runner import environments
+from timing import Ratio, compare, process
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 BUDGET = 1.2

@@ -1,4 +1,4 @@
-"""Times two commands or functions in turn, A B A B …, so that a drifting machine slows both alike. Ratios are what counts."""
+"""Times two commands or functions in turn, A B A B …, so that a drifting machine slows both alike."""
 
 from __future__ import annotations
 
