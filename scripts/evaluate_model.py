@@ -145,6 +145,8 @@ def compare(
     remarks = (*equality_remarks(versions, said), *report.reasons)
     if not holdout.version.immutable:
         remarks += (f"The holdout {holdout.version.remark}",)
+    if sourced.gates_commit and datasets.changed_since(sourced.gates_commit, holdout.version):
+        remarks += ("This pull request changes the holdout itself: both models were judged on its rows.",)
     return finish(report, sourced, judgement, candidate, production, holdout, remarks)
 
 

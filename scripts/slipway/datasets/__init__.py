@@ -23,6 +23,8 @@ class DatasetVersion:
     id: str
     immutable: bool
     remark: str = ""
+    tracked_by: str = ""
+    """The file that holds the version: a `.dvc` file, `dvc.lock`, or the data themselves in git."""
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.id}"
@@ -44,14 +46,24 @@ def identify(path: str) -> DatasetVersion:
     if tracked:
         changed = dvc.differs(tracked)
         if not changed:
-            return DatasetVersion(path=path, kind="dvc", id=tracked.id_of(place), immutable=True)
+            return DatasetVersion(
+                path=path, kind="dvc", id=tracked.id_of(place), immutable=True, tracked_by=str(tracked.file)
+            )
         remark = f"differs from what {tracked.file} tracks: {changed}. Run `dvc add {tracked.out}` (or `dvc repro`)."
         return DatasetVersion(path=path, kind="file", id=content_digest(place), immutable=False, remark=remark)
     committed = git.object_id(place)
     if committed:
-        return DatasetVersion(path=path, kind="git", id=committed, immutable=True)
+        return DatasetVersion(path=path, kind="git", id=committed, immutable=True, tracked_by=str(place))
     remark = f"is not versioned, so it can change under its name. Run `dvc add {place}` and commit {place}.dvc."
     return DatasetVersion(path=path, kind="file", id=content_digest(place), immutable=False, remark=remark)
+
+
+def changed_since(commit: str, version: DatasetVersion) -> bool:
+    """Whether `commit` names another version of the dataset than `version`, or none."""
+    if version.kind == "dvc":
+        md5 = version.id.removeprefix("md5:").partition("#")[0]
+        return md5 not in git.text_at(commit, version.tracked_by)
+    return version.kind != "git" or git.object_id_at(commit, Path(version.tracked_by)) != version.id
 
 
 def fetch_missing(path: str) -> None:

@@ -10,7 +10,17 @@ def object_id(place: Path) -> str:
     """The blob or tree of `place` at HEAD, or nothing where it is not committed exactly as it lies here."""
     if _git("status", "--porcelain", "--ignored", "--", str(place)) != "":
         return ""
-    return (_git("rev-parse", "--verify", "--quiet", f"HEAD:./{place.as_posix()}") or "").strip()
+    return object_id_at("HEAD", place)
+
+
+def object_id_at(commit: str, place: Path) -> str:
+    """The blob or tree of `place` at a commit, or nothing."""
+    return (_git("rev-parse", "--verify", "--quiet", f"{commit}:./{place.as_posix()}") or "").strip()
+
+
+def text_at(commit: str, path: str) -> str:
+    """Text of a file at a commit, or nothing."""
+    return _git("show", f"{commit}:./{path}") or ""
 
 
 def _git(*arguments: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,8 +108,16 @@ def _require_commit(commit: str) -> None:
 
 
 def _at_commit(commit: str, path: str) -> str | None:
-    """Text of `path` at `commit`; None where it does not exist there."""
-    return _git("show", f"{commit}:./{path}")
+    """Text of `path` (relative to the working folder, or absolute) at `commit`; None where it does not exist there.
+
+    Raises InputError for a path outside of the repository: the base branch could say nothing of it.
+    """
+    # Symbolic links are not followed: the change could point one at a file that the base branch does not have.
+    below = (_git("rev-parse", "--show-prefix") or "").strip()
+    inside = os.path.normpath(below + os.path.relpath(path))
+    if inside.startswith(".."):
+        raise InputError(f"{path} is not inside of the repository.", fix="Give a path inside of the checkout.")
+    return _git("show", f"{commit}:{inside}")
 
 
 def _git(*arguments: str) -> str | None:
