@@ -121,7 +121,7 @@ def inspect(name: str, dataset: Dataset, task: Task, examples: int) -> Found:
     try:
         frame = reading.scan(dataset.path, text_columns=schema.text_columns if schema else ())
         version = datasets.identify(dataset.path)
-        provenance[f"data_{name}"] = f"{dataset.path} {version.kind} {version.id}"
+        provenance[f"data_{name}"] = version.in_words
         if not version.immutable:
             remarks.append(f"{name}: {dataset.path} {version.remark}")
         checks = judge(name, dataset, schema, frame, examples)

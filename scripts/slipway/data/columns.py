@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
@@ -37,7 +36,7 @@ def listed_rule(entry: Any) -> Rule:
         raise ValueError(unknown(name, [*rules.RULES, *rules.ALIASES], "check"))
     for key in body:
         if key not in {*kind.model_fields, "value"}:
-            raise ValueError(unknown(key, kind.model_fields, "argument or option"))
+            raise ValueError(unknown(key, [*kind.model_fields, "value"], "argument or option"))
     return kind.model_validate(body)
 
 
@@ -54,9 +53,9 @@ def lift_options(body: Any) -> Any:
     return {**arguments, **body["options"]}
 
 
-def unknown(name: object, known: Mapping[str, Any] | list[str], what: str) -> str:
+def unknown(name: object, known: list[str], what: str) -> str:
     """The sentence about a name that does not exist, with the one that was meant."""
-    close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(sorted(known))}"
     return f"`{name}` is not a known {what}; {hint}"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from slipway.report.model import Check, Column, Report, Table, Verdict, combine
 
-REASONS_SHOWN = 20
+REASONS_SHOWN = 5
 SEVERITY = {Verdict.FAIL: "failed", Verdict.INCONCLUSIVE: "inconclusive", Verdict.PASS: "passed"}
 
 
@@ -18,7 +18,7 @@ def complete(report: Report, checks: Sequence[Check], *, datasets: int, remarks:
     if len(violated) > REASONS_SHOWN:
         reasons.append(f"{len(violated) - REASONS_SHOWN} more are in the table.")
     tables = [_table("Violated checks", violated)] if violated else []
-    tables += [_table(f"All checks ({len(checks)})", checks, folded=True)] if checks else []
+    tables += [_table(f"All checks ({len(checks)})", checks, detail=True)] if checks else []
     update = {
         "verdict": combine(check.verdict for check in checks),
         "headline": _headline(checks, datasets),
@@ -32,6 +32,8 @@ def complete(report: Report, checks: Sequence[Check], *, datasets: int, remarks:
 def _headline(checks: Sequence[Check], datasets: int) -> str:
     if not checks:
         return "The policy declares no data: nothing was checked."
+    if all(check.verdict is Verdict.PASS for check in checks):
+        return f"All {len(checks)} checks of {datasets} dataset{'s' if datasets > 1 else ''} passed."
     parts = [f"{len(checks)} checks of {datasets} dataset{'s' if datasets > 1 else ''}"]
     for verdict, word in SEVERITY.items():
         number = sum(check.verdict is verdict for check in checks)
@@ -39,7 +41,7 @@ def _headline(checks: Sequence[Check], datasets: int) -> str:
     return ", ".join(parts) + "."
 
 
-def _table(title: str, checks: Sequence[Check], *, folded: bool = False) -> Table:
+def _table(title: str, checks: Sequence[Check], *, detail: bool = False) -> Table:
     columns = (
         Column(name="check"),
         Column(name="verdict", kind="verdict"),
@@ -48,4 +50,4 @@ def _table(title: str, checks: Sequence[Check], *, folded: bool = False) -> Tabl
         Column(name="examples"),
     )
     rows = tuple((each.name, each.verdict, each.count, each.detail, "; ".join(each.examples)) for each in checks)
-    return Table(title=title, columns=columns, rows=rows, folded=folded)
+    return Table(title=title, columns=columns, rows=rows, folded=detail, detail=detail)

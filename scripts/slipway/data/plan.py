@@ -204,8 +204,13 @@ def _matching(pattern: str, names: list[str]) -> list[str]:
 
 
 def _converts(have: pl.DataType, want: pl.DataType) -> bool:
+    """Whether values of the one type can be of the other. Polars decides it on a value, not on the types alone."""
     try:
-        pl.LazyFrame(schema={"column": have}).select(dtypes.converted(pl.col("column"), have, want)).collect()
+        sample = pl.select(column=pl.lit(0).cast(have))
+    except pl.exceptions.PolarsError:
+        sample = pl.DataFrame({"column": [None]}, schema={"column": have})
+    try:
+        sample.select(dtypes.converted(pl.col("column"), have, want))
     except pl.exceptions.PolarsError:
         return False
     return True

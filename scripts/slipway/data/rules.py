@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, Field, StrictBool, StrictStr, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictStr, field_validator, model_validator
 
 from slipway.policy.model import Strict
 
@@ -25,6 +25,8 @@ Length = Annotated[int, Field(ge=0, strict=True)]
 
 class Rule(Strict):
     """What every check takes beside its own arguments."""
+
+    model_config = ConfigDict(defer_build=True)  # a schema uses a few of them: the others need not be built
 
     check: ClassVar[str] = ""
     """Pandera's name of the check."""

@@ -26,15 +26,17 @@ def validate(schema: Schema, frame: pl.LazyFrame, *, examples: int = 3, now: dat
     """
     plan = Plan(schema, frame, now or datetime.now(UTC))
     planned = [item for item in plan.items if isinstance(item, Probe)]
-    findings = iter(_run(plan.frame, planned, examples))
+    findings = iter(_run(plan.frame, frame, planned, examples))
     return [next(findings) if isinstance(item, Probe) else item for item in plan.items]
 
 
-def _run(frame: pl.LazyFrame, planned: Sequence[Probe], examples: int) -> list[Check]:
+def _run(frame: pl.LazyFrame, original: pl.LazyFrame, planned: Sequence[Probe], examples: int) -> list[Check]:
     empty = pl.LazyFrame(schema=frame.collect_schema())
     refused = _refusals(empty, planned)
     runnable = {place: probe for place, probe in enumerate(planned) if place not in refused}
-    rows, measured, broken = _measure(frame, runnable)
+    rows, measured, broken = _measure(frame, runnable, original)
+    if examples <= 0:  # what polars says of a value that breaks a check quotes the value
+        broken = dict.fromkeys(broken, "it breaks on the values")
     checks = []
     for place, probe in enumerate(planned):
         why = refused.get(place) or broken.get(place) or ("" if rows else "the data have no rows")
@@ -56,7 +58,7 @@ def _refusals(empty: pl.LazyFrame, planned: Sequence[Probe]) -> dict[int, str]:
 
 
 def _measure(
-    frame: pl.LazyFrame, runnable: Mapping[int, Probe]
+    frame: pl.LazyFrame, runnable: Mapping[int, Probe], original: pl.LazyFrame
 ) -> tuple[int, dict[int, dict[str, Any]], dict[int, str]]:
     """Number of rows, measures by probe, and the probes that broke on the values with the reason."""
     broken: dict[int, str] = {}
@@ -64,7 +66,7 @@ def _measure(
         found = frame.select(_aggregates(runnable)).collect(engine="streaming").row(0, named=True)
     except pl.exceptions.PolarsError:
         # Either the data cannot be read, which is raised here again, or single checks break on them.
-        frame.select(pl.all().null_count()).collect(engine="streaming")
+        original.select(pl.all().null_count()).collect(engine="streaming")
         broken = {place: why for place, probe in runnable.items() if (why := _failure(frame, place, probe))}
         runnable = {place: probe for place, probe in runnable.items() if place not in broken}
         found = frame.select(_aggregates(runnable)).collect(engine="streaming").row(0, named=True)
@@ -94,14 +96,9 @@ def _with_examples(frame: pl.LazyFrame, probe: Probe, check: Check, most: int) -
     most = most if probe.most_examples is None else min(most, probe.most_examples)
     if not check.count or probe.violates is None or most <= 0:
         return check
-    rows = (
-        frame.select(probe.columns)
-        .with_row_index(ROW)
-        .filter(probe.violates)
-        .head(most)
-        .collect(engine="streaming")
-        .rows(named=True)
-    )
+    needed = list(dict.fromkeys([*probe.columns, *probe.violates.meta.root_names()]))
+    violating = frame.select(needed).with_row_index(ROW).filter(probe.violates).head(most)
+    rows = violating.select(ROW, *probe.columns).collect(engine="streaming").rows(named=True)
     return check.model_copy(update={"examples": tuple(_shown(row) for row in rows)})
 
 

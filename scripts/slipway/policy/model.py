@@ -6,7 +6,17 @@ import hashlib
 import json
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictBool, StrictInt, StrictStr, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 OnInconclusive = Literal["warn", "fail"]
 Task = Literal["binary", "multiclass", "regression"]
@@ -15,10 +25,21 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]*$", max_length
 """Letters, digits, space, `_`, `.`, `-`: what every registry, file system and container tag can carry."""
 
 
+def _no_truth_value(value: object) -> object:
+    """YAML reads `yes` and `on` as true, which would count as the number 1 and open a gate wide."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    return value
+
+
+NUMBER = BeforeValidator(_no_truth_value)
+"""Stands last in `Annotated`, so that the limits before it reach the JSON Schema."""
+
+
 class Strict(BaseModel):
     """Frozen, and no key that is not declared."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Dataset(Strict):
@@ -34,7 +55,7 @@ class Dataset(Strict):
 class Training(Strict):
     """How a candidate is made."""
 
-    command: str | list[str]
+    command: str | Annotated[list[str], Field(min_length=1)]
     """The command, run without a shell from the repository's root: `python train.py`, `dvc repro`, `mlflow run .`."""
 
     requirements: str | None = None
@@ -47,10 +68,10 @@ class Training(Strict):
     model: str | None = None
     """Where the command leaves an MLflow model folder, if it does not log the model to the run itself."""
 
-    seed: int | None = None
+    seed: Annotated[int, NUMBER] | None = None
     """Exported to the command as SLIPWAY_SEED and PYTHONHASHSEED, and kept in the provenance."""
 
-    timeout_minutes: Annotated[float, Field(gt=0, le=7200)] = 350
+    timeout_minutes: Annotated[FiniteFloat, Field(gt=0, le=7200), NUMBER] = 350
     """The command is stopped after this time; below GitHub's own limit of 6 hours by default."""
 
     experiment: str | None = None
@@ -60,16 +81,16 @@ class Training(Strict):
 class MetricRule(Strict):
     """What a metric must satisfy. Without any rule the metric is shown and gates nothing."""
 
-    margin: Annotated[FiniteFloat, Field(ge=0)] | None = None
+    margin: Annotated[FiniteFloat, Field(ge=0), NUMBER] | None = None
     """Non-inferiority: the candidate may be worse than production by less than this, in the metric's own unit."""
 
-    better_by: Annotated[FiniteFloat, Field(ge=0)] | None = None
+    better_by: Annotated[FiniteFloat, Field(ge=0), NUMBER] | None = None
     """Superiority: the candidate must be better than production by more than this."""
 
-    min: FiniteFloat | None = None
+    min: Annotated[FiniteFloat, NUMBER] | None = None
     """The candidate's own value must be at least this."""
 
-    max: FiniteFloat | None = None
+    max: Annotated[FiniteFloat, NUMBER] | None = None
     """The candidate's own value must be at most this."""
 
     @model_validator(mode="after")
@@ -96,16 +117,16 @@ class Evaluation(Strict):
     positive: Label | None = None
     """Binary tasks: the label that counts as positive. By default the greater of the two."""
 
-    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    threshold: Annotated[FiniteFloat, Field(gt=0, lt=1), NUMBER] | None = None
     """Binary tasks: probability from which a row is called positive. By default the model's own decision."""
 
     cluster: str | None = None
     """Column whose equal values mark rows that are not independent (customer, day, document)."""
 
-    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    confidence: Annotated[FiniteFloat, Field(ge=0.5, lt=1), NUMBER] = 0.95
     """Level of the two-sided intervals."""
 
-    min_rows: Annotated[int, Field(ge=2)] = 100
+    min_rows: Annotated[int, Field(ge=2), NUMBER] = 100
     """With fewer rows in the holdout every gate is inconclusive."""
 
     on_inconclusive: OnInconclusive = "warn"

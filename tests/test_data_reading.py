@@ -1,0 +1,157 @@
+"""Every way in which data are not there, not readable or not one dataset is an InputError that says what to do."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from slipway.data import reading
+from slipway.runner.errors import InputError
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+FRAME = pl.DataFrame({"a": [1, 2, 3], "b": ["x", "y", None]})
+
+
+def refusal(path: Path | str) -> str:
+    with pytest.raises(InputError) as caught:
+        reading.scan(path)
+    assert caught.value.what
+    assert caught.value.fix or caught.value.why
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["f.parquet", "f.csv", "f.CSV", "f.csv.gz", "f.arrow", "f.feather", "f.ndjson", "f.jsonl"]
+)
+def test_reads_each_format(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    kind = name.lower().split(".", 1)[1]
+    if kind == "csv.gz":
+        path.write_bytes(gzip.compress(FRAME.write_csv().encode()))
+    elif kind == "csv":
+        FRAME.write_csv(path)
+    elif kind == "parquet":
+        FRAME.write_parquet(path)
+    elif kind in ("arrow", "feather"):
+        FRAME.write_ipc(path)
+    else:
+        FRAME.write_ndjson(path)
+    assert reading.scan(path).collect().equals(FRAME)
+
+
+def test_folder_and_glob_are_read_in_order_of_names(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number, name in ((3, "c"), (1, "a"), (2, "in/b")):
+        pl.DataFrame({"n": [number]}).write_parquet(tmp_path / f"{name}.parquet")
+    (tmp_path / "_SUCCESS").touch()
+    (tmp_path / ".hidden.parquet").touch()
+    assert reading.scan(tmp_path).collect()["n"].to_list() == [1, 3, 2]
+    assert reading.scan(f"{tmp_path}/*.parquet").collect()["n"].to_list() == [1, 3]
+    assert reading.scan(f"{tmp_path}/**/*.parquet").collect()["n"].to_list() == [1, 3, 2]
+
+
+def test_relative_globs_start_at_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FRAME.write_parquet(tmp_path / "x.parquet")
+    monkeypatch.chdir(tmp_path)
+    assert reading.find_files("*.parquet") == [Path("x.parquet")]
+
+
+def test_partition_columns_come_from_the_folders_names(tmp_path: Path) -> None:
+    for day in (1, 2):
+        (tmp_path / f"day={day}").mkdir()
+        pl.DataFrame({"a": [day * 10]}).write_parquet(tmp_path / f"day={day}" / "part.parquet")
+    assert reading.scan(tmp_path).collect().to_dict(as_series=False) == {"a": [10, 20], "day": [1, 2]}
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    assert "There are no data at" in refusal(tmp_path / "nothing.parquet")
+    assert "There are no data at" in refusal(tmp_path / "*.csv")
+    assert "The folder holds no data file" in refusal(tmp_path)
+    assert "not on this machine" in refusal("s3://bucket/x.parquet")
+
+
+def test_empty_file_and_file_without_rows(tmp_path: Path) -> None:
+    (tmp_path / "e.csv").touch()
+    assert "is empty (0 bytes)" in refusal(tmp_path / "e.csv")
+    (tmp_path / "h.csv").write_text("a,b\n")
+    assert "has no rows" in refusal(tmp_path / "h.csv")
+    FRAME.clear().write_parquet(tmp_path / "z.parquet")
+    assert "has no rows" in refusal(tmp_path / "z.parquet")
+
+
+def test_unknown_extension(tmp_path: Path) -> None:
+    (tmp_path / "x.xlsx").write_text("x")
+    assert "extension that Slipway does not read" in refusal(tmp_path / "x.xlsx")
+
+
+def test_truncated_and_corrupt_files(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pl.DataFrame({"a": range(1000)}).write_parquet(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert "cannot be read" in refusal(path)
+    path.write_text("this is no parquet")
+    assert "cannot be read" in refusal(path)
+    packed = tmp_path / "t.csv.gz"
+    packed.write_bytes(gzip.compress(FRAME.write_csv().encode())[:-10])
+    assert "cannot be read" in refusal(packed)
+    lines = tmp_path / "t.ndjson"
+    lines.write_text('{"a": 1}\n{"a":')
+    assert "cannot be read" in refusal(lines)
+
+
+def test_wrong_encoding_and_ragged_rows_say_how_to_mend_them(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_bytes("a\ncafé\n".encode("latin-1"))
+    assert "Save the file as UTF-8" in refusal(tmp_path / "l.csv")
+    (tmp_path / "r.csv").write_text("a,b\n1,2\n1,2,3\n")
+    assert "too many fields" in refusal(tmp_path / "r.csv")
+    (tmp_path / "d.csv").write_text("a,a\n1,2\n")
+    assert "two columns called `a`" in refusal(tmp_path / "d.csv")
+
+
+def test_files_of_one_dataset_must_agree(tmp_path: Path) -> None:
+    pl.DataFrame({"a": [1], "b": [1]}).write_parquet(tmp_path / "1.parquet")
+    pl.DataFrame({"a": [1], "c": [1]}).write_parquet(tmp_path / "2.parquet")
+    said = refusal(tmp_path)
+    assert "do not have the same columns" in said
+    assert "2.parquet lacks b" in said
+    assert "2.parquet has c besides" in said
+    pl.DataFrame({"b": [1], "a": ["x"]}).write_parquet(tmp_path / "2.parquet")
+    assert "`a` is Int64 in the one and String in the other" in refusal(tmp_path)
+    FRAME.write_csv(tmp_path / "3.csv")
+    assert "mixes csv and parquet files" in refusal(tmp_path)
+
+
+def test_the_order_of_columns_may_differ_between_files(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("a,b\n1,x\n")
+    (tmp_path / "2.csv").write_text("b,a\ny,2.5\n")
+    assert reading.scan(tmp_path).collect().to_dict(as_series=False) == {"a": [1.0, 2.5], "b": ["x", "y"]}
+
+
+def test_csv_dates_are_dates_and_declared_text_stays_text(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("day,zip,n\n2024-01-31,00123,1\n2024-02-01,99999,2\n")
+    schema = reading.scan(path, text_columns={"zip", "no such column"}).collect_schema()
+    assert schema == pl.Schema({"day": pl.Date, "zip": pl.String, "n": pl.Int64})
+
+
+def test_a_late_value_of_another_type_makes_its_column_text_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n" + "1,2\n" * (reading.ROWS_TO_INFER + 1) + "x,3\n")
+    frame = reading.scan(path)
+    assert frame.collect_schema() == pl.Schema({"a": pl.String, "b": pl.Int64})
+    assert frame.collect()["a"].to_list()[-1] == "x"
+    lines = tmp_path / "x.ndjson"
+    lines.write_text('{"a": 1}\n' * (reading.ROWS_TO_INFER + 1) + '{"a": "x"}\n')
+    assert reading.scan(lines).collect_schema() == pl.Schema({"a": pl.String})
+
+
+def test_reading_needs_polars_only() -> None:
+    program = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); import slipway.data.reading; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"pandera", "pandas", "pydantic"} & set(done.stdout.split())
