@@ -23,7 +23,7 @@ check: dev ## Everything that CI checks beside the tests
 	@$(IN_DEV) ruff check .
 	@$(IN_DEV) mypy
 	@$(IN_DEV) PYTHONPATH=scripts lint-imports --no-logo
-	@$(IN_DEV) zizmor --offline --no-progress --quiet --persona auditor .
+	@$(IN_DEV) zizmor --offline --no-progress --quiet --persona auditor action.yml actions .github examples
 	@$(IN_DEV) check-jsonschema --builtin-schema vendor.github-actions action.yml actions/*/action.yml
 	@$(IN_DEV) check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml examples/*/.github/workflows/*.yml
 	@$(IN_DEV) shellcheck .ci/run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,14 @@ from slipway.report import Report, Verdict, comment
 from slipway.runner import commands, context, outputs, stage
 from slipway.runner.context import Run
 from slipway.runner.errors import InputError
-from slipway.runner.inputs import NO_SECRET, Secret
+from slipway.runner.inputs import NO_SECRET, Secret, variable
 
 if TYPE_CHECKING:
     from slipway.github_api.comments import Posted
 
 PERMISSION = "pull-requests: write"
+LARGEST_REPORT = 8 * 1024 * 1024
+"""Bytes of one report. A comment shows less than a hundredth of that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,7 @@ def main(given: Inputs) -> None:
     """Render the comment into a file in any case, then post it where there is a pull request and a token."""
     run = Run.from_environ()
     reports, missing = read_reports(given.reports)
+    missing += ["A stage whose line in `reports` is empty"] * empty_lines()
     model = given.model or next((report.model for report in reports), "")
     if not model:
         raise InputError(
@@ -56,19 +60,21 @@ def main(given: Inputs) -> None:
     file = write(model, body)
     number = given.pull_request or int(run.pull_request.get("number", 0))
     why_not = reason_not_to_post(number, given.github_token, run)
-    posted = None if why_not else post(given, run, number, model, body, file)
-    if posted:
-        commands.say(f"Comment {posted.action}: {posted.url}")
-    else:
-        commands.notice(f"No comment was posted: {why_not} The rendered comment is in {file}.")
-    outputs.publish(
-        Outputs(
-            verdict=comment.verdict_of(reports, missing),
-            comment_file=file,
-            comment_url=posted.url if posted else "",
-            action=posted.action if posted else "written to a file",
+    posted: Posted | None = None
+    try:
+        if why_not:
+            commands.notice(f"No comment was posted: {why_not} The rendered comment is in {file}.")
+        else:
+            posted = post(given, run, number, model, body, file)
+    finally:
+        outputs.publish(
+            Outputs(
+                verdict=comment.verdict_of(reports, missing),
+                comment_file=file,
+                comment_url=posted.url if posted else "",
+                action=posted.action if posted else "written to a file",
+            )
         )
-    )
 
 
 def read_reports(paths: tuple[str, ...]) -> tuple[list[Report], list[str]]:
@@ -76,6 +82,8 @@ def read_reports(paths: tuple[str, ...]) -> tuple[list[Report], list[str]]:
     reports, missing = [], []
     for path in map(Path, paths):
         if path.is_file():
+            if path.stat().st_size > LARGEST_REPORT:
+                raise InputError(f"{path} is larger than {LARGEST_REPORT:,} bytes, so it is not a report of Slipway.")
             reports.append(Report.read(path))
         else:
             missing.append(path.stem)
@@ -86,6 +94,11 @@ def read_reports(paths: tuple[str, ...]) -> tuple[list[Report], list[str]]:
             fix="Call post-report once for each model: each has a comment of its own.",
         )
     return reports, missing
+
+
+def empty_lines() -> int:
+    """Stages that were skipped: the output of a step that did not run is an empty line, which the typed input lacks."""
+    return sum(not line.strip() for line in os.environ.get(variable("reports"), "").splitlines())
 
 
 def render(model: str, reports: list[Report], missing: list[str], full_report: str, run: Run) -> str:
@@ -114,18 +127,33 @@ def reason_not_to_post(number: int, token: Secret, run: Run) -> str:
     return "" if token else "no `github-token` was given."
 
 
-def post(given: Inputs, run: Run, number: int, model: str, body: str, file: Path) -> Posted:
-    """Create or update the comment. RemoteError names what the token lacks."""
+def post(given: Inputs, run: Run, number: int, model: str, body: str, file: Path) -> Posted | None:
+    """Create or update the comment; None where a fork's token may not. RemoteError names what another token lacks."""
     from slipway.github_api import client, comments
 
-    head = run.pull_request.get("head") or {}
-    from_fork = bool(head) and (head.get("repo") or {}).get("full_name") != run.repository
     doing = f"write a comment on pull request #{number} (it is rendered in {file})"
-    with client.explained(doing, permission=PERMISSION, from_fork=from_fork):
-        hub = client.connect(given.github_token, run)
-        author = client.login(hub, given.comment_author)
-        issue = hub.get_repo(run.repository).get_issue(number)
-        return comments.post(issue, body, marker=comment.marker(model), author=author)
+    try:
+        with (
+            client.explained(doing, permission=PERMISSION, from_fork=has_fork_token(run, number)),
+            client.connect(given.github_token, run) as hub,
+        ):
+            author = client.login(hub, given.comment_author)
+            issue = hub.get_repo(run.repository).get_issue(number)
+            posted = comments.post(issue, body, marker=comment.marker(model), author=author)
+    except client.ReadOnlyForkError as refused:
+        commands.warning(str(refused), title=refused.title)
+        return None
+    commands.say(f"Comment {posted.action}: {posted.url}")
+    return posted
+
+
+def has_fork_token(run: Run, number: int) -> bool:
+    """Whether the run is a fork's own pull request, whose token may only read (`pull_request_target` has another)."""
+    found = run.pull_request
+    if run.event_name == "pull_request_target" or number != found.get("number"):
+        return False
+    # A fork that was deleted since has no repository.
+    return ((found.get("head") or {}).get("repo") or {}).get("full_name") != run.repository
 
 
 if __name__ == "__main__":

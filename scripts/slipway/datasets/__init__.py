@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from slipway.datasets import dvc, git
+from slipway.runner.errors import InputError
 
 GLOB = frozenset("*?[")
 
@@ -50,12 +52,12 @@ def identify(path: str) -> DatasetVersion:
                 path=path, kind="dvc", id=tracked.id_of(place), immutable=True, tracked_by=str(tracked.file)
             )
         remark = f"differs from what {tracked.file} tracks: {changed}. Run `dvc add {tracked.out}` (or `dvc repro`)."
-        return DatasetVersion(path=path, kind="file", id=content_digest(place), immutable=False, remark=remark)
+        return DatasetVersion(path=path, kind="file", id=content_digest(path), immutable=False, remark=remark)
     committed = git.object_id(place)
-    if committed:
+    if committed and files_of(path):
         return DatasetVersion(path=path, kind="git", id=committed, immutable=True, tracked_by=str(place))
     remark = f"is not versioned, so it can change under its name. Run `dvc add {place}` and commit {place}.dvc."
-    return DatasetVersion(path=path, kind="file", id=content_digest(place), immutable=False, remark=remark)
+    return DatasetVersion(path=path, kind="file", id=content_digest(path), immutable=False, remark=remark)
 
 
 def changed_since(commit: str, version: DatasetVersion) -> bool:
@@ -83,16 +85,32 @@ def without_glob(path: str) -> Path:
         if GLOB & set(part):
             break
         parts.append(part)
-    return Path(*parts) if parts else Path()
+    return Path(os.path.normpath(Path(*parts))) if parts else Path()
 
 
-def content_digest(place: Path) -> str:
-    """SHA-256 over names and bytes of a file or of all files of a folder, in order of their names."""
+def files_of(path: str) -> list[Path]:
+    """The file, or all files of the folder or glob, in order of their names. InputError where there are none."""
+    place = without_glob(path)
+    if GLOB & set(path):
+        found = place.glob(os.path.relpath(os.path.normpath(path), place))
+    else:
+        found = place.rglob("*") if place.is_dir() else iter([place])
+    files = sorted(file for file in found if file.is_file())
+    if not files:
+        raise InputError(
+            f"There are no data at {path}.",
+            fix="Check the path (it is relative to the repository's root) and the step that brings the data.",
+        )
+    return files
+
+
+def content_digest(path: str) -> str:
+    """SHA-256 over names and bytes of all files at `path`."""
+    place = without_glob(path)
     whole = hashlib.sha256()
-    for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
-        if file.is_file():
-            with file.open("rb") as opened:
-                content = hashlib.file_digest(opened, "sha256").hexdigest()
-            name = file.relative_to(place).as_posix() if place.is_dir() else ""
-            whole.update(f"{name}\0{content}\n".encode())
+    for file in files_of(path):
+        with file.open("rb") as opened:
+            content = hashlib.file_digest(opened, "sha256").hexdigest()
+        name = file.relative_to(place).as_posix() if place.is_dir() else ""
+        whole.update(f"{name}\0{content}\n".encode())
     return f"sha256:{whole.hexdigest()}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ import yaml
 
 from slipway.runner import commands, environments
 from slipway.runner.errors import InputError, RemoteError
+
+NEVER_DATA = frozenset({".git", ".hg", ".dvc"})
+"""Folders that DVC never counts to an output."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,9 @@ class Tracked:
 def find(place: Path) -> Tracked | None:
     """The tracked output that is `place` or contains it."""
     for folder in (place, *place.parents):
-        for tracked in _outputs(folder):
-            if tracked.out == folder:
-                return tracked
+        for file, out in _outputs(folder):
+            if out["out"] == folder:
+                return _tracked(file, out)
     return None
 
 
@@ -48,7 +52,7 @@ def differs(tracked: Tracked) -> str:
             why=f"DVC tracks it in {tracked.file}, and it was not pulled.",
             fix=f"Run `dvc pull {tracked.out}`.",
         )
-    found = _folder_md5(tracked.out) if tracked.out.is_dir() else _file_md5(tracked.out)
+    found = _file_md5(tracked.out) if tracked.out.is_file() else _folder_md5(tracked)
     return "" if found == tracked.md5 else f"it is {found}, tracked is {tracked.md5}"
 
 
@@ -60,7 +64,7 @@ def pull(tracked: Tracked) -> None:
     dvc = shutil.which("dvc") or str(environments.for_group("dvc").with_name("dvc"))
     commands.say(f"Pulling {tracked.out} with DVC")
     done = subprocess.run(
-        [dvc, "pull", "--quiet", str(tracked.out)], capture_output=True, text=True, errors="replace", check=False
+        [dvc, "pull", str(tracked.out)], capture_output=True, text=True, errors="replace", check=False
     )
     if done.returncode:
         raise RemoteError(
@@ -72,30 +76,43 @@ def pull(tracked: Tracked) -> None:
         )
 
 
-def _outputs(place: Path) -> Iterator[Tracked]:
-    """What the tracking files beside `place` say."""
+def _outputs(place: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """What the tracking files beside and above `place` say: the file, and an output with its path as `out`."""
     beside = place.with_name(f"{place.name}.dvc") if place.name else None
     if beside and beside.is_file():
-        for out in _read(beside).get("outs", []):
-            yield _tracked(beside, out)
-    lock = place.parent / "dvc.lock"
-    for root in dict.fromkeys((lock, *(parent / "dvc.lock" for parent in place.parents))):
-        if root.is_file():
-            for stage in _read(root).get("stages", {}).values():
-                for out in stage.get("outs", []):
-                    yield _tracked(root, out)
+        content = _read(beside)
+        yield from _located(beside, content, content)
+    for lock in (parent / "dvc.lock" for parent in place.parents):
+        if lock.is_file():
+            definitions = _read(lock.with_name("dvc.yaml")) if lock.with_name("dvc.yaml").is_file() else {}
+            for name, stage in _mapping(_read(lock).get("stages")).items():
+                # A stage that is made in a loop is called `name@item`.
+                defined = _mapping(_mapping(definitions.get("stages")).get(str(name).partition("@")[0]))
+                yield from _located(lock, stage, _mapping(defined.get("do")) or defined)
 
 
-def _tracked(file: Path, out: dict[str, Any]) -> Tracked:
-    try:
-        return Tracked(file, file.parent / out["path"], out["md5"])
-    except KeyError as missing:
+def _located(file: Path, stage: Any, defined: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The outputs of a stage; their paths start at the stage's own working folder."""
+    outs = _mapping(stage).get("outs")
+    for out in outs if isinstance(outs, list) else []:
+        if isinstance(out, dict) and "path" in out:
+            place = os.path.normpath(file.parent / str(defined.get("wdir", ".")) / str(out["path"]))
+            yield file, {**out, "out": Path(place)}
+
+
+def _mapping(content: Any) -> dict[str, Any]:
+    return content if isinstance(content, dict) else {}
+
+
+def _tracked(file: Path, out: Mapping[str, Any]) -> Tracked:
+    if not out.get("md5"):
         raise InputError(
-            f"{file} has an output without {missing}.",
+            f"{file} has an output without 'md5'.",
             why="Only outputs that DVC identifies by md5 can be pinned.",
             fix="Track the data with `dvc add`, or run `dvc commit` to record its version.",
             file=str(file),
-        ) from missing
+        )
+    return Tracked(file, out["out"], str(out["md5"]))
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -103,7 +120,7 @@ def _read(file: Path) -> dict[str, Any]:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"The DVC file {file} cannot be read.", why=str(error), file=str(file)) from error
-    return content if isinstance(content, dict) else {}
+    return _mapping(content)
 
 
 def _file_md5(file: Path) -> str:
@@ -111,12 +128,27 @@ def _file_md5(file: Path) -> str:
         return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _folder_md5(folder: Path) -> str:
-    """DVC's identity of a folder: md5 of the sorted list of its files, as JSON."""
+def _folder_md5(tracked: Tracked) -> str:
+    """DVC's identity of a folder, without what `.dvcignore` names where only that makes it the tracked one."""
+    folder = tracked.out
     listed = [
         {"md5": _file_md5(file), "relpath": file.relative_to(folder).as_posix()}
         for file in folder.rglob("*")
-        if file.is_file()
+        if file.is_file() and not NEVER_DATA.intersection(file.relative_to(folder).parts[:-1])
     ]
-    listed.sort(key=lambda entry: tuple(entry["relpath"].split("/")))
-    return hashlib.md5(json.dumps(listed).encode(), usedforsecurity=False).hexdigest() + ".dir"
+    found = _listing_md5(listed)
+    ignored = _ignored(folder) if found != tracked.md5 else set()
+    return _listing_md5([entry for entry in listed if entry["relpath"] not in ignored]) if ignored else found
+
+
+def _listing_md5(listed: list[dict[str, str]]) -> str:
+    """md5 of the list of files in order of their paths, as JSON."""
+    ordered = sorted(listed, key=lambda entry: entry["relpath"])
+    return hashlib.md5(json.dumps(ordered).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def _ignored(folder: Path) -> set[str]:
+    """Files of the folder that `.dvcignore` files name. Their patterns are those of git, which reads them for us."""
+    options = ("--others", "--ignored", "--exclude-per-directory=.dvcignore", "-z")
+    done = subprocess.run(["git", "ls-files", *options], cwd=folder, capture_output=True, check=False)
+    return set(done.stdout.decode(errors="replace").split("\0")) if done.returncode == 0 else set()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
 from slipway.evaluation.metrics import Metric, UndefinedError
-from slipway.evaluation.outcomes import Booleans, Floats, Integers, Outcome
+from slipway.evaluation.outcomes import Binary, Booleans, Floats, Integers, Multiclass, Outcome
 
 DRAWS = 2_000
 CELLS_AT_ONCE = 4_000_000
@@ -47,23 +47,62 @@ class Sampling:
 
 
 def of_one(metric: Metric, outcome: Outcome, sampling: Sampling) -> Interval:
-    """The metric of one model. Raises UndefinedError where it has no value on these rows."""
+    """The metric of one model. Raises UndefinedError where it has no value, or no interval, on these rows."""
+    _check_units(sampling)
     if metric.estimate is None:
-        return _bootstrap(metric, [outcome], sampling)
-    estimate = metric.estimate(outcome)
-    if estimate.correct is not None and sampling.clusters is None:
-        return wilson(int(estimate.correct.sum()), sampling.rows, sampling.confidence)
-    return _from_influence(estimate.value, estimate.influence, sampling)
+        interval = _bootstrap(metric, [outcome], sampling)
+    else:
+        estimate = metric.estimate(outcome)
+        if estimate.correct is not None and sampling.clusters is None:
+            return wilson(int(estimate.correct.sum()), sampling.rows, sampling.confidence)
+        influence = estimate.influence
+        if metric.of_labels:
+            # As Agresti & Coull 1998 add two successes and two failures to a share.
+            influence = metric.estimate(with_imaginary_rows(outcome, (True, True, False, False))).influence
+        interval = _from_influence(estimate.value, influence, sampling)
+    if metric.greater_is_better and interval.value == 1 and interval.standard_error == 0:
+        raise UndefinedError("it is perfect on these rows, which does not show how far from perfect it is on others")
+    return interval
 
 
 def of_difference(metric: Metric, production: Outcome, candidate: Outcome, sampling: Sampling) -> Interval:
     """Candidate minus production, paired row by row. Raises UndefinedError where one of them has no value."""
+    _check_units(sampling)
     if metric.estimate is None:
         return _bootstrap(metric, [candidate, production], sampling)
     ours, theirs = metric.estimate(candidate), metric.estimate(production)
     if ours.correct is not None and theirs.correct is not None and sampling.clusters is None:
         return bonett_price(ours.correct, theirs.correct, sampling.confidence)
-    return _from_influence(ours.value - theirs.value, ours.influence - theirs.influence, sampling)
+    value, influence = ours.value - theirs.value, ours.influence - theirs.influence
+    if metric.of_labels:
+        # As Bonett & Price add one disagreement each way to a difference of shares.
+        ours = metric.estimate(with_imaginary_rows(candidate, (True, False)))
+        theirs = metric.estimate(with_imaginary_rows(production, (False, True)))
+        influence = ours.influence - theirs.influence
+    return _from_influence(value, influence, sampling)
+
+
+def with_imaginary_rows(outcome: Outcome, right: Sequence[bool]) -> Binary | Multiclass:
+    """The labels with `len(right)` rows added to each class, called right or wrong as `right` says.
+
+    Labels of few rows often show no error, or no disagreement, in a class; the formulas would take that for certainty.
+    The standard error is therefore taken with these rows added. The value itself stays the rows' own.
+    """
+    if isinstance(outcome, Binary):
+        truth = np.repeat([False, True], len(right))
+        label = truth == np.tile(right, 2)
+        return Binary(np.concatenate([outcome.truth, truth]), np.concatenate([outcome.label, label]))
+    assert isinstance(outcome, Multiclass)
+    classes = np.unique(outcome.truth)
+    wrong = np.roll(classes, 1) if len(classes) > 1 else (classes + 1) % outcome.classes
+    said = np.where(right, classes[:, None], wrong[:, None]).ravel()
+    truths = np.concatenate([outcome.truth, np.repeat(classes, len(right))])
+    return Multiclass(truths, np.concatenate([outcome.label, said]), outcome.classes)
+
+
+def _check_units(sampling: Sampling) -> None:
+    if sampling.units < 2:
+        raise UndefinedError("there are fewer than two independent rows or clusters")
 
 
 def wilson(successes: int, rows: int, confidence: float) -> Interval:
@@ -95,19 +134,23 @@ def normal_quantile(confidence: float) -> float:
 
 
 def _from_influence(value: float, influence: Floats, sampling: Sampling) -> Interval:
-    """Student's t over rows, or over clusters (their influences summed; Liang & Zeger 1986 with G / (G - 1))."""
+    """Student's t over rows, or over clusters (their influences summed; Liang & Zeger 1986 with G / (G - 1)).
+
+    influence: (rows,), or longer by imaginary rows, each of which stands for itself and adds no degree of freedom.
+    """
     units = sampling.units
-    if units < 2:
-        raise UndefinedError("there are fewer than two independent rows or clusters")
     if sampling.clusters is None:
         variance, method = float((influence**2).sum()), "paired, closed form"
     else:
-        sums = np.bincount(sampling.clusters, weights=influence, minlength=units)
-        variance = float((sums**2).sum()) * units / (units - 1)
+        real, imaginary = np.split(influence, [sampling.rows])
+        sums = np.bincount(sampling.clusters, weights=real)
+        variance = float((sums**2).sum()) * units / (units - 1) + float((imaginary**2).sum())
         method = f"paired, closed form, {units} clusters"
-    error = np.sqrt(variance) / sampling.rows
-    half = float(special.stdtrit(units - 1, (1 + sampling.confidence) / 2) * error)
-    return Interval(value, value - half, value + half, float(error), method)
+    error = float(np.sqrt(variance)) / len(influence)
+    if not np.isfinite(error):
+        raise UndefinedError("its standard error is not a finite number")
+    half = float(special.stdtrit(units - 1, (1 + sampling.confidence) / 2)) * error
+    return Interval(value, value - half, value + half, error, method)
 
 
 def _bootstrap(metric: Metric, outcomes: list[Outcome], sampling: Sampling) -> Interval:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import floor, log10
+
+import numpy as np
 
 from slipway.evaluation.gates import Gate, gates_of, rows_to_settle
 from slipway.evaluation.intervals import Interval, Sampling, of_difference, of_one
@@ -25,15 +28,14 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric on both models; an interval is None where it does not exist, and `undefined` says why."""
+    """One metric on both models: each an interval, or the sentence that says why there is none."""
 
     metric: Metric
-    candidate: Interval | None = None
-    production: Interval | None = None
-    difference: Interval | None = None
-    undefined: str = ""
+    candidate: Interval | str
+    production: Interval | str = ""
+    difference: Interval | str = ""
 
-    def seen_by(self, gate: Gate) -> Interval | None:
+    def seen_by(self, gate: Gate) -> Interval | str:
         """The interval that a gate looks at."""
         return self.difference if gate.relative else self.candidate
 
@@ -59,26 +61,35 @@ def judge(evaluation: Evaluation, candidate: Outcome, production: Outcome | None
 
 
 def measure(metric: Metric, candidate: Outcome, production: Outcome | None, sampling: Sampling) -> Measured:
-    """The metric with its intervals, or the reason why it has none."""
-    try:
-        ours = of_one(metric, candidate, sampling)
-    except UndefinedError as reason:
-        return Measured(metric, undefined=f"{metric.name} has no value for the candidate: {reason}.")
+    """The metric with its intervals, or the reasons why it has none."""
+    ours = _interval(f"{metric.name} has no interval for the candidate", lambda: of_one(metric, candidate, sampling))
     if production is None:
         return Measured(metric, ours)
+    theirs = _interval(f"{metric.name} has no interval for production", lambda: of_one(metric, production, sampling))
+    difference = _interval(
+        f"{metric.name} has no interval for the difference",
+        lambda: of_difference(metric, production, candidate, sampling),
+    )
+    if isinstance(difference, str):
+        # What one of the models lacks says more.
+        difference = next((each for each in (ours, theirs) if isinstance(each, str)), difference)
+    return Measured(metric, ours, theirs, difference)
+
+
+def _interval(otherwise: str, find_interval: Callable[[], Interval]) -> Interval | str:
     try:
-        theirs = of_one(metric, production, sampling)
-        return Measured(metric, ours, theirs, of_difference(metric, production, candidate, sampling))
+        with np.errstate(over="ignore", invalid="ignore"):  # a loss too great for a float is found as not finite
+            return find_interval()
     except UndefinedError as reason:
-        return Measured(metric, ours, undefined=f"{metric.name} has no value for production: {reason}.")
+        return f"{otherwise}: {reason}."
 
 
 def check(measured: Measured, gate: Gate, evaluation: Evaluation, sampling: Sampling) -> Check:
     """One gate's verdict in words and numbers. What was not measured is inconclusive."""
     name = f"{measured.metric.name}: {gate.text}"
     interval = measured.seen_by(gate)
-    if interval is None:
-        return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=measured.undefined)
+    if isinstance(interval, str):
+        return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=interval)
     verdict, needed = gate.decide(interval), None
     if sampling.rows < evaluation.min_rows:
         verdict = Verdict.INCONCLUSIVE
@@ -88,8 +99,8 @@ def check(measured: Measured, gate: Gate, evaluation: Evaluation, sampling: Samp
             needed = rows_to_settle(interval, gate.limit, rows=sampling.rows, confidence=sampling.confidence)
         detail = _sentence(measured.metric.name, gate, verdict, interval, sampling, needed=needed)
     values = {
-        "production": measured.production.value if measured.production else None,
-        "candidate": measured.candidate.value if measured.candidate else None,
+        "production": measured.production.value if isinstance(measured.production, Interval) else None,
+        "candidate": measured.candidate.value if isinstance(measured.candidate, Interval) else None,
         "value": interval.value,
         "low": interval.low,
         "high": interval.high,
@@ -137,23 +148,28 @@ def _rows(measured: Measured, decided: list[tuple[Gate, Check]], *, first_releas
     absolute = [_row(measured, measured.candidate, gate, each) for gate, each in decided if not gate.relative]
     if relative or (first_release and absolute):
         return relative + absolute
-    return [_row(measured, measured.difference or measured.candidate, None, None), *absolute]
+    shown = measured.difference if isinstance(measured.difference, Interval) else measured.candidate
+    return [_row(measured, shown, None, None), *absolute]
 
 
-def _row(measured: Measured, interval: Interval | None, gate: Gate | None, check: Check | None) -> tuple[Cell, ...]:
+def _row(measured: Measured, interval: Interval | str, gate: Gate | None, check: Check | None) -> tuple[Cell, ...]:
     compared = gate is None or gate.relative
-    digits = decimals(interval.standard_error) if interval else 4
-    sign = "+" if interval and interval is measured.difference else ""
+    digits = decimals(interval.standard_error) if isinstance(interval, Interval) else 4
+    sign = "+" if interval is measured.difference else ""
 
-    def value(shown: Interval | None, sign: str = "") -> str:
-        return f"{shown.value:{sign}.{digits}f}" if shown else "–"
+    def value(shown: Interval | str, sign: str = "") -> str:
+        return f"{shown.value:{sign}.{digits}f}" if isinstance(shown, Interval) else "–"
+
+    span = "–"
+    if isinstance(interval, Interval):
+        span = f"{interval.low:{sign}.{digits}f} to {interval.high:{sign}.{digits}f}"
 
     return (
         f"{measured.metric.name} {'↑' if measured.metric.greater_is_better else '↓'}",
         value(measured.production) if compared else "",
         value(measured.candidate),
         value(measured.difference, "+") if compared else "",
-        f"{interval.low:{sign}.{digits}f} to {interval.high:{sign}.{digits}f}" if interval else "–",
+        span,
         gate.text if gate else "none",
         check.verdict.value if check else "–",
     )

@@ -44,6 +44,7 @@ class Metric:
 
     estimate: outcome -> Estimate. weighted: (outcome, weights (draws, rows)) -> values (draws,).
     Both raise UndefinedError where the metric has no value.
+    of_labels: whether truth and label alone decide it. The best value is 1 where greater is better, else 0.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Metric:
     estimate: Callable[[Any], Estimate] | None = None
     weighted: Callable[[Any, Floats], Floats] | None = None
     aliases: tuple[str, ...] = ()
+    of_labels: bool = False
 
 
 def find(name: str, task: Task) -> Metric:
@@ -64,7 +66,7 @@ def find(name: str, task: Task) -> Metric:
         return known[name]
     names = sorted({metric.name for metric in known.values()})
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    hint = f"did you mean `{close[0]}`?" if close else f"known for {task} tasks: {', '.join(names)}"
+    hint = f"did you mean `{known[close[0]].name}`?" if close else f"known for {task} tasks: {', '.join(names)}"
     raise KeyError(f"`{name}` is no metric for {task} tasks; {hint}")
 
 
@@ -90,6 +92,8 @@ def ratio(above: Floats, below: Floats, *, undefined: str) -> Estimate:
     divisor = float(below.mean())
     if divisor == 0:
         raise UndefinedError(undefined)
+    if not (np.isfinite(above).all() and np.isfinite(divisor)):
+        raise UndefinedError("the loss of at least one row is not a finite number")
     value = float(above.mean()) / divisor
     return Estimate(value, (above - value * below) / divisor)
 
@@ -168,27 +172,22 @@ def area_under_roc(truth: Booleans, score: Floats) -> Estimate:
     _both_classes(truth)
     rows, positives = len(truth), int(truth.sum())
     negatives = rows - positives
-    ranks = midranks(score)
+    if min(positives, negatives) < 2:
+        raise UndefinedError("one class has a single row in the holdout, which shows nothing of that class's spread")
+    order = np.argsort(score)
+    ordered = score[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    ends = np.append(starts[1:], rows)
+    # Rows of each class below a tied group, half of the group's own included: the midranks within the class.
+    counted = np.concatenate(([0], np.cumsum(truth[order])))
+    positives_below = np.repeat((counted[starts] + counted[ends]) / 2, ends - starts)
+    negatives_below = np.repeat((starts + ends) / 2, ends - starts) - positives_below
     # Placement of a row: share of the other class that it is on the right side of.
     placement = np.empty(rows)
-    placement[truth] = (ranks[truth] - midranks(score[truth])) / negatives
-    placement[~truth] = 1 - (ranks[~truth] - midranks(score[~truth])) / positives
+    placement[order] = np.where(truth[order], negatives_below / negatives, 1 - positives_below / positives)
     value = float(placement[truth].mean())
-    influence = np.empty(rows)
-    influence[truth] = (placement[truth] - value) * rows / np.sqrt(positives * max(positives - 1, 1))
-    influence[~truth] = (placement[~truth] - value) * rows / np.sqrt(negatives * max(negatives - 1, 1))
-    return Estimate(value, influence)
-
-
-def midranks(values: Floats) -> Floats:
-    """Ranks from 1, equal values sharing the mean of theirs. values, result: (rows,)."""
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    ends = np.concatenate((starts[1:], [len(values)]))
-    ranks = np.empty(len(values))
-    ranks[order] = np.repeat((starts + ends + 1) / 2, ends - starts)
-    return ranks
+    of_class = np.where(truth, positives, negatives)
+    return Estimate(value, (placement - value) * rows / np.sqrt(of_class * (of_class - 1)))
 
 
 def log_loss(o: Binary) -> Estimate:
@@ -227,7 +226,7 @@ def _one_against_rest(o: Multiclass, k: int) -> Binary:
 
 def _present(o: Multiclass, *, in_truth_only: bool) -> list[int]:
     seen = np.unique(o.truth if in_truth_only else np.concatenate([o.truth, o.label]))
-    return [int(k) for k in seen if k >= 0]
+    return [int(k) for k in seen]
 
 
 def _class_score(metric: Callable[[Binary], Estimate], o: Multiclass, k: int) -> Estimate:
@@ -383,27 +382,36 @@ def _accuracy(o: Binary | Multiclass) -> Estimate:
 
 def _per_class(name: str, metric: Callable[[Binary], Estimate]) -> list[Metric]:
     return [
-        Metric(f"{name}_macro", "multiclass", True, macro(metric)),
-        Metric(f"{name}_weighted", "multiclass", True, weighted(metric)),
+        Metric(f"{name}_macro", "multiclass", True, macro(metric), of_labels=True),
+        Metric(f"{name}_weighted", "multiclass", True, weighted(metric), of_labels=True),
         # With one label per row, the counts over all classes make each of these the accuracy.
-        Metric(f"{name}_micro", "multiclass", True, _accuracy),
+        Metric(f"{name}_micro", "multiclass", True, _accuracy, of_labels=True),
     ]
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric("accuracy", "binary", True, _accuracy, aliases=("accuracy_score",)),
-    Metric("balanced_accuracy", "binary", True, balanced_accuracy, aliases=("balanced_accuracy_score",)),
-    Metric("precision", "binary", True, precision, aliases=("precision_score",)),
-    Metric("recall", "binary", True, recall, aliases=("recall_score",)),
-    Metric("f1", "binary", True, f1, aliases=("f1_score",)),
-    Metric("jaccard", "binary", True, jaccard, aliases=("jaccard_score",)),
-    Metric("matthews_corrcoef", "binary", True, matthews_corrcoef),
+    Metric("accuracy", "binary", True, _accuracy, aliases=("accuracy_score",), of_labels=True),
+    Metric(
+        "balanced_accuracy", "binary", True, balanced_accuracy, aliases=("balanced_accuracy_score",), of_labels=True
+    ),
+    Metric("precision", "binary", True, precision, aliases=("precision_score",), of_labels=True),
+    Metric("recall", "binary", True, recall, aliases=("recall_score",), of_labels=True),
+    Metric("f1", "binary", True, f1, aliases=("f1_score",), of_labels=True),
+    Metric("jaccard", "binary", True, jaccard, aliases=("jaccard_score",), of_labels=True),
+    Metric("matthews_corrcoef", "binary", True, matthews_corrcoef, of_labels=True),
     Metric("roc_auc", "binary", True, roc_auc, aliases=("roc_auc_score",)),
     Metric("average_precision", "binary", True, weighted=average_precision, aliases=("average_precision_score",)),
     Metric("log_loss", "binary", False, log_loss, aliases=("neg_log_loss",)),
     Metric("brier_score", "binary", False, brier_score, aliases=("brier_score_loss", "neg_brier_score")),
-    Metric("accuracy", "multiclass", True, _accuracy, aliases=("accuracy_score",)),
-    Metric("balanced_accuracy", "multiclass", True, balanced_accuracy_multiclass, aliases=("balanced_accuracy_score",)),
+    Metric("accuracy", "multiclass", True, _accuracy, aliases=("accuracy_score",), of_labels=True),
+    Metric(
+        "balanced_accuracy",
+        "multiclass",
+        True,
+        balanced_accuracy_multiclass,
+        aliases=("balanced_accuracy_score",),
+        of_labels=True,
+    ),
     *_per_class("precision", precision),
     *_per_class("recall", recall),
     *_per_class("f1", f1),

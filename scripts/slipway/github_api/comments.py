@@ -11,7 +11,9 @@ from github import GithubException, UnknownObjectException
 from github.Issue import Issue
 from github.IssueComment import IssueComment
 
-RUN = re.compile(r"<!-- slipway:report model=[0-9a-f]+ run=(\d+)\.(\d+) ")
+from slipway.runner import commands
+
+RUN = re.compile(r"<!-- slipway:report model=[0-9a-f]+ run=([0-9]{1,19})\.([0-9]{1,9}) ")
 
 
 @dataclass(frozen=True)
@@ -23,17 +25,24 @@ class Posted:
 
 
 def post(issue: Issue, body: str, *, marker: str, author: str) -> Posted:
-    """Bring the pull request's comment that starts with `marker` to `body`.
+    """Bring the pull request's comment whose last line starts with `marker` to `body`, which ends with such a line.
 
     Only a comment of `author` counts: anybody can write a comment with our marker in it. Where two runs race, the
-    newer run's text stays, in the oldest comment, and the other comment is deleted.
+    newer run's text stays, in the oldest comment, and the other comment is deleted. What no look can see is an older
+    run's edit on its way at the same moment as ours: GitHub has no conditional edit.
     """
     mine = _find(issue, marker, author)
     if mine:
         return _settle(mine, body)
     created = _create(issue, body, marker, author)
+    writer = created.user.login
+    if writer.casefold() != author.casefold():
+        commands.warning(
+            f"The token writes as {writer}, not as {author}.\nWhat to do: set `comment-author: {writer}`. Without it "
+            "every run posts a new comment before it finds the old one, and everybody is notified again."
+        )
     # Another run may have created its own between our look and our creation; both runs look again and agree.
-    mine = _find(issue, marker, author)
+    mine = _find(issue, marker, writer)
     return _settle(mine, body) if len(mine) > 1 else Posted(created.html_url, "created")
 
 
@@ -68,13 +77,21 @@ def _delete(comment: IssueComment) -> None:
 
 
 def _find(issue: Issue, marker: str, author: str) -> list[IssueComment]:
-    """Our comments, over all pages."""
+    """Our comments, over all pages. A deleted account's comment has no author."""
     return [
-        comment for comment in issue.get_comments() if comment.user.login == author and marker in (comment.body or "")
+        comment
+        for comment in issue.get_comments()
+        if getattr(comment.user, "login", "").casefold() == author.casefold()
+        and _stamp(comment.body).startswith(marker)
     ]
+
+
+def _stamp(body: str) -> str:
+    """The hidden line. It is the last one; what stands above it can hold somebody's text that looks like it."""
+    return (body or "").rstrip().rpartition("\n")[2]
 
 
 def _run(body: str) -> tuple[int, int]:
     """Run and attempt that wrote a body; run ids only grow."""
-    found = RUN.search(body or "")
+    found = RUN.match(_stamp(body))
     return (int(found[1]), int(found[2])) if found else (0, 0)

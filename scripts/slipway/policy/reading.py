@@ -19,9 +19,9 @@ def read_text(text: str, model: type[T], *, file: str) -> T:
 
     Raises PolicyError that names file, line and every problem; a misspelt key comes with the key that was meant.
     """
-    node = _compose(text, file)
+    node, content = _parse(text, file)
     try:
-        return model.model_validate(yaml.safe_load(text))
+        return model.model_validate(content)
     except ValidationError as invalid:
         problems = [_problem(error, node, model) for error in invalid.errors()]
     lines = [f"line {line}: {message}" if line else message for line, message in problems]
@@ -34,10 +34,11 @@ def read_text(text: str, model: type[T], *, file: str) -> T:
     )
 
 
-def _compose(text: str, file: str) -> yaml.Node | None:
+def _parse(text: str, file: str) -> tuple[yaml.Node, Any]:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_repeated_keys(node, file)
+        _refuse_repeated_keys(node, file, set())
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise PolicyError(
@@ -47,16 +48,23 @@ def _compose(text: str, file: str) -> yaml.Node | None:
             file=file,
             line=mark.line + 1 if mark else 0,
         ) from error
+    except (ValueError, RecursionError) as error:  # 2001-99-99, `!!int foo`, brackets by the thousand
+        raise PolicyError(f"{file} holds a value that cannot be read.", why=str(error), file=file) from error
     if node is None:
         raise PolicyError(f"{file} is empty.", file=file)
-    return node
+    return node, content
 
 
-def _refuse_repeated_keys(node: yaml.Node | None, file: str) -> None:
+def _refuse_repeated_keys(node: yaml.Node | None, file: str, visited: set[int]) -> None:
     """YAML loaders keep the last of two equal keys without a word, which can drop a gate."""
+    if id(node) in visited:  # an alias: it can stand for itself, or for more than could ever be walked through
+        return
+    visited.add(id(node))
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
             if key.value in seen:
                 raise PolicyError(
                     f"{file} has the key `{key.value}` twice in one place.",
@@ -65,10 +73,10 @@ def _refuse_repeated_keys(node: yaml.Node | None, file: str) -> None:
                     line=key.start_mark.line + 1,
                 )
             seen.add(key.value)
-            _refuse_repeated_keys(value, file)
+            _refuse_repeated_keys(value, file, visited)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            _refuse_repeated_keys(value, file)
+            _refuse_repeated_keys(value, file, visited)
 
 
 def _problem(error: Any, root: yaml.Node | None, model: type[BaseModel]) -> tuple[int, str]:
@@ -76,6 +84,9 @@ def _problem(error: Any, root: yaml.Node | None, model: type[BaseModel]) -> tupl
     line, found = _locate(root, error["loc"])
     path = ".".join(str(part) for part in found)
     if error["type"] == "extra_forbidden":
+        if found[-1:] != [error["loc"][-1]]:  # it came through a merge key (`<<`), so it stands elsewhere in the file
+            found.append(error["loc"][-1])
+            path = ".".join(map(str, found))
         known = sorted(_keys_at(model, found[:-1]))
         close = difflib.get_close_matches(str(found[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(known)}"
@@ -83,6 +94,8 @@ def _problem(error: Any, root: yaml.Node | None, model: type[BaseModel]) -> tupl
     if error["type"] == "missing":
         return line, f"`{'.'.join(map(str, [*found, error['loc'][-1]]))}` is required"
     message = error["msg"].removeprefix("Value error, ")
+    if error["type"] in ("model_type", "dict_type"):
+        message = f"{'' if path else 'the file '}must be a mapping of keys to values (`{{}}` for none)"
     return line, f"`{path}`: {message[0].lower()}{message[1:]}" if path else message
 
 

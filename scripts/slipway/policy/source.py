@@ -99,10 +99,11 @@ def _in_work_tree(path: Path, what: str) -> str:
 
 
 def _require_commit(commit: str) -> None:
-    if _git("cat-file", "-e", f"{commit}^{{commit}}") is None:
+    found = _git("cat-file", "-e", f"{commit}^{{commit}}")
+    if found.returncode:
         raise InputError(
             f"The base commit {commit[:12]} of this pull request is not in this clone.",
-            why="Its gates judge the change, so that a change cannot loosen its own gate.",
+            why=f"Its gates judge the change, so that a change cannot loosen its own gate. {_said(found)}".strip(),
             fix="Give actions/checkout `fetch-depth: 0`.",
         )
 
@@ -113,13 +114,33 @@ def _at_commit(commit: str, path: str) -> str | None:
     Raises InputError for a path outside of the repository: the base branch could say nothing of it.
     """
     # Symbolic links are not followed: the change could point one at a file that the base branch does not have.
-    below = (_git("rev-parse", "--show-prefix") or "").strip()
+    below = _git("rev-parse", "--show-prefix").stdout.decode().removesuffix("\n")
     inside = os.path.normpath(below + os.path.relpath(path))
     if inside.startswith(".."):
         raise InputError(f"{path} is not inside of the repository.", fix="Give a path inside of the checkout.")
-    return _git("show", f"{commit}:{inside}")
+    listed = _git("ls-tree", "--full-tree", commit, "--", inside)
+    if not (listed.returncode or listed.stdout):
+        return None
+    shown = _git("show", f"{commit}:{inside}")
+    try:
+        if listed.returncode or shown.returncode:
+            # Not the same as absent: a gate that cannot be read must not count as one that is new.
+            raise InputError(f"{path} of the base branch cannot be read.", why=_said(shown))
+        return shown.stdout.decode().replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise PolicyError(f"{path} of the base branch is not UTF-8.", why=str(error)) from error
 
 
-def _git(*arguments: str) -> str | None:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, encoding="utf-8", check=False)
-    return done.stdout if done.returncode == 0 else None
+def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(["git", *arguments], capture_output=True, check=False)
+    except OSError as error:
+        raise InputError(
+            "git is not on the PATH, so the gates of the base branch cannot be read.",
+            why=str(error),
+            fix="Install git in the job's container, then check out again: without git there is no clone, either.",
+        ) from error
+
+
+def _said(done: subprocess.CompletedProcess[bytes]) -> str:
+    return " ".join(done.stderr.decode(errors="replace").split())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -27,12 +27,18 @@ def outcomes(evaluation: Evaluation, truth: pl.Series, named: dict[str, Predicti
     if evaluation.task == "binary":
         positive = positive_label(evaluation, truth)
         return {name: _binary(name, evaluation, truth, positive, said) for name, said in named.items()}
-    classes = _all_classes(truth, named.values())
+    known = set(truth.unique().to_list())
+    for name, predictions in named.items():
+        _check_classes(name, predictions.classes or [], known)
+    classes = _all_classes(known, named.values())
     return {name: _multiclass(truth, classes, predictions) for name, predictions in named.items()}
 
 
 def positive_label(evaluation: Evaluation, truth: pl.Series) -> Any:
-    """The policy's positive label, or the greater of the two that occur."""
+    """The policy's positive label, or the greater of the two that occur.
+
+    Raises InputError where the target does not settle it: with one label alone, the negatives could pass for positives.
+    """
     labels = sorted(truth.unique().to_list())
     if len(labels) > 2:
         shown = ", ".join(map(str, labels[:5]))
@@ -40,12 +46,19 @@ def positive_label(evaluation: Evaluation, truth: pl.Series) -> Any:
             f"The target `{evaluation.target}` has {len(labels)} values ({shown}…), and the task is binary.",
             fix="Set `task: multiclass` (or `regression`), or name another target.",
         )
+    shown = " and ".join(map(repr, labels))
+    if evaluation.positive is None and len(labels) == 1 and labels[0] is not True:
+        raise InputError(
+            f"Every row of the holdout has the target {shown}, and the policy does not say which label is positive.",
+            fix="Take a holdout with both classes, and set `positive` in the policy.",
+        )
     if evaluation.positive is None:
         return labels[-1]
-    if evaluation.positive not in labels and len(labels) == 2:
+    same_type = type(evaluation.positive) is type(labels[0])
+    if not same_type or (evaluation.positive not in labels and len(labels) == 2):
         raise InputError(
-            f"The positive label `{evaluation.positive}` does not occur in the target `{evaluation.target}`, whose "
-            f"values are {labels[0]!r} and {labels[1]!r}.",
+            f"The positive label {evaluation.positive!r} does not occur in the target `{evaluation.target}`, whose "
+            f"values are {shown}.",
             fix='Correct `positive` in the policy; mind its type: `1`, `"1"` and `true` are three labels.',
         )
     return evaluation.positive
@@ -57,10 +70,13 @@ def cluster_positions(values: pl.Series) -> Integers:
 
 
 def _check_truth(evaluation: Evaluation, truth: pl.Series) -> None:
-    absent = truth.null_count() + (int(truth.is_nan().sum()) if truth.dtype.is_float() else 0)
+    if truth.is_empty():
+        raise InputError("The holdout has no rows.", fix="Name a dataset with rows under `evaluation.holdout`.")
+    absent = _without_number(truth)
     if absent:
         raise InputError(
-            f"The target `{evaluation.target}` is missing in {absent:,} of {len(truth):,} rows of the holdout.",
+            f"The target `{evaluation.target}` is missing or infinite in {absent:,} of {len(truth):,} rows of the "
+            "holdout.",
             fix="Leave rows without a known outcome out of the holdout.",
         )
     if evaluation.task == "regression" and not truth.dtype.is_numeric():
@@ -80,14 +96,19 @@ def _check_predictions(name: str, predictions: Predictions, rows: int) -> None:
     if frame.height != rows:
         raise GateError(f"{name} gave {frame.height:,} predictions for {rows:,} rows.")
     for column in frame.get_columns():
-        bad = column.null_count() + (int((~column.is_finite()).sum() or 0) if column.dtype.is_float() else 0)
+        bad = _without_number(column)
         if bad:
             what = "prediction" if column.name == "prediction" else "probability"
             raise GateError(
                 f"{name} gave no finite {what} for {bad:,} of {rows:,} rows.",
                 why="A model that answers NaN, infinity or nothing for some rows must not serve them.",
-                fix="Look at these rows' features: missing values that the pipeline does not impute are the usual cause.",
+                fix="Look at these rows' features: missing values that the pipeline does not impute are the usual "
+                "cause.",
             )
+
+
+def _without_number(values: pl.Series) -> int:
+    return values.null_count() + (int((~values.is_finite()).sum() or 0) if values.dtype.is_float() else 0)
 
 
 def _regression(truth: pl.Series, predictions: Predictions) -> Regression:
@@ -99,14 +120,12 @@ def _binary(name: str, evaluation: Evaluation, truth: pl.Series, positive: Any, 
     classes = predictions.classes or []
     if len(classes) > 2:
         raise GateError(f"{name} knows {len(classes)} classes, and the task is binary.")
-    if positive not in classes and not set(classes) & set(truth.unique().to_list()):
-        raise GateError(
-            f"{name} answers with {', '.join(map(repr, classes))}, none of which is a value of the target.",
-            fix="Train on the same target, with the same type, as the holdout's.",
-        )
+    _check_classes(name, classes, {positive, *truth.unique().to_list()})
     place = classes.index(positive) if positive in classes else -1
     column = f"probability_{place}"
-    probability = predictions.frame[column].to_numpy() if column in predictions.frame.columns else None
+    # As 64-bit floats for both models: where log_loss clips would differ between them otherwise.
+    given = column in predictions.frame.columns
+    probability = predictions.frame[column].cast(pl.Float64).to_numpy() if given else None
     label = predictions.frame["prediction"].to_numpy() == place
     if evaluation.threshold is not None:
         if probability is None:
@@ -117,8 +136,17 @@ def _binary(name: str, evaluation: Evaluation, truth: pl.Series, positive: Any, 
     return Binary((truth == positive).to_numpy(), label, probability)
 
 
-def _all_classes(truth: pl.Series, predictions: Sequence[Predictions] | Any) -> list[Any]:
-    found = set(truth.unique().to_list()).union(*(set(each.classes or []) for each in predictions))
+def _check_classes(name: str, classes: list[Any], known: set[Any]) -> None:
+    if not known & set(classes):
+        shown = ", ".join(map(repr, classes[:5])) or "no class"
+        raise GateError(
+            f"{name} answers with {shown}, none of which is a value of the target.",
+            fix="Train on the same target, with the same type, as the holdout's.",
+        )
+
+
+def _all_classes(known: set[Any], predictions: Iterable[Predictions]) -> list[Any]:
+    found = known.union(*(set(each.classes or []) for each in predictions))
     return sorted(found, key=lambda value: (str(type(value)), value))
 
 

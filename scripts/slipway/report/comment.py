@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from slipway.report.markdown import ICONS, bullets, code, escape, provenance, report_sections
+from slipway.report.markdown import ICONS, bullets, code, escape, link, provenance, report_sections
 from slipway.report.model import Report, Verdict, combine
 
 LIMIT = 65_536
@@ -51,8 +51,8 @@ def body(
     if ranked and ranked[0].headline:
         parts.append(escape(ranked[0].headline))
     reasons = [reason for report in ranked for reason in report.reasons]
-    if all(report.verdict is Verdict.PASS for report in reports):
-        # After a stage that did not pass, the ones behind it are expected to be missing.
+    if verdict is not Verdict.FAIL:
+        # After a stage that failed, the ones behind it are expected to be missing.
         reasons += [f"{stage} left no report: it did not run, or broke before its end." for stage in missing]
     if reasons:
         parts.append(bullets(reasons))
@@ -75,7 +75,7 @@ def fit(sections: Sequence[str], *, footer: str, stamp_line: str, full_report: s
     whole = "\n\n".join([*sections, end])
     if length(whole) <= LIMIT:
         return whole
-    where = f"[full report]({full_report})" if full_report else "report files of the run"
+    where = link("full report", full_report) if full_report else "report files of the run"
     notice = f"*The comment ends here: the rest is over GitHub's limit. Everything is in the {where}.*"
     room = LIMIT - length(f"\n\n{notice}\n\n{end}")
     kept: list[str] = []
@@ -110,13 +110,17 @@ def _cut(section: str, room: int) -> str:
 
 
 def _headline(verdict: Verdict, reports: Sequence[Report], missing: Sequence[str]) -> str:
-    judged = any(report.stage == "evaluate-model" for report in reports)
-    if judged and not missing:
+    # Without checks the comparison did not take place: the stage could only say why.
+    judged = next((report for report in reports if report.stage == "evaluate-model" and report.checks), None)
+    if judged and judged.verdict is verdict and not missing:
         return HEADLINES[verdict]
     if verdict is Verdict.FAIL:
         stage = next(report.stage for report in reports if report.verdict is Verdict.FAIL)
         return f"stopped by {escape(stage)}"
-    return "not judged" if missing or not judged else HEADLINES[verdict]
+    if judged and not missing:
+        stage = next(report.stage for report in reports if report.verdict is Verdict.INCONCLUSIVE)
+        return f"left open by {escape(stage)}"
+    return "not judged"
 
 
 def _stage_line(report: Report) -> str:
@@ -132,5 +136,5 @@ def _worst_first(reports: Sequence[Report]) -> list[Report]:
 def _footer(head_sha: str, full_report: str) -> str:
     parts = [f"commit {code(head_sha[:12])}"] if head_sha else []
     if full_report:
-        parts.append(f"[full report]({full_report})")
+        parts.append(link("full report", full_report))
     return f"<sub>{' · '.join(parts)}</sub>" if parts else ""

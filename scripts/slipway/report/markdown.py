@@ -6,12 +6,16 @@ import html
 import re
 import unicodedata
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from slipway.report.model import Cell, Check, Column, Report, Table, Verdict
 
 ICONS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.INCONCLUSIVE: "⚠️"}
 BLANK = "\u200b"
 """Zero-width space: shows nothing and ends what GitHub would take for a mention, a link or a reference."""
+
+URL_SIGNS = "%/:?#@!$&'*+,;=~"
+"""What stays as it is in a link's address; brackets, quotes and spaces would end it."""
 
 BIDI = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A)), "\u200e", "\u200f", "\u061c"}
 
@@ -21,24 +25,30 @@ def escape(text: str) -> str:
 
     No markup, HTML, link, mention (`@team` notifies people), issue reference or direction override survives.
     """
-    text = _one_line(text)
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = html.escape(_inert(_one_line(text)), quote=False)
     text = re.sub(r"([\\`*_{}\[\]()#+!|~$^=:-])", r"\\\1", text)
-    # A backslash does not stop GitHub's own autolinks, since they work on the rendered text.
-    text = re.sub(r"(@|\\#|GH\\-)(?=\w)", rf"\1{BLANK}", text, flags=re.IGNORECASE)
-    text = re.sub(r"(https?|ftp)(?=\\:)", rf"\1{BLANK}", text, flags=re.IGNORECASE)
-    return re.sub(r"\bwww(?=\.)", f"www{BLANK}", text, flags=re.IGNORECASE)
+    return re.sub(r"^(\d+)\.", r"\1\\.", text)  # "1." would start a list
 
 
 def code(text: str) -> str:
-    """Plain text as a code span, safe in a table's cell as well."""
-    text = _one_line(text)
+    """Plain text as a code span.
+
+    No comment of HTML starts in it: it would be shown as text only, but our own marker is looked for in the source.
+    """
+    text = _one_line(text).replace("<!--", f"<{BLANK}!--")
     if not text:
         return ""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * (longest + 1)
-    pad = " " if text.startswith("`") or text.endswith("`") or text != text.strip() else ""
-    return f"{fence}{pad}{text.replace('|', chr(92) + '|')}{pad}{fence}"
+    pad = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{pad}{text}{pad}{fence}"
+
+
+def link(text: str, address: str) -> str:
+    """A link; where `address` is none that a browser should open, the text alone."""
+    if not re.match(r"https?://[^/]", address):
+        return escape(text)
+    return f"[{escape(text)}]({quote(address, safe=URL_SIGNS)})"
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> str:
@@ -57,7 +67,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> str:
 
 def details(summary: str, body: str) -> str:
     """A folded section. `summary` is plain text: GitHub reads Markdown again only after the empty line."""
-    text = html.escape(_one_line(summary), quote=False).replace("@", f"@{BLANK}")
+    text = html.escape(_inert(_one_line(summary)), quote=False)
     return f"<details><summary>{text}</summary>\n\n{body}\n\n</details>"
 
 
@@ -112,7 +122,8 @@ def _table_section(each: Table) -> str:
         body += f"\n\n{escape(each.note)}"
     if each.folded:
         return details(each.title, body)
-    return f"**{escape(each.title)}**\n\n{body}"
+    title = escape(each.title)
+    return f"**{title}**\n\n{body}" if title else body
 
 
 def _cell(cell: Cell, column: Column) -> str:
@@ -122,7 +133,8 @@ def _cell(cell: Cell, column: Column) -> str:
         known = {verdict.value for verdict in Verdict}
         return f"{ICONS[Verdict(cell)]} {cell}" if cell in known else escape(str(cell))
     if column.kind == "code":
-        return code(str(cell))
+        # A table is cut into cells before code is looked for: a bar needs its backslash even there.
+        return code(str(cell)).replace("|", "\\|")
     return escape(_shown(cell))
 
 
@@ -137,4 +149,12 @@ def _shown(value: object) -> str:
 def _one_line(text: str) -> str:
     """Without control and direction characters; line ends become spaces."""
     text = re.sub(r"\s+", " ", text)
-    return "".join(c for c in text if c not in BIDI and unicodedata.category(c) not in ("Cc", "Cs"))
+    return "".join(c for c in text if c not in BIDI and unicodedata.category(c) not in ("Cc", "Cs")).strip()
+
+
+def _inert(text: str) -> str:
+    """Text in which GitHub finds no mention, reference, link or emoji; it looks for them in the rendered text."""
+    text = re.sub(r"(@|#|\bGH-)(?=\w)", rf"\1{BLANK}", text, flags=re.IGNORECASE)
+    text = re.sub(r"(https?|ftp)(?=:)", rf"\1{BLANK}", text, flags=re.IGNORECASE)
+    text = re.sub(r"(www)(?=\.)", rf"\1{BLANK}", text, flags=re.IGNORECASE)
+    return re.sub(r":(?!\d\d?:)(?=[\w+-]+:)", f":{BLANK}", text)  # an emoji's name, not a time of day

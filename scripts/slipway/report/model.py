@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from slipway.runner import commands
 from slipway.runner.errors import GateError, InputError, SlipwayError
@@ -76,6 +76,12 @@ class Table(Part):
     detail: bool = False
     """Whether it is left to the stage's own page, because a comment would drown in it."""
 
+    @model_validator(mode="after")
+    def _rows_fit_the_columns(self) -> Self:
+        if not self.columns or any(len(row) != len(self.columns) for row in self.rows):
+            raise ValueError("every row of a table needs one cell for each column")
+        return self
+
 
 class Report(Part):
     """What one stage found."""
@@ -130,7 +136,7 @@ class Report(Part):
             first = error.errors()[0]
             raise InputError(
                 f"{path} is not a report of Slipway.",
-                why=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+                why=": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"]))),
                 fix="Give the file that a stage named in its `report` output.",
             ) from error
 

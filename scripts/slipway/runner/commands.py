@@ -33,12 +33,13 @@ def escape_property(text: str) -> str:
 def say(text: str = "") -> None:
     """Print one or more lines of our own that must not be read as workflow commands.
 
-    The runner looks for `::command` at the start of a line after white space (and for `##[command]` anywhere
-    near it), so a zero-width space is set before such a line: it stays readable and means nothing.
+    The runner looks for `::command` at the start of a line after white space, and for `##[command]` anywhere in it
+    (https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs). A zero-width space is set into
+    both: they stay readable and mean nothing.
     """
     for line in text.splitlines() or [""]:
-        guard = "\u200b" if line.lstrip().startswith(("::", "##[")) else ""
-        print(guard + line, flush=True)
+        guard = "\u200b" if line.lstrip().startswith("::") else ""
+        print(guard + line.replace("##[", "##\u200b["), flush=True)
 
 
 def notice(message: str, *, title: str = "") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +72,7 @@ class Run:
     def base_sha(self) -> str:
         """The commit of the base branch that the pull request was opened against or last synchronised with."""
         base = self.pull_request.get("base")
-        return str(base.get("sha", "")) if isinstance(base, dict) else ""
+        return str(base.get("sha") or "") if isinstance(base, dict) else ""
 
     @property
     def head_sha(self) -> str:
@@ -80,7 +81,7 @@ class Run:
         In a pull request GITHUB_SHA is a merge commit that exists for this run only.
         """
         head = self.pull_request.get("head")
-        return str(head.get("sha", "")) if isinstance(head, dict) else self.sha
+        return str(head.get("sha") or "") if isinstance(head, dict) else self.sha
 
 
 def export_credentials(environ: MutableMapping[str, str]) -> None:
@@ -122,7 +123,9 @@ def cache(environ: Mapping[str, str] | None = None) -> Path:
 
 def report_file(model: str, stage: str) -> Path:
     """Where a stage leaves its report if it is not told; later stages of the job find it there."""
-    return home() / "reports" / model / f"{stage}.json"
+    # A report of an untrusted run names the model: its name may become a folder's, never a way out of ours.
+    folder = re.sub(r"[^\w .-]", "_", model)[:100].strip(" .") or "model"
+    return home() / "reports" / folder / f"{stage}.json"
 
 
 def _event(path: str) -> dict[str, Any]:
@@ -136,4 +139,4 @@ def _event(path: str) -> dict[str, Any]:
 
 
 def _whole(text: str) -> int:
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isdecimal() else 0

@@ -9,7 +9,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,17 @@ from slipway.runner.errors import InputError, RemoteError
 REPOSITORY = Path(__file__).resolve().parents[3]
 LOCKS = REPOSITORY / "requirements"
 OLDEST_PYTHON = (3, 11)
+
+KEPT_SETTINGS = (
+    *("UV_CACHE", "UV_CONCURRENT", "UV_CONFIG_FILE", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX", "UV_FIND_LINKS", "UV_HTTP"),
+    *("UV_INDEX", "UV_INSECURE_HOST", "UV_KEYRING", "UV_LINK_MODE", "UV_NATIVE_TLS", "UV_NO_CACHE", "UV_NO_INDEX"),
+    *("UV_OFFLINE", "UV_REQUEST", "UV_SYSTEM_CERTS"),
+    *("PIP_CACHE", "PIP_CERT", "PIP_CLIENT_CERT", "PIP_CONFIG_FILE", "PIP_DEFAULT_TIMEOUT", "PIP_EXTRA_INDEX"),
+    *("PIP_FIND_LINKS", "PIP_INDEX", "PIP_KEYRING", "PIP_NO_CACHE", "PIP_NO_INDEX", "PIP_PROXY", "PIP_RETRIES"),
+    *("PIP_TIMEOUT", "PIP_TRUSTED_HOST"),
+)
+"""How uv and pip reach an index and keep what they downloaded. Every other variable of theirs is set for the
+caller's own installs: UV_SYSTEM_PYTHON or PIP_USER would lead ours elsewhere, UV_NO_VERIFY_HASHES would open them."""
 
 
 def for_group(group: str) -> Path:
@@ -52,14 +63,8 @@ def for_lock(lock: Path) -> Path:
     except OSError as error:
         raise InputError(f"The requirements file {lock} cannot be read.", why=str(error)) from error
     folder = cache() / "environments" / environment_digest(content)
-    python = folder / "bin" / "python"
-    complete = folder / "slipway-complete"
-    with _locked(folder.with_suffix(".lock")):
-        if not complete.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            _build(folder, lock.resolve(), hashed=b"--hash=" in content)
-            complete.touch()
-    return python
+    _made_once(folder, lambda: _build(folder, lock.resolve(), hashed=b"--hash=" in content))
+    return folder / "bin" / "python"
 
 
 def environment_digest(lock: bytes) -> str:
@@ -81,9 +86,9 @@ def clean_environ() -> dict[str, str]:
 def _build(folder: Path, lock: Path, *, hashed: bool) -> None:
     uv = find_uv()
     commands.say(f"Building the environment of {lock.name}")
-    _run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], cwd=folder.parent)
+    _run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], folder)
     install = [uv, "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), "-r", str(lock)]
-    _run([*install, "--require-hashes", "--no-deps"] if hashed else install, cwd=folder.parent)
+    _run([*install, "--require-hashes", "--no-deps"] if hashed else install, folder)
 
 
 def find_uv() -> str:
@@ -91,24 +96,36 @@ def find_uv() -> str:
     found = shutil.which("uv")
     if found:
         return found
-    folder = cache() / "uv" / hashlib.sha256((LOCKS / "uv.txt").read_bytes()).hexdigest()[:16]
-    uv = folder / "bin" / "uv"
-    with _locked(folder.with_suffix(".lock")):
-        if not uv.exists():
-            lock = str(LOCKS / "uv.txt")
-            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
-            _run([*pip, "--disable-pip-version-check", "--target", str(folder), "-r", lock], cwd=folder.parent)
-    return str(uv)
+    lock = LOCKS / "uv.txt"
+    folder = cache() / "uv" / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
+    # An environment made by uv has no pip; the Python that it was made from usually has.
+    pip = [
+        os.path.realpath(sys.executable),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--require-hashes",
+    ]
+    _made_once(folder, lambda: _run([*pip, "--no-deps", "--target", str(folder), "-r", str(lock)], folder))
+    return str(folder / "bin" / "uv")
 
 
-def _run(command: list[str], *, cwd: Path) -> None:
-    """Run a package installer; `cwd` is ours, because a pyproject.toml in the caller's folder could redirect uv."""
-    # UV_SYSTEM_PYTHON, UV_PROJECT_ENVIRONMENT and the like, set for the caller's own use of uv, would break ours.
-    dropped = {"UV_SYSTEM_PYTHON", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "UV_NO_DEPS", "UV_TARGET", "UV_PREFIX"}
-    environ = {name: value for name, value in clean_environ().items() if name not in dropped}
+def _run(command: list[str], folder: Path) -> None:
+    """Run a package installer that fills `folder`."""
+    environ = {
+        name: value
+        for name, value in clean_environ().items()
+        if not name.startswith(("UV_", "PIP_")) or name.startswith(KEPT_SETTINGS)
+    }
     # The cache is often on another disk than the job's folder; without this uv warns on every install.
-    environ.setdefault("UV_LINK_MODE", "copy" if on_other_disk(cwd) else "hardlink")
-    done = subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, errors="replace", check=False)
+    environ.setdefault("UV_LINK_MODE", "copy" if on_other_disk(folder.parent) else "hardlink")
+    # uv reads the settings of the folder it stands in and of those above, which may be the caller's repository.
+    nowhere = folder.anchor
+    done = subprocess.run(
+        command, cwd=nowhere, env=environ, capture_output=True, text=True, errors="replace", check=False
+    )
     if done.returncode:
         raise RemoteError(
             f"The packages of an environment could not be installed ({Path(command[0]).name} ended with "
@@ -123,6 +140,16 @@ def on_other_disk(folder: Path) -> bool:
     """Whether uv's cache and `folder` are on different file systems, so that hard links between them fail."""
     cache = Path(os.environ.get("UV_CACHE_DIR") or Path.home() / ".cache")
     return cache.exists() and cache.stat().st_dev != folder.stat().st_dev
+
+
+def _made_once(folder: Path, make: Callable[[], None]) -> None:
+    """Have `make` fill `folder` unless that was done before; the mark that completes it is written last."""
+    complete = folder / "slipway-complete"
+    with _locked(folder.with_suffix(".lock")):
+        if not complete.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make()
+            complete.touch()
 
 
 @contextmanager

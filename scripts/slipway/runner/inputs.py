@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -116,11 +117,19 @@ def _declared(inputs_type: type[Any]) -> list[tuple[dataclasses.Field[Any], Any]
 
 def _options(inputs_type: type[Any], argv: Sequence[str]) -> dict[str, str]:
     """The local `--options`. Secrets have none: a command line can be read by every process of the machine."""
-    parser = _Parser(description=(inputs_type.__doc__ or "").split("\n")[0])
+    # No abbreviations: what one means would change with the next input that starts alike.
+    parser = _Parser(description=(inputs_type.__doc__ or "").split("\n")[0], allow_abbrev=False)
     for field, kind in _declared(inputs_type):
+        option = f"--{user_name(field.name)}"
+        if kind is Secret and any(given.partition("=")[0] == option for given in argv):
+            raise InputError(
+                f"`{user_name(field.name)}` is a secret and has no option.",
+                why="Every process of the machine can read a command line.",
+                fix=f"Set the environment variable {variable(field.name)}.",
+            )
         if kind is not Secret:
             shown = default_text(field).replace("%", "%%")
-            parser.add_argument(f"--{user_name(field.name)}", dest=field.name, help=f"default: {shown or 'none'}")
+            parser.add_argument(option, dest=field.name, help=f"default: {shown or 'none'}")
     return {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
 
 
@@ -128,7 +137,7 @@ class _Parser(argparse.ArgumentParser):
     """argparse ends a wrong command line with exit code 2, which here means a defect of ours."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message.capitalize()}.", fix=self.format_usage().strip())
+        raise InputError(f"{message[0].upper()}{message[1:]}.", fix=self.format_usage().strip())
 
 
 def _convert(text: str, kind: Any) -> Any:
@@ -152,9 +161,12 @@ def _convert(text: str, kind: Any) -> Any:
         return Path(text.strip())
     if kind in (int, float):
         try:
-            return kind(text.strip())
+            number = kind(text.strip())
         except ValueError:
             raise ValueError("a whole number" if kind is int else "a number") from None
+        if not math.isfinite(number):
+            raise ValueError("a finite number")
+        return number
     if kind is str:
         return text.strip()
     raise TypeError(f"an input cannot be declared as {kind}")

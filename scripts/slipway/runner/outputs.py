@@ -32,12 +32,13 @@ def publish(outputs: Any) -> None:
 
 
 def read(path: Path) -> dict[str, str]:
-    """The outputs that a step wrote into its output file: what the runner would make of it."""
+    """The outputs that `publish` wrote into a step's output file. One that breaks off in the middle is left out."""
     found: dict[str, str] = {}
-    lines = path.read_text(encoding="utf-8").split("\n")
+    # Not in text mode, which would turn a carriage return of a value into a line end.
+    lines = path.read_bytes().decode().split("\n")
     while lines:
         name, mark, delimiter = lines.pop(0).partition("<<")
-        if mark:
+        if mark and delimiter in lines:
             end = lines.index(delimiter)
             found[name] = "\n".join(lines[:end])
             del lines[: end + 1]

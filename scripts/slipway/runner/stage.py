@@ -28,7 +28,9 @@ def run(
 
     0: the stage did its work and no gate objects. 1: a verdict, or something that the user can mend. 2: our defect.
     """
-    # A cancelled workflow sends SIGINT, then SIGTERM 7.5 s later; both must run the `finally` blocks.
+    # A cancelled workflow sends SIGINT, then SIGTERM 7.5 s later; both must run the `finally` blocks. A shell starts
+    # its background jobs with SIGINT ignored, so Python's own handler may not be there.
+    signal.signal(signal.SIGINT, _cancel)
     signal.signal(signal.SIGTERM, _cancel)
     try:
         # Reports and comments carry any language, whatever the machine's locale is.
@@ -61,4 +63,6 @@ def run(
 
 
 def _cancel(_signal: int, _frame: Any) -> None:
+    # The second signal must not break off what the first one started; a person at a keyboard can still insist.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt

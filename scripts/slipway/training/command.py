@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import resource
+import secrets
 import selectors
 import shlex
 import shutil
@@ -22,12 +24,20 @@ from slipway.runner.errors import InputError
 
 CHUNK = 1 << 16
 GRACE = 10.0
-"""Seconds between asking a process group to end and killing it."""
+"""Seconds between asking a command to end and killing it."""
+
+GRACE_WHEN_CANCELLED = 3.0
+"""The same in a cancelled job: GitHub kills the stage itself 10 s after its first signal, and the run must be ended."""
 
 LINGER = 5.0
 """Seconds for which output of left-over children is still read after the command itself has ended."""
 
-SHELL_SIGNS = frozenset({"&&", "||", "|", ";", ">", ">>", "<", "&", "2>&1"})
+MARK = "SLIPWAY_COMMAND"
+"""Variable by which a process is known as the command's, even where it has left the command's session."""
+
+QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""", flags=re.DOTALL)
+SHELL_SIGN = re.compile(r"2>&1|&&|\|\||>>|[|;<>&]|\n")
+"""What a shell would act upon where it is not quoted."""
 
 CHANNELS = ("GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_STATE", "GITHUB_STEP_SUMMARY")
 """What a step says to the runner: the command is the pull request's code and must not forge our outputs."""
@@ -60,28 +70,33 @@ class Ended:
         if self.code is None:
             return f"did not end within {timeout / 60:.3g} minutes and was stopped"
         if self.code < 0:
-            name = signal.Signals(-self.code).name
-            hint = " (usually: out of memory)" if name == "SIGKILL" else ""
-            return f"was ended by {name}{hint} after {self.seconds:.0f} s"
+            named = {number.value: number.name for number in signal.Signals}
+            hint = " (usually: out of memory)" if -self.code == signal.SIGKILL else ""
+            return f"was ended by {named.get(-self.code, f'signal {-self.code}')}{hint} after {self.seconds:.0f} s"
         return f"ended with exit code {self.code} after {self.seconds:.0f} s"
 
 
 def split(command: str | Sequence[str]) -> list[str]:
     """The command as arguments. No shell reads it, so a sign that only a shell understands is an InputError."""
-    if not isinstance(command, str):
-        return list(command)
+    arguments = list(command) if not isinstance(command, str) else _split_text(command)
+    if not arguments:
+        raise InputError("The command is empty.", fix="Name the command in `training.command` of the policy.")
+    return arguments
+
+
+def _split_text(command: str) -> list[str]:
+    command = command.replace("\\\n", " ").strip()
     try:
         arguments = shlex.split(command)
     except ValueError as error:
         raise InputError(f"The command `{command}` cannot be split: {error}.", fix="Balance its quotes.") from error
-    signs = SHELL_SIGNS.intersection(arguments)
-    if signs:
+    sign = SHELL_SIGN.search(QUOTED.sub("", command))
+    if sign:
+        shown = "several lines" if sign.group() == "\n" else f"`{sign.group()}`"
         raise InputError(
-            f"The command holds `{sorted(signs)[0]}`, and no shell reads it.",
-            fix="Put the steps into a script, or write `bash -c '…'`.",
+            f"The command holds {shown}, and no shell reads it.",
+            fix="Put the steps into a script, or write `bash -c '…'`. What is meant as text needs quotes.",
         )
-    if not arguments:
-        raise InputError("The command is empty.", fix="Name the command in `training.command` of the policy.")
     return arguments
 
 
@@ -104,7 +119,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], *, timeout: float,
     """Run the command, copying its output byte by byte to ours and to `log`.
 
     It runs in a session of its own. When it ends, fails, is timed out or the stage is cancelled, whatever it left
-    running is ended too. `timeout` is in seconds.
+    running is ended too, daemons included. `timeout` is in seconds.
 
     Raises InputError where the command cannot be started.
     """
@@ -116,11 +131,12 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], *, timeout: float,
             "`training.requirements`.",
         )
     started = time.monotonic()
+    mark = secrets.token_hex(16)
     with log.open("wb") as copy, commands.commands_stopped():
         try:
             process = subprocess.Popen(
                 [program, *arguments[1:]],
-                env=dict(environ),
+                env={**environ, MARK: mark},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -129,10 +145,15 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], *, timeout: float,
         except OSError as error:
             raise InputError(f"The command `{arguments[0]}` could not be started.", why=str(error)) from error
         assert process.stdout is not None
+        grace = GRACE
         try:
-            in_time = _copy(process, process.stdout, copy, deadline=started + timeout)
+            with process.stdout as source:
+                in_time = _copy(process, source, copy, deadline=started + timeout)
+        except KeyboardInterrupt:
+            grace = GRACE_WHEN_CANCELLED
+            raise
         finally:
-            usage = _end_group(process)
+            usage = _end_all(process, mark, grace)
     code = process.returncode if in_time else None
     return Ended(code, time.monotonic() - started, usage.ru_maxrss * 1024)
 
@@ -173,33 +194,43 @@ def _has_ended(process: subprocess.Popen[bytes]) -> bool:
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> resource.struct_rusage:
+def _end_all(process: subprocess.Popen[bytes], mark: str, grace: float) -> resource.struct_rusage:
     """End whatever the command left running, and return what the command and its waited-for children used.
 
     The group is ours alone: the command was started as the leader of a new session.
     """
-    if not _has_ended(process) or _others_alive(process.pid):
-        _signal_group(process.pid, signal.SIGTERM)
-        deadline = time.monotonic() + GRACE
-        while time.monotonic() < deadline and (not _has_ended(process) or _others_alive(process.pid)):
-            time.sleep(0.05)
-        _signal_group(process.pid, signal.SIGKILL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    try:
+        if not _has_ended(process) or _left_over(process.pid, mark):
+            _signal_all(process.pid, mark, signal.SIGTERM)
+            deadline = time.monotonic() + grace
+            while time.monotonic() < deadline and (not _has_ended(process) or _left_over(process.pid, mark)):
+                time.sleep(0.05)
+    finally:
+        # Also where a person at a keyboard insists.
+        _signal_all(process.pid, mark, signal.SIGKILL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     return usage
 
 
-def _others_alive(group: int) -> bool:
-    """Whether the group has a living process beside its leader's remains."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+def _left_over(group: int, mark: str) -> list[int]:
+    """Living processes of the command beside its leader: those of its group, and daemons that carry its mark."""
+    marked = f"{MARK}={mark}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, ValueError):
             # Fields after the command's name, which may itself hold blanks: state, parent, group.
-            state, _, its_group = stat.read_text(errors="replace").rpartition(")")[2].split()[:3]
-            if int(its_group) == group and int(stat.parent.name) != group and state != "Z":
-                return True
-    return False
+            state, _, its_group = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[:3]
+            if state == "Z" or int(folder.name) == group:
+                continue
+            if int(its_group) == group or marked in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
 
 
-def _signal_group(group: int, number: signal.Signals) -> None:
+def _signal_all(group: int, mark: str, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
+    for process in _left_over(group, mark):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process, number)

@@ -25,19 +25,20 @@ class Checkout:
 
 
 def look(folder: Path = Path()) -> Checkout:
-    """The checkout around `folder`.
+    """The checkout around `folder`, all of it: a command can import from beside the folder it starts in.
 
     Slipway's own files inside of it (a reusable workflow checks them out into the workspace) do not count as changes.
 
     Raises InputError where there is no git, no repository or no commit.
     """
     commit = _git(folder, "rev-parse", "--verify", "HEAD").strip()
-    status = _git(folder, "status", "--porcelain", "--untracked-files=all", "-z", "--", ".", *_exclude_own(folder))
+    options = ("--porcelain", "--untracked-files=all", "--ignore-submodules=none", "-z")
+    status = _git(folder, "status", *options, "--", ":/", *_exclude_own(folder))
     changes, entries = [], iter(status.split("\0"))
     for entry in entries:
         if entry:
             changes.append(entry[3:])
-            if entry[0] == "R":
+            if {"R", "C"} & set(entry[:2]):
                 next(entries, None)  # the old name of a renamed file follows as an entry of its own
     return Checkout(commit, tuple(changes))
 

@@ -1,0 +1,113 @@
+"""What many tests need: events as GitHub sends them, a git repository, and the environments of the stages."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest_plugins = ["github_double.fixtures"]
+
+
+def pull_request(
+    number: int = 7, *, base: str = "b" * 40, head: str = "a" * 40, fork: bool = False, repository: str = "octo/models"
+) -> dict[str, Any]:
+    """The payload of `pull_request`, as far as anybody reads it."""
+    head_repository = "mona/models" if fork else repository
+    return {
+        "action": "synchronize",
+        "number": number,
+        "pull_request": {
+            "number": number,
+            "base": {"ref": "main", "sha": base, "repo": {"full_name": repository}},
+            "head": {"ref": "change", "sha": head, "repo": {"full_name": head_repository, "fork": fork}},
+        },
+        "repository": {"full_name": repository},
+    }
+
+
+def push(*, after: str = "a" * 40, before: str = "b" * 40, ref: str = "refs/heads/main") -> dict[str, Any]:
+    """The payload of `push`."""
+    return {"ref": ref, "before": before, "after": after, "repository": {"full_name": "octo/models"}}
+
+
+def schedule(cron: str = "17 5 * * 1") -> dict[str, Any]:
+    """The payload of `schedule`."""
+    return {"schedule": cron, "repository": {"full_name": "octo/models"}}
+
+
+@dataclass(frozen=True)
+class GitRepository:
+    """A git repository of one test."""
+
+    path: Path
+
+    def git(self, *arguments: str) -> str:
+        """Run git in it."""
+        identity = ["-c", "user.name=Test", "-c", "user.email=test@example.invalid", "-c", "commit.gpgsign=false"]
+        done = subprocess.run(
+            ["git", *identity, *arguments], cwd=self.path, check=True, capture_output=True, text=True, env=git_environ()
+        )
+        return done.stdout.strip()
+
+    def commit(self, files: dict[str, str], message: str = "Change") -> str:
+        """Write the files, commit everything, and return the commit."""
+        for name, content in files.items():
+            file = self.path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content.encode())
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", message)
+        return self.git("rev-parse", "HEAD")
+
+
+def git_environ() -> dict[str, str]:
+    """An environment in which neither the person's nor the machine's git settings count."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return {**kept, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> GitRepository:
+    """An empty git repository with the branch `main`."""
+    made = GitRepository(tmp_path / "repository")
+    made.path.mkdir()
+    made.git("init", "--quiet", "--initial-branch=main")
+    return made
+
+
+@pytest.fixture(scope="session")
+def environments_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tests keep the stages' environments: they are built once, by whichever process comes first."""
+    given = os.environ.get("SLIPWAY_CACHE") or os.environ.get("SLIPWAY_HOME")
+    # The processes of one session have their folders beside each other.
+    shared = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else None
+    return Path(given).resolve() if given else (shared or tmp_path_factory.getbasetemp()) / "environments-cache"
+
+
+@pytest.fixture
+def on_runner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process is a step on GitHub Actions."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+
+
+@pytest.fixture
+def off_runner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process is a person's shell."""
+    for name in [name for name in os.environ if name.startswith(("GITHUB_", "INPUT_", "RUNNER_", "SLIPWAY_"))]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def signals_restored() -> Iterator[None]:
+    """A stage that runs in this process sets handlers of signals; they end with the test."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)

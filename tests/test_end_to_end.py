@@ -1,0 +1,436 @@
+"""The example's own workflow under act, from a push or a pull request to the comment, against the double of GitHub.
+
+What act cannot show, and what is therefore not tested here: that the token of the jobs that train and evaluate may not
+write (under act every job has the same token), and what starts a run (paths, branches, schedule).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from act.harness import PYTHON, SLIPWAY, ActRun, Lab
+from github_double import bodies
+from github_double.server import GitHubDouble
+from github_double.world import PullRequest
+from slipway.report import Report
+from slipway.report.comment import marker
+from slipway.runner import environments
+
+pytestmark = [pytest.mark.act, pytest.mark.xdist_group("act")]
+
+ROOT = Path(__file__).resolve().parents[1]
+WORKFLOW = ".github/workflows/model.yml"
+NAME, MODEL = "acme/flights", "flight-delays"
+JOBS = ("train", "evaluate", "report")
+SECRET = "correct-horse-battery-staple"
+
+# One month to learn from and two to be judged on: enough for every verdict, and quick.
+MONTHS = ("train/2013-09.parquet", "holdout/2013-10.parquet", "holdout/2013-12.parquet")
+
+DVC_CONFIG = """\
+[core]
+    analytics = false
+    check_update = false
+    remote = store
+['remote "store"']
+    url = {remote}
+"""
+
+# A careless training script: it prints a credential. The digest proves that it had the right one.
+CARELESS = """
+    import hashlib
+    import os
+
+    print("TEAM_TOKEN is", os.environ["TEAM_TOKEN"])
+    print("Its digest is", hashlib.sha256(os.environ["TEAM_TOKEN"].encode()).hexdigest())
+    print("Tokens here:", sorted(name for name in os.environ if "TOKEN" in name))
+"""
+
+# A job of the team's own that reads the outputs of the gate.
+READER = """
+  told:
+    name: Told
+    needs: gate
+    runs-on: ubuntu-latest
+    steps:
+      - run: echo "version $VERSION, $VERDICT, comment '$COMMENT'"
+        env:
+          VERSION: ${{ needs.gate.outputs.model-version }}
+          VERDICT: ${{ needs.gate.outputs.verdict }}
+          COMMENT: ${{ needs.gate.outputs.comment-url }}
+"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """The user's side: the repository of the example, published, and an MLflow store.
+
+    main: a commit. cache: where environments are kept between jobs.
+    """
+
+    lab: Lab
+    flights: Path
+    cache: Path
+    main: str = ""
+
+    @property
+    def store(self) -> Path:
+        return self.lab.folder / "mlflow.db"
+
+    @property
+    def uri(self) -> str:
+        return f"sqlite:///{self.store}"
+
+    def query(self, sql: str) -> list[Any]:
+        """The first column of what MLflow's tables answer."""
+        with sqlite3.connect(self.store) as connection:
+            found = [row[0] for row in connection.execute(sql)]
+        connection.close()
+        return found
+
+    def runs(self) -> int:
+        """How many runs MLflow knows."""
+        return int(self.query("SELECT count(*) FROM runs")[0])
+
+    def commit(self, message: str) -> str:
+        """Commit and publish what was changed."""
+        commit = self.lab.commit_all(self.flights, message)
+        self.lab.publish(self.flights, NAME)
+        return commit
+
+    def propose(self, branch: str, *changes: str) -> str:
+        """Set `branch` to main and the given patches: what a force push does to a pull request."""
+        self.lab.git(self.flights, "switch", "--quiet", "--force-create", branch, self.main)
+        for change in changes:
+            self.lab.git(self.flights, "apply", str(ROOT / "examples" / "flights-candidates" / f"{change}.patch"))
+        return self.commit(f"Propose {', '.join(changes)}")
+
+    def start(
+        self, github: GitHubDouble, event: str, payload: dict[str, Any], commit: str, *, kept: bool = True
+    ) -> ActRun:
+        """Start the workflow. `kept` keeps environments between jobs, as on a self-hosted runner, to save time."""
+        return self.lab.run(
+            NAME,
+            WORKFLOW,
+            event,
+            payload,
+            commit=commit,
+            api_url=github.base_url,
+            secrets={
+                # All that the workflow asks for, in any of its jobs.
+                "GITHUB_TOKEN": github.world.installation_token(contents="read", pull_requests="write"),
+                "SLIPWAY_CREDENTIALS": f"TEAM_NAME=acme\nTEAM_TOKEN={SECRET}",
+            },
+            variables={"MLFLOW_TRACKING_URI": self.uri},
+            environ={"SLIPWAY_CACHE": str(self.cache)} if kept else {},
+        )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A run on a pull request, and the pull request's comments after it: id, author and body of each."""
+
+    run: ActRun
+    head: str
+    comments: list[tuple[int, str, str]]
+
+    @property
+    def body(self) -> str:
+        return self.comments[0][2]
+
+
+@pytest.fixture(scope="module")
+def act() -> Path:
+    """The program; without it a person's tests are skipped, and those of CI fail."""
+    found = os.environ.get("SLIPWAY_ACT") or shutil.which("act")
+    if found:
+        return Path(found)
+    reason = "act 0.2.87 is neither on the PATH nor named by SLIPWAY_ACT"
+    if "CI" in os.environ:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def site(act: Path, tmp_path_factory: pytest.TempPathFactory, environments_cache: Path) -> Site:
+    folder = tmp_path_factory.mktemp("site")
+    lab = Lab(folder, act, ROOT)
+    flights = folder / "flights"
+    shutil.copytree(ROOT / "examples" / "flights", flights, ignore=shutil.ignore_patterns("data", "mlruns", ".dvc"))
+    workflow = flights / WORKFLOW
+    pinned, count = re.subn(rf"({SLIPWAY}/\S+@)[0-9a-f]{{40}}\b", rf"\g<1>{lab.commit}", workflow.read_text())
+    assert count == 1
+    workflow.write_text(pinned + READER)
+    with (flights / "train.py").open("a") as script:
+        script.write(CARELESS)
+
+    lab.git(flights, "init", "--quiet")
+    (flights / ".dvc").mkdir()
+    (flights / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
+    (flights / ".dvc" / "config").write_text(DVC_CONFIG.format(remote=folder / "dvc"))
+    build = (
+        "import sys, pathlib as p; from slipway.runner import environments as e; print(e.for_lock(p.Path(sys.argv[1])))"
+    )
+    said = execute(
+        ROOT / "scripts", str(PYTHON), "-c", build, str(flights / "prepare.txt"), SLIPWAY_CACHE=str(environments_cache)
+    )
+    execute(flights, said.splitlines()[-1], "prepare.py")
+    for file in (flights / "data").glob("*/*.parquet"):
+        if file.relative_to(flights / "data").as_posix() not in MONTHS:
+            file.unlink()
+    dvc(flights, "add", "data/train", "data/holdout")
+    dvc(flights, "push")
+
+    # A tracking server would keep artifacts by itself; a bare database has them in the folder of whoever asks first.
+    create = (
+        "import sys; from mlflow import MlflowClient; "
+        "MlflowClient(sys.argv[1]).create_experiment(sys.argv[2], artifact_location=sys.argv[3])"
+    )
+    made = Site(lab, flights, environments_cache)
+    execute(flights, sys.executable, "-c", create, made.uri, MODEL, str(folder / "models"))
+    return replace(made, main=made.commit("Predict late arrivals"))
+
+
+@pytest.fixture(scope="module")
+def github() -> Iterator[GitHubDouble]:
+    with GitHubDouble() as double:
+        double.world.repository(NAME)
+        yield double
+
+
+@pytest.fixture(scope="module")
+def first_release(site: Site, github: GitHubDouble) -> ActRun:
+    """A push to main, before any version is in production."""
+    payload = {"ref": "refs/heads/main", "before": "0" * 40, "after": site.main, "deleted": False}
+    run = site.start(github, "push", payload, site.main)
+    assert github.log == []
+    return run
+
+
+@pytest.fixture(scope="module")
+def production(site: Site, first_release: ActRun) -> str:
+    """A person makes the first version the one in production."""
+    assert first_release.code == 0, first_release
+    version: str = str(site.query("SELECT version FROM model_versions")[0])
+    promote = (
+        "import sys; from slipway.registry.mlflow import PRODUCTION, Registry; "
+        "Registry(sys.argv[1]).set_alias(sys.argv[2], PRODUCTION, sys.argv[3])"
+    )
+    execute(ROOT / "scripts", sys.executable, "-c", promote, site.uri, MODEL, version)
+    return version
+
+
+@pytest.fixture(scope="module")
+def pull_request(github: GitHubDouble) -> PullRequest:
+    return github.world.pull_request(github.world.repositories[NAME])
+
+
+@pytest.fixture(scope="module")
+def worse(site: Site, github: GitHubDouble, pull_request: PullRequest, production: str) -> Judged:
+    return judge(site, github, pull_request, site.propose("candidate", "worse"))
+
+
+@pytest.fixture(scope="module")
+def better(site: Site, github: GitHubDouble, pull_request: PullRequest, worse: Judged) -> Judged:
+    """A second push to the same pull request."""
+    return judge(site, github, pull_request, site.propose("candidate", "better"))
+
+
+@pytest.fixture(scope="module")
+def bad_delivery(site: Site) -> str:
+    """Commit of a branch that brings a month of damaged data."""
+    site.lab.git(site.flights, "switch", "--quiet", "--create", "delivery", site.main)
+    month = str(site.flights / "data" / MONTHS[0])
+    execute(ROOT / "examples" / "flights-candidates", sys.executable, "bad-delivery.py", month, month)
+    dvc(site.flights, "add", "data/train")
+    dvc(site.flights, "push")
+    return site.commit("A new September")
+
+
+def judge(site: Site, github: GitHubDouble, pull_request: PullRequest, head: str, *, kept: bool = True) -> Judged:
+    """The run that GitHub starts for a pull request whose head is now `head`."""
+    pull_request.head.sha, pull_request.base.sha = head, site.main
+    # GitHub starts it on a merge commit of its own.
+    parents = ("-p", site.main, "-p", head)
+    merge = site.lab.git(site.flights, "commit-tree", f"{head}^{{tree}}", *parents, "-m", "Merge")
+    site.lab.git(site.flights, "update-ref", f"refs/pull/{pull_request.number}/merge", merge)
+    site.lab.publish(site.flights, NAME)
+    payload = {
+        "action": "synchronize",
+        "number": pull_request.number,
+        "pull_request": bodies.pull_request(github.world, pull_request),
+        "repository": bodies.repository(github.world, pull_request.repository),
+    }
+    run = site.start(github, "pull_request", payload, merge, kept=kept)
+    comments = [(each.id, each.author.login, each.body) for each in github.world.comments_of(pull_request)]
+    assert comments, run
+    return Judged(run, head, comments)
+
+
+def dvc(folder: Path, command: str, *targets: str) -> None:
+    execute(folder, sys.executable, "-m", "dvc", command, "--quiet", *targets)
+
+
+def execute(folder: Path, *command: str, **environ: str) -> str:
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environments.clean_environ() | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def reports(run: ActRun) -> dict[str, Report]:
+    """The reports among the artifacts, by stage."""
+    files = {**run.artifact("slipway-train-reports"), **run.artifact("slipway-evaluate-reports")}
+    return {name.removesuffix(".json"): Report.model_validate_json(text) for name, text in files.items()}
+
+
+def test_push__the_first_release_passes_without_a_comment(site: Site, first_release: ActRun) -> None:
+    run = first_release
+    assert run.code == 0, run
+    assert {job: run.jobs[job] for job in JOBS} == dict.fromkeys(JOBS, "success")
+    assert {stage: str(report.verdict) for stage, report in reports(run).items()} == {
+        "validate-data": "pass",
+        "train-model": "pass",
+        "evaluate-model": "pass",
+    }
+    assert "First release" in " ".join(reports(run)["evaluate-model"].reasons)
+    assert run.outputs("report", "Post the report")["action"] == "written to a file"
+    assert "version 1, pass, comment ''" in run.printed("told")
+
+
+def test_push__every_step_of_the_pipeline_runs(first_release: ActRun) -> None:
+    shared = ["Check out Slipway", "Set up Python"]
+    assert {job: list(first_release.steps(job)) for job in JOBS} == {
+        "train": ["Check out the change", *shared, "Validate the data", "Train the model", "Keep the reports"],
+        "evaluate": ["Check out the change", *shared, "Evaluate the model", "Keep the report"],
+        "report": [
+            *shared,
+            "Fetch the reports of validation and training",
+            "Fetch the report of the evaluation",
+            "Post the report",
+        ],
+    }
+
+
+def test_push__slipways_own_checkout_leaves_the_tree_clean(site: Site, first_release: ActRun) -> None:
+    provenance = reports(first_release)["train-model"].provenance
+    assert (provenance["clean"], provenance["commit"]) == (True, site.main)
+
+
+def test_push__each_stage_has_a_summary(first_release: ActRun) -> None:
+    headings = {job: [text.splitlines()[0] for text in first_release.summaries(job)] for job in JOBS}
+    assert headings["train"] == ["### ✅ validate\\-data: pass", "### ✅ train\\-model: pass"]
+    assert headings["evaluate"] == ["### ✅ evaluate\\-model: pass"]
+    assert headings["report"] == [f"### ✅ `{MODEL}`: may replace production"]
+
+
+def test_credentials__reach_the_training_command_and_nobody_else(site: Site, first_release: ActRun) -> None:
+    printed = first_release.printed("train")
+    assert "TEAM_TOKEN is ***" in printed
+    assert hashlib.sha256(SECRET.encode()).hexdigest() in printed
+    # The token of the job is none of the command's business.
+    assert "Tokens here: ['TEAM_TOKEN']" in printed
+    assert SECRET not in repr(first_release.log) + first_release.errors
+    assert all(SECRET not in report.model_dump_json() for report in reports(first_release).values())
+
+
+def test_pull_request__a_worse_candidate_fails_the_run(worse: Judged) -> None:
+    assert worse.run.code == 1, worse.run
+    assert {job: worse.run.jobs[job] for job in JOBS} == {
+        "train": "success",
+        "evaluate": "failure",
+        "report": "success",
+    }
+    assert worse.run.steps("evaluate")["Evaluate the model"] == "failure"
+    assert worse.run.steps("evaluate")["Keep the report"] == "success"
+    assert worse.run.outputs("report", "Post the report")["verdict"] == "fail"
+    assert any("roc_auc" in message for message in worse.run.annotations("evaluate"))
+
+
+def test_pull_request__the_comment_says_that_it_must_not_replace_production(
+    worse: Judged, pull_request: PullRequest
+) -> None:
+    assert [author for _, author, _ in worse.comments] == ["github-actions[bot]"]
+    assert worse.body.startswith(f"### ❌ `{MODEL}`: must not replace production\n")
+    assert "Candidate version 2 against production version 1 on 55,638 rows" in worse.body.replace("\\", "")
+    assert worse.body.endswith(f"{marker(MODEL)}run=4202.1 head={worse.head} -->")
+    assert worse.run.outputs("report", "Post the report")["comment-url"].endswith(
+        f"/{NAME}/pull/{pull_request.number}#issuecomment-{worse.comments[0][0]}"
+    )
+    assert worse.run.summaries("report")[0].strip() == worse.body
+
+
+def test_pull_request__the_head_is_trained_and_the_base_judges(site: Site, worse: Judged) -> None:
+    found = reports(worse.run)
+    # Not the merge commit that started the run.
+    assert found["train-model"].provenance["commit"] == worse.head
+    assert found["evaluate-model"].provenance["gates_from"] == site.main
+
+
+def test_second_push__a_better_candidate_passes(better: Judged) -> None:
+    assert better.run.code == 0, better.run
+    assert "version 3, pass, comment 'http" in better.run.printed("told")
+
+
+def test_second_push__updates_the_comment_in_place(worse: Judged, better: Judged) -> None:
+    assert better.run.outputs("report", "Post the report")["action"] == "updated"
+    assert [(number, author) for number, author, _ in better.comments] == [worse.comments[0][:2]]
+    assert better.body.startswith(f"### ✅ `{MODEL}`: may replace production\n")
+    assert better.body.endswith(f"{marker(MODEL)}run=4203.1 head={better.head} -->")
+
+
+def test_bad_delivery__stops_before_training(
+    site: Site, github: GitHubDouble, bad_delivery: str, production: str
+) -> None:
+    before = site.runs()
+    pull_request = github.world.pull_request(github.world.repositories[NAME], branch="delivery")
+
+    # Nothing is kept: every job builds its environments, as on a new machine of GitHub.
+    judged = judge(site, github, pull_request, bad_delivery, kept=False)
+
+    assert judged.run.code == 1, judged.run
+    assert site.runs() == before > 0
+    assert judged.run.steps("train") == {
+        "Check out the change": "success",
+        "Check out Slipway": "success",
+        "Set up Python": "success",
+        "Validate the data": "failure",
+        "Keep the reports": "success",
+    }
+    assert judged.run.steps("evaluate") == {}
+    assert list(reports(judged.run)) == ["validate-data"]
+    assert judged.run.steps("report")["Fetch the report of the evaluation"] == "failure"
+    assert [author for _, author, _ in judged.comments] == ["github-actions[bot]"]
+    assert judged.body.startswith(f"### ❌ `{MODEL}`: stopped by validate\\-data\n")
+    for column in ("tailnum", "distance", "origin", r"wind\_speed"):
+        assert column in judged.body
+
+
+def test_workflow_dispatch__bad_data_fail_the_run_without_a_comment(
+    site: Site, github: GitHubDouble, bad_delivery: str, production: str
+) -> None:
+    asked = len(github.log)
+
+    run = site.start(github, "workflow_dispatch", {"ref": "refs/heads/delivery"}, bad_delivery)
+
+    assert run.code == 1, run
+    assert run.outputs("report", "Post the report")["verdict"] == "fail"
+    assert len(github.log) == asked

@@ -1,0 +1,216 @@
+"""The influence of each row, against derivatives, jackknife, bootstrap, DeLong's own formula and published numbers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from slipway.evaluation.metrics import METRICS, Estimate, Metric, area_under_roc, find
+from slipway.evaluation.outcomes import Booleans, Floats, Integers, Outcome
+from test_evaluation_reference import MAKERS, REFERENCES, binary, multiclass
+
+SMOOTH = [pytest.param(metric, id=f"{metric.task}-{metric.name}") for metric in METRICS if metric.estimate]
+
+
+def estimate_of(metric: Metric, outcome: Outcome) -> Estimate:
+    assert metric.estimate is not None
+    return metric.estimate(outcome)
+
+
+def taken(outcome: Outcome, rows: Integers) -> Outcome:
+    columns = {name: column for name, column in vars(outcome).items() if isinstance(column, np.ndarray)}
+    changes: dict[str, Any] = {name: column[rows] for name, column in columns.items()}
+    return replace(outcome, **changes)
+
+
+def variance(influence: Floats) -> float:
+    return float((influence**2).sum()) / len(influence) ** 2
+
+
+def derivative(reference: Callable[[Any, Floats | None], float], outcome: Outcome) -> Floats:
+    """rows * d value / d weight of each row, by scikit-learn's sample_weight: the infinitesimal jackknife."""
+    rows, step = len(outcome), 1e-4
+    found = np.empty(rows)
+    for row in range(rows):
+        moved = []
+        for sign in (1, -1):
+            weights = np.ones(rows)
+            weights[row] += sign * step
+            moved.append(reference(outcome, weights))
+        found[row] = rows * (moved[0] - moved[1]) / (2 * step)
+    return found
+
+
+@pytest.mark.parametrize("metric", SMOOTH)
+def test_influence__is_the_derivative_by_the_rows_weight(metric: Metric) -> None:
+    outcome = MAKERS[metric.task](60, 11)
+    influence = estimate_of(metric, outcome).influence
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = derivative(REFERENCES[metric.task, metric.name], outcome)
+    # Means and areas carry n / (n - 1) of their rows or class for small samples: a few percent here, never more.
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(influence, expected, atol=0.07 * scale)
+    ratio = float(influence @ expected / (expected @ expected))
+    assert 1 - 1e-4 < ratio < 1.07
+
+
+@pytest.mark.parametrize("metric", SMOOTH)
+@pytest.mark.parametrize("rows", [30, 300])
+def test_influence__has_mean_zero(metric: Metric, rows: int) -> None:
+    influence = estimate_of(metric, MAKERS[metric.task](rows, 5)).influence
+    assert abs(influence.mean()) < 1e-10 * (1 + np.abs(influence).max())
+
+
+@pytest.mark.parametrize("metric", SMOOTH)
+def test_influence__gives_the_jackknifes_variance(metric: Metric) -> None:
+    outcome = MAKERS[metric.task](250, 2)
+    everyone = np.arange(250)
+    left_out = np.array([estimate_of(metric, taken(outcome, np.delete(everyone, row))).value for row in everyone])
+    jackknife = 249 / 250 * ((left_out - left_out.mean()) ** 2).sum()
+    # The delta method is the jackknife to first order: skewed losses in a ratio leave some percent.
+    tolerance = 0.1 if metric.name in ("r2", "explained_variance") else 0.06
+    assert variance(estimate_of(metric, outcome).influence) == pytest.approx(jackknife, rel=tolerance)
+
+
+@pytest.mark.parametrize("metric", SMOOTH)
+def test_influence__gives_the_bootstraps_variance_of_a_paired_difference(metric: Metric) -> None:
+    rows, draws = 400, 600
+    production = MAKERS[metric.task](rows, 21)
+    same_truth: dict[str, Any] = {"truth": production.truth}
+    candidate = replace(MAKERS[metric.task](rows, 22), **same_truth)
+    random = np.random.default_rng(0)
+    drawn = random.integers(0, rows, size=(draws, rows))
+    values = [
+        estimate_of(metric, taken(candidate, each)).value - estimate_of(metric, taken(production, each)).value
+        for each in drawn
+    ]
+    paired = estimate_of(metric, candidate).influence - estimate_of(metric, production).influence
+    # 600 draws find a standard error within 3 % (one sigma); three of them, and the delta method's own remainder.
+    tolerance = 0.2 if metric.name in ("r2", "explained_variance") else 0.12
+    assert np.sqrt(variance(paired)) == pytest.approx(np.std(values, ddof=1), rel=tolerance)
+
+
+def test_influence__of_a_mean_is_the_textbooks_standard_error() -> None:
+    outcome = MAKERS["regression"](80, 0)
+    error = vars(outcome)["truth"] - vars(outcome)["prediction"]
+    influence = estimate_of(find("mean_absolute_error", "regression"), outcome).influence
+    assert np.sqrt(variance(influence)) == pytest.approx(stats.sem(np.abs(error)), rel=1e-12)
+
+
+def test_influence__of_recall_is_the_binomial_error_among_the_positives() -> None:
+    o = binary(200, 4)
+    found = estimate_of(find("recall", "binary"), o)
+    positives = o.truth.sum()
+    assert variance(found.influence) == pytest.approx(found.value * (1 - found.value) / positives, rel=1e-12)
+
+
+def test_influence__of_a_perfect_root_is_zero_and_no_error() -> None:
+    outcome = MAKERS["regression"](10, 0)
+    perfect = replace(outcome, prediction=vars(outcome)["truth"])
+    found = estimate_of(find("root_mean_squared_error", "regression"), perfect)
+    assert found.value == 0
+    assert not found.influence.any()
+
+
+def test_influence__averaged_over_classes_counts_a_class_without_value_as_a_constant_zero() -> None:
+    o = multiclass(60, 8)
+    unseen = replace(o, classes=6, label=np.where(o.label == 1, 5, o.label), probability=None)
+    found = estimate_of(find("precision_macro", "multiclass"), unseen)
+    assert np.isfinite(found.influence).all()
+    assert found.value == pytest.approx(REFERENCES["multiclass", "precision_macro"](unseen, None))
+
+
+# The area under the ROC curve --------------------------------------------------------------------------------------
+
+
+def delong(truth: Booleans, scores: list[Floats]) -> tuple[Floats, Floats]:
+    """Areas and their covariance matrix, straight from DeLong et al. 1988: every pair is looked at."""
+    placements = []
+    for score in scores:
+        positive, negative = score[truth][:, None], score[~truth][None, :]
+        placements.append((positive > negative) + 0.5 * (positive == negative))
+    areas = np.array([kernel.mean() for kernel in placements])
+    of_positives = np.cov([kernel.mean(axis=1) for kernel in placements])
+    of_negatives = np.cov([kernel.mean(axis=0) for kernel in placements])
+    return areas, np.atleast_2d(of_positives / truth.sum() + of_negatives / (~truth).sum())
+
+
+@pytest.mark.parametrize("ties", [True, False])
+@pytest.mark.parametrize("positives", [0.05, 0.4, 0.95])
+def test_auc__is_delongs_area_variance_and_covariance(ties: bool, positives: float) -> None:
+    a = binary(150, 1, positives=positives, ties=ties)
+    b = binary(150, 1, positives=positives, skill=0.7, ties=not ties)
+    assert a.probability is not None
+    assert b.probability is not None
+    areas, covariance = delong(a.truth, [a.probability, b.probability])
+    ours = [area_under_roc(a.truth, each) for each in (a.probability, b.probability)]
+    assert [each.value for each in ours] == pytest.approx(areas, rel=1e-12)
+    product = ours[0].influence @ ours[1].influence / 150**2
+    assert product == pytest.approx(covariance[0, 1], rel=1e-9)
+    assert [variance(each.influence) for each in ours] == pytest.approx(np.diag(covariance), rel=1e-9)
+
+
+def test_auc__of_two_rows_a_class_by_hand() -> None:
+    # Positives .8 and .3, negatives .5 and .1: three of four pairs are right.
+    found = area_under_roc(np.array([True, True, False, False]), np.array([0.8, 0.3, 0.5, 0.1]))
+    assert found.value == 0.75
+    # Placements 1, .5 | .5, 1: each class has variance 1/8, over two rows each.
+    assert variance(found.influence) == pytest.approx(1 / 8 / 2 + 1 / 8 / 2)
+
+
+def test_auc__does_not_change_with_the_scale_of_the_score() -> None:
+    o = binary(100, 3, ties=False)
+    assert o.probability is not None
+    first, second = area_under_roc(o.truth, o.probability), area_under_roc(o.truth, np.exp(7 * o.probability) - 3)
+    np.testing.assert_array_equal(first.influence, second.influence)
+
+
+# 113 patients after a haemorrhage (Turck et al. 2010, doi:10.1007/s00134-009-1641-y), the example data set of R's pROC:
+# outcome, the biomarker S100b, and the clinical grade WFNS.
+POOR_OUTCOME = np.array([*map(int, (
+    "00001101001011001011101000000000100110110000000001100010001010011101101111000110100000010000000000001111110001000"
+))], dtype=bool)  # fmt: skip
+S100B = np.array([
+    0.13, 0.14, 0.1, 0.04, 0.13, 0.1, 0.47, 0.16, 0.18, 0.1, 0.12, 0.1, 0.44, 0.71, 0.04, 0.08, 0.49, 0.04, 0.07, 0.33,
+    0.09, 0.09, 0.07, 0.11, 0.07, 0.17, 0.07, 0.11, 0.13, 0.19, 0.05, 0.16, 0.41, 0.14, 0.34, 0.35, 0.48, 0.09, 0.96,
+    0.25, 0.5, 0.46, 0.16, 0.07, 0.43, 0.45, 0.11, 0.08, 0.09, 0.86, 0.52, 0.08, 0.06, 0.13, 2.07, 0.1, 0.14, 0.15,
+    0.07, 0.06, 0.77, 0.05, 0.09, 0.3, 0.03, 0.09, 0.04, 0.23, 0.7, 0.09, 0.27, 0.71, 0.08, 0.26, 0.08, 0.16, 0.09,
+    0.13, 0.1, 0.08, 0.11, 0.33, 0.11, 0.28, 0.07, 0.1, 0.32, 0.22, 0.07, 0.05, 0.24, 0.38, 0.1, 0.15, 0.08, 0.14, 0.1,
+    0.07, 0.04, 0.19, 0.56, 0.14, 0.58, 0.32, 0.82, 0.74, 0.15, 0.47, 0.17, 0.44, 0.15, 0.5, 0.48,
+])  # fmt: skip
+WFNS = np.array([*map(float, (
+    "11113254125255125225211112121134214541425511241125521251222151125214524414121421232421451154221113125225552445111"
+))])  # fmt: skip
+
+
+def test_auc__published_by_proc() -> None:
+    """pROC's documentation: s100b .7314, 95 % interval (DeLong) .6301 to .8326; its tests: the paired test below."""
+    assert (len(POOR_OUTCOME), int(POOR_OUTCOME.sum())) == (113, 41)
+    s100b, wfns = area_under_roc(POOR_OUTCOME, S100B), area_under_roc(POOR_OUTCOME, WFNS)
+    assert round(s100b.value, 4) == 0.7314
+    assert round(wfns.value, 4) == 0.8237
+    half = stats.norm.ppf(0.975) * np.sqrt(variance(s100b.influence))
+    assert (round(s100b.value - half, 4), round(s100b.value + half, 4)) == (0.6301, 0.8326)
+    difference = wfns.value - s100b.value
+    error = np.sqrt(variance(wfns.influence - s100b.influence))
+    assert difference / error == pytest.approx(2.20898359144091, rel=1e-12)
+    assert difference - stats.norm.ppf(0.975) * error == pytest.approx(0.0104061769564846, rel=1e-9)
+    assert difference + stats.norm.ppf(0.975) * error == pytest.approx(0.174214419249478, rel=1e-9)
+
+
+def test_auc__published_for_ratings_of_images() -> None:
+    """Hanley & McNeil 1982, table I: 58 normal and 51 abnormal images in five ratings; the area is .893."""
+    normal, abnormal = [33, 6, 6, 11, 2], [3, 2, 2, 11, 33]
+    rating = np.repeat([1.0, 2, 3, 4, 5, 1, 2, 3, 4, 5], normal + abnormal)
+    truth = np.arange(109) >= 58
+    found = area_under_roc(truth, rating)
+    assert round(found.value, 3) == 0.893
+    # Stata's manual of roctab has DeLong's standard error for the same table.
+    assert round(float(np.sqrt(variance(found.influence))), 4) == 0.0307

@@ -1,0 +1,334 @@
+"""Every metric's value against scikit-learn's function of that name, on random rows and on the edges."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+from sklearn.exceptions import UndefinedMetricWarning
+
+from slipway.evaluation.metrics import METRICS, Metric, Task, UndefinedError, find
+from slipway.evaluation.outcomes import Binary, Integers, Multiclass, Outcome, Regression
+from test_evaluation_reference import MAKERS, REFERENCES, binary, multiclass
+
+
+def value_of(metric: Metric, outcome: Outcome) -> float:
+    """Its value by whichever of its two ways it has."""
+    if metric.estimate is not None:
+        return metric.estimate(outcome).value
+    assert metric.weighted is not None
+    return float(metric.weighted(outcome, np.ones((1, len(outcome))))[0])
+
+
+def without_probability(outcome: Outcome) -> Outcome:
+    assert not isinstance(outcome, Regression)
+    return replace(outcome, probability=None)
+
+
+def repeated(outcome: Outcome, times: Integers) -> Outcome:
+    """The rows, each as many times as it says."""
+    columns = {name: column for name, column in vars(outcome).items() if isinstance(column, np.ndarray)}
+    changes: dict[str, Any] = {name: np.repeat(column, times, axis=0) for name, column in columns.items()}
+    return replace(outcome, **changes)
+
+
+def named(name: str, task: Task = "binary") -> Metric:
+    return find(name, task)
+
+
+def assert_as_scikit_learn(metric: Metric, outcome: Outcome) -> None:
+    """Same value; where we say that there is none, scikit-learn warns, refuses or has a convention."""
+    try:
+        ours = value_of(metric, outcome)
+    except UndefinedError:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn remarks on labels that only the model uses
+        theirs = REFERENCES[metric.task, metric.name](outcome, None)
+    assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-12)
+
+
+def every_metric(task: Task) -> list[Any]:
+    return [pytest.param(metric, id=metric.name) for metric in METRICS if metric.task == task]
+
+
+ALL = [pytest.param(metric, id=f"{metric.task}-{metric.name}") for metric in METRICS]
+
+# Values ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", ALL)
+@pytest.mark.parametrize("rows", [9, 57, 400])
+def test_value__is_scikit_learns(metric: Metric, rows: int) -> None:
+    for seed in range(5):
+        outcome = MAKERS[metric.task](rows, seed)
+        theirs = REFERENCES[metric.task, metric.name](outcome, None)
+        assert value_of(metric, outcome) == pytest.approx(theirs, rel=1e-9, abs=1e-12)
+
+
+@given(
+    rows=st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from([0.0, 0.1, 0.5, 0.5001, 1.0])), min_size=1)
+)
+@settings(max_examples=80, deadline=None)
+def test_value__of_any_binary_rows_is_scikit_learns(rows: list[tuple[bool, bool, float]]) -> None:
+    truth, label, score = (np.array(column) for column in zip(*rows, strict=True))
+    for metric in METRICS:
+        if metric.task == "binary":
+            assert_as_scikit_learn(metric, Binary(truth, label, score))
+
+
+@given(rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1), seed=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_value__of_any_multiclass_rows_is_scikit_learns(rows: list[tuple[int, int]], seed: int) -> None:
+    truth, label = (np.array(column) for column in zip(*rows, strict=True))
+    probability = np.round(np.random.default_rng(seed).dirichlet([0.5] * 3, size=len(rows)), 1)
+    probability = np.column_stack([probability, 1 - probability.sum(axis=1)]).clip(0, 1)
+    outcome = Multiclass(truth, label, 4, probability / probability.sum(axis=1, keepdims=True))
+    for metric in METRICS:
+        if metric.task == "multiclass":
+            assert_as_scikit_learn(metric, outcome)
+
+
+numbers = st.floats(-1e6, 1e6, allow_subnormal=False).map(lambda x: round(x, 3))
+
+
+@given(rows=st.lists(st.tuples(numbers, numbers), min_size=1))
+@settings(max_examples=60, deadline=None)
+def test_value__of_any_numbers_is_scikit_learns(rows: list[tuple[float, float]]) -> None:
+    truth, prediction = (np.array(column) for column in zip(*rows, strict=True))
+    for outcome in (Regression(truth, prediction), Regression(abs(truth), np.abs(prediction).clip(min=0.001))):
+        for metric in METRICS:
+            if metric.task == "regression":
+                assert_as_scikit_learn(metric, outcome)
+
+
+@pytest.mark.parametrize("metric", every_metric("regression"))
+def test_value__of_a_perfect_regression_is_the_best_there_is(metric: Metric) -> None:
+    truth = np.array([1.0, 2.0, 5.0, 7.5])
+    assert value_of(metric, Regression(truth, truth.copy())) == float(metric.greater_is_better)
+
+
+@pytest.mark.parametrize("metric", every_metric("binary"))
+def test_value__of_perfect_labels_is_the_best_there_is(metric: Metric) -> None:
+    truth = np.array([True, False, True, False])
+    outcome = Binary(truth, truth.copy(), truth.astype(float))
+    assert value_of(metric, outcome) == pytest.approx(float(metric.greater_is_better), abs=1e-12)
+
+
+def test_value__of_a_constant_score() -> None:
+    o = Binary(np.array([True, True, False, False, False, False, False, False]), np.ones(8, bool), np.full(8, 0.3))
+    assert value_of(named("roc_auc"), o) == 0.5
+    assert value_of(named("average_precision"), o) == 0.25
+    assert value_of(named("brier_score"), o) == pytest.approx((0.49 + 3 * 0.09) / 4)
+    assert value_of(named("accuracy"), o) == 0.25
+    assert value_of(named("recall"), o) == 1.0
+
+
+def test_value__auc_counts_ties_half() -> None:
+    # Pairs (positive, negative): .5 > .2 right, .5 = .5 half, .2 = .2 half, .2 < .5 wrong.
+    o = Binary(np.array([True, True, False, False]), np.ones(4, dtype=bool), np.array([0.5, 0.2, 0.2, 0.5]))
+    assert value_of(named("roc_auc"), o) == 0.5
+
+
+def test_value__f1_by_hand() -> None:
+    # 3 right positives, 1 called in vain, 2 missed: 6 / (6 + 1 + 2).
+    truth = np.array([1, 1, 1, 0, 1, 1, 0], dtype=bool)
+    label = np.array([1, 1, 1, 1, 0, 0, 0], dtype=bool)
+    assert value_of(named("f1"), Binary(truth, label)) == pytest.approx(6 / 9)
+
+
+def test_value__log_loss_of_certainty_in_the_wrong_is_clipped_as_scikit_learn_clips_it() -> None:
+    o = Binary(np.array([True, False]), np.array([False, True]), np.array([0.0, 1.0]))
+    assert value_of(named("log_loss"), o) == pytest.approx(sk.log_loss(o.truth, o.probability))
+
+
+def test_value__absent_classes_count_as_scikit_learn_counts_them() -> None:
+    # Class 2 is called and never true; class 3 is true and never called; class 4 occurs nowhere.
+    o = Multiclass(np.array([0, 0, 1, 3]), np.array([0, 2, 1, 0]), 5)
+    for name in ("precision_macro", "recall_macro", "f1_macro", "precision_weighted", "f1_weighted", "jaccard_macro"):
+        theirs = REFERENCES["multiclass", name](o, None)
+        assert value_of(named(name, "multiclass"), o) == pytest.approx(theirs), name
+
+
+# No value ----------------------------------------------------------------------------------------------------------
+
+ONE_CLASS = Binary(np.zeros(5, dtype=bool), np.array([0, 0, 1, 0, 0], dtype=bool), np.linspace(0, 1, 5))
+NONE_CALLED = Binary(np.array([1, 0, 1, 0, 0], dtype=bool), np.zeros(5, dtype=bool))
+ONE_POSITIVE = Binary(np.array([1, 0, 0, 0, 0], dtype=bool), np.zeros(5, dtype=bool), np.array([0.9, 0.1, 0.2, 0.3, 0]))
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "why"),
+    [
+        ("recall", ONE_CLASS, "no positive row"),
+        ("balanced_accuracy", ONE_CLASS, "one class only"),
+        ("matthews_corrcoef", ONE_CLASS, "one class only"),
+        ("roc_auc", ONE_CLASS, "one class only"),
+        ("average_precision", ONE_CLASS, "one class only"),
+        ("precision", NONE_CALLED, "calls no row positive"),
+        ("matthews_corrcoef", NONE_CALLED, "one class only"),
+        ("f1", Binary(np.zeros(3, dtype=bool), np.zeros(3, dtype=bool)), "no positive row"),
+        ("jaccard", Binary(np.zeros(3, dtype=bool), np.zeros(3, dtype=bool)), "no positive row"),
+        ("roc_auc", replace(ONE_CLASS, probability=None), "gives no probabilities|one class"),
+        ("log_loss", replace(ONE_CLASS, probability=None), "gives no probabilities"),
+        ("brier_score", replace(ONE_CLASS, probability=None), "gives no probabilities"),
+        ("average_precision", NONE_CALLED, "gives no probabilities"),
+    ],
+)
+def test_undefined__binary(name: str, outcome: Binary, why: str) -> None:
+    with pytest.raises(UndefinedError, match=why):
+        value_of(named(name), outcome)
+
+
+def test_undefined__auc_with_one_row_of_a_class_since_its_spread_is_unknown() -> None:
+    with pytest.raises(UndefinedError, match="single row"):
+        value_of(named("roc_auc"), ONE_POSITIVE)
+
+
+def test_undefined__agrees_with_what_scikit_learn_warns_of() -> None:
+    with pytest.warns(UndefinedMetricWarning):
+        sk.roc_auc_score(ONE_CLASS.truth, ONE_CLASS.probability)
+    with pytest.warns(UndefinedMetricWarning):
+        sk.precision_score(NONE_CALLED.truth, NONE_CALLED.label)
+
+
+@pytest.mark.parametrize("name", ["roc_auc_ovr", "log_loss", "brier_score"])
+def test_undefined__multiclass_without_probabilities(name: str) -> None:
+    with pytest.raises(UndefinedError, match="gives no probabilities"):
+        value_of(named(name, "multiclass"), replace(multiclass(40, 0), probability=None))
+
+
+def test_undefined__roc_auc_ovr_with_a_class_that_the_holdout_lacks() -> None:
+    o = multiclass(60, 0)
+    with pytest.raises(UndefinedError, match="does not occur"):
+        value_of(named("roc_auc_ovr", "multiclass"), replace(o, truth=o.truth % 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "truth", "prediction", "why"),
+    [
+        ("r2", [3.0, 3.0], [1.0, 2.0], "same target"),
+        ("explained_variance", [3.0, 3.0], [1.0, 2.0], "same target"),
+        ("mean_squared_log_error", [1.0, 2.0], [-1.0, 2.0], "-1 or less"),
+        ("root_mean_squared_log_error", [-2.0, 2.0], [1.0, 2.0], "-1 or less"),
+        ("mean_poisson_deviance", [1.0, 2.0], [0.0, 2.0], "above 0"),
+        ("mean_poisson_deviance", [-1.0, 2.0], [1.0, 2.0], "at least 0"),
+        ("mean_gamma_deviance", [0.0, 2.0], [1.0, 2.0], "above 0"),
+    ],
+)
+def test_undefined__regression(name: str, truth: list[float], prediction: list[float], why: str) -> None:
+    with pytest.raises(UndefinedError, match=why):
+        value_of(named(name, "regression"), Regression(np.array(truth), np.array(prediction)))
+
+
+@pytest.mark.parametrize("name", ["mean_squared_error", "root_mean_squared_error", "r2", "explained_variance"])
+def test_undefined__a_loss_that_overflows(name: str) -> None:
+    diverged = Regression(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 1e200]))
+    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(UndefinedError, match="not a finite number"):
+        value_of(named(name, "regression"), diverged)
+
+
+# Names -------------------------------------------------------------------------------------------------------------
+
+SCORERS = {scorer.removeprefix("neg_"): scorer for scorer in sk.get_scorer_names()}
+
+
+def test_find__every_scorers_name() -> None:
+    """All of ours are scorers of scikit-learn, which names losses with `neg_`; both names are understood."""
+    for metric in METRICS:
+        scorer = SCORERS[metric.name]
+        assert find(scorer, metric.task) is metric
+        assert find(metric.name, metric.task) is metric
+        assert metric.greater_is_better == (sk.get_scorer(scorer)._sign > 0)
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "task"),
+    [
+        ("accuracy_score", "accuracy", "multiclass"),
+        ("balanced_accuracy_score", "balanced_accuracy", "binary"),
+        ("precision_score", "precision", "binary"),
+        ("recall_score", "recall", "binary"),
+        ("f1_score", "f1", "binary"),
+        ("jaccard_score", "jaccard", "binary"),
+        ("roc_auc_score", "roc_auc", "binary"),
+        ("average_precision_score", "average_precision", "binary"),
+        ("brier_score_loss", "brier_score", "multiclass"),
+        ("r2_score", "r2", "regression"),
+        ("explained_variance_score", "explained_variance", "regression"),
+        ("mean_squared_error", "mean_squared_error", "regression"),
+    ],
+)
+def test_find__a_functions_name(function: str, name: str, task: Task) -> None:
+    assert hasattr(sk, function)
+    assert find(function, task).name == name
+
+
+def test_find__names_are_unambiguous() -> None:
+    for task in ("binary", "multiclass", "regression"):
+        names = [name for metric in METRICS if metric.task == task for name in (metric.name, *metric.aliases)]
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("typed", "task", "hint"),
+    [
+        ("auc_roc", "binary", "did you mean `roc_auc`"),
+        ("rocauc", "binary", "did you mean `roc_auc`"),
+        ("roc_auc", "multiclass", "did you mean `roc_auc_ovr`"),
+        ("f1", "multiclass", "known for multiclass tasks: accuracy, balanced_accuracy, brier_score, f1_macro"),
+        ("log_los", "binary", "did you mean `log_loss`"),
+        ("r2", "binary", "known for binary tasks: accuracy, average_precision"),
+        ("mean_square_error", "regression", "did you mean `mean_squared_error`"),
+    ],
+)
+def test_find__unknown_names_suggest_the_nearest(typed: str, task: Task, hint: str) -> None:
+    with pytest.raises(KeyError) as raised:
+        find(typed, task)
+    assert hint in raised.value.args[0]
+    assert f"`{typed}` is no metric for {task} tasks" in raised.value.args[0]
+
+
+def test_metric__has_exactly_one_way_to_its_value() -> None:
+    assert all((metric.estimate is None) != (metric.weighted is None) for metric in METRICS)
+
+
+def test_metric__of_labels_tells_which_need_no_probability() -> None:
+    for metric in METRICS:
+        if metric.task == "regression":
+            assert not metric.of_labels
+            continue
+        outcome = without_probability(MAKERS[metric.task](50, 1))
+        if metric.of_labels:
+            assert np.isfinite(value_of(metric, outcome))
+        else:
+            with pytest.raises(UndefinedError):
+                value_of(metric, outcome)
+
+
+# Weights of the bootstrap's metrics --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", [metric for metric in METRICS if metric.weighted], ids=lambda metric: metric.name)
+@pytest.mark.parametrize("rows", [8, 75])
+def test_weighted__equals_the_value_over_repeated_rows(metric: Metric, rows: int) -> None:
+    assert metric.weighted is not None
+    outcome = MAKERS[metric.task](rows, 3)
+    times = np.random.default_rng(0).integers(0, 4, size=(20, rows))
+    values = metric.weighted(outcome, times.astype(np.float64))
+    for drawn, value in zip(times, values, strict=True):
+        expected = REFERENCES[metric.task, metric.name](repeated(outcome, drawn), None)
+        assert value == pytest.approx(expected, rel=1e-9)
+
+
+def test_weighted__average_precision_without_a_positive_is_no_number() -> None:
+    o = binary(10, 0)
+    metric = named("average_precision")
+    assert metric.weighted is not None
+    assert np.isnan(metric.weighted(o, np.where(o.truth, 0.0, 1.0)[None, :]))[0]
