@@ -12,7 +12,7 @@ from slipway.report import Verdict
 
 
 def rows(start: int, count: int, seed: int = 0) -> pl.DataFrame:
-    draw = random.Random(seed)  # noqa: S311 - test data
+    draw = random.Random(seed)
     numbers = range(start, start + count)
     return pl.DataFrame({"id": numbers, "x": [draw.random() for _ in numbers], "s": [str(n % 7) for n in numbers]})
 
@@ -42,7 +42,7 @@ def test_missing_values_and_nan_are_equal_to_themselves() -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_few_columns_repeat_by_chance_and_that_is_no_leakage(seed: int) -> None:
-    draw = random.Random(seed)  # noqa: S311 - test data
+    draw = random.Random(seed)
     train, holdout = (
         pl.LazyFrame({"a": [draw.randint(0, 9) for _ in range(size)], "b": [draw.randint(0, 9) for _ in range(size)]})
         for size in (3000, 1000)
@@ -54,7 +54,7 @@ def test_few_columns_repeat_by_chance_and_that_is_no_leakage(seed: int) -> None:
 
 
 def test_a_partly_repeating_dataset_with_a_real_leak_fails() -> None:
-    draw = random.Random(3)  # noqa: S311 - test data
+    draw = random.Random(3)
     train = pl.DataFrame({"a": [draw.randint(0, 40_000) for _ in range(4000)]})
     fresh = pl.DataFrame({"a": [draw.randint(0, 40_000) for _ in range(900)]})
     assert leakage.check(train.lazy(), fresh.lazy()).verdict is Verdict.PASS

@@ -78,7 +78,8 @@ def test_read__every_type() -> None:
 @pytest.mark.parametrize("empty", ["", " ", "\n\t"])
 def test_read__empty_is_absent(empty: str) -> None:
     names = [each.name for each in dataclasses.fields(Everything) if each.name != "text"]
-    assert read(text="x", **dict.fromkeys(names, empty)) == Everything(text="x")
+    given = {"text": "x", **dict.fromkeys(names, empty)}
+    assert read(**given) == Everything(text="x")  # type: ignore[arg-type]
     assert problem(text=empty).what == "`text` is required and was not given."
 
 

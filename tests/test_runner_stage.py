@@ -172,7 +172,7 @@ def started(tmp_path: Path, **popen: object) -> subprocess.Popen[bytes]:
     script = tmp_path / "sleeper.py"
     script.write_text(SLEEPER, encoding="utf-8")
     environ = {**os.environ, "PYTHONPATH": str(SCRIPTS), "GITHUB_ACTIONS": "true"}
-    process = subprocess.Popen(
+    process: subprocess.Popen[bytes] = subprocess.Popen(
         [sys.executable, str(script)],
         cwd=tmp_path,
         env=environ,

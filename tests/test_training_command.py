@@ -11,7 +11,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,9 +47,8 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def on_github(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def on_github(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    return
 
 
 # Output
@@ -99,7 +98,8 @@ def test_run__output_cannot_command_the_runner(
     run: Callable[..., command.Ended], log: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run(
-        "print('::error::forged'); print('::add-mask::x'); print('::stop-commands::mine'); print('::set-output', end='')"
+        "print('::error::forged'); print('::add-mask::x'); print('::stop-commands::mine'); "
+        "print('::set-output', end='')"
     )
     lines = capfd.readouterr().out.splitlines()
     token = lines[0].removeprefix("::stop-commands::")

@@ -206,7 +206,7 @@ class Toy:
 
     @property
     def job(self) -> dict[str, str]:
-        """What the job's `env:` says; `python`, `dvc` and `mlflow` are those of the tests, `python3` is the machine's."""
+        """The job's `env:`; `python`, `dvc` and `mlflow` are those of the tests, `python3` is the machine's."""
         path = f"{self.temp / 'bin'}{os.pathsep}{os.environ['PATH']}"
         return {"PATH": path, "SLIPWAY_CACHE": str(self.cache), **self.environ}
 

@@ -92,9 +92,9 @@ def files_of(path: str) -> list[Path]:
     """The file, or all files of the folder or glob, in order of their names. InputError where there are none."""
     place = without_glob(path)
     if GLOB & set(path):
-        found = place.glob(os.path.relpath(os.path.normpath(path), place))
+        found = list(place.glob(os.path.relpath(os.path.normpath(path), place)))
     else:
-        found = place.rglob("*") if place.is_dir() else iter([place])
+        found = list(place.rglob("*")) if place.is_dir() else [place]
     files = sorted(file for file in found if file.is_file())
     if not files:
         raise InputError(

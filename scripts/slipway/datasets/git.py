@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -15,7 +16,9 @@ def object_id(place: Path) -> str:
 
 def object_id_at(commit: str, place: Path) -> str:
     """The blob or tree of `place` at a commit, or nothing."""
-    return (_git("rev-parse", "--verify", "--quiet", f"{commit}:./{place.as_posix()}") or "").strip()
+    return (
+        _git("rev-parse", "--verify", "--quiet", f"{commit}:./{Path(os.path.relpath(place)).as_posix()}") or ""
+    ).strip()
 
 
 def text_at(commit: str, path: str) -> str:
