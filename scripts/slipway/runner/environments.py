@@ -30,7 +30,7 @@ KEPT_SETTINGS = (
     *("PIP_TIMEOUT", "PIP_TRUSTED_HOST"),
 )
 """How uv and pip reach an index and keep what they downloaded. Every other variable of theirs is set for the
-caller's own installs: UV_SYSTEM_PYTHON or PIP_USER would lead ours elsewhere, UV_NO_VERIFY_HASHES would open them."""
+caller's own installs: UV_CONSTRAINT, UV_SYSTEM_PYTHON or PIP_USER would lead ours elsewhere or break them."""
 
 
 def for_group(group: str) -> Path:
