@@ -14,10 +14,11 @@ from pathlib import Path
 from slipway import datasets
 from slipway.policy import SourcedPolicy, Training, load
 from slipway.registry import mlflow
+from slipway.registry.digests import digest
 from slipway.registry.mlflow import LoggedModel, ModelVersion, Registry
 from slipway.report import Report, Verdict, markdown
 from slipway.runner import commands, context, environments, outputs, stage
-from slipway.runner.errors import GateError, InputError, PolicyError, SlipwayError
+from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError, SlipwayError
 from slipway.training import command, provenance, repository
 from slipway.training.provenance import Provenance
 
@@ -146,8 +147,8 @@ def train_and_register(registry: Registry, training: Training, before: Provenanc
             seconds=round(ended.seconds, 3),
             peak_memory=ended.peak_memory,
             mlflow_run=run_id,
-            model_digest=mlflow.digest(files),
-            payload_digest=mlflow.digest(files, payload_only=True),
+            model_digest=digest(files),
+            payload_digest=digest(files, payload_only=True),
         )
         keep_evidence(registry, run_id, after, Path(scratch))
         version = registry.register(before.model, logged, run_id, after.tags())
@@ -160,11 +161,12 @@ def run_ended_by(registry: Registry, run_id: str) -> Iterator[None]:
     """End the MLflow run as what happens inside: finished, failed, or killed when the workflow is cancelled."""
     try:
         yield
-    except KeyboardInterrupt:
-        registry.end_run(run_id, "KILLED")
-        raise
-    except BaseException:
-        registry.end_run(run_id, "FAILED")
+    except BaseException as failure:
+        try:
+            registry.end_run(run_id, "KILLED" if isinstance(failure, KeyboardInterrupt) else "FAILED")
+        except RemoteError as unreachable:
+            # What made the run fail says more than that its end could not be written.
+            commands.warning(str(unreachable), title=unreachable.title)
         raise
     registry.end_run(run_id, "FINISHED")
 
@@ -181,10 +183,12 @@ def run_command(
         "SLIPWAY_COMMIT": before.commit,
     }
     if training.seed is not None:
-        extra |= {"SLIPWAY_SEED": str(training.seed), "PYTHONHASHSEED": str(training.seed)}
+        # Python does not start with a hash seed beyond 32 bits.
+        extra |= {"SLIPWAY_SEED": str(training.seed), "PYTHONHASHSEED": str(training.seed % 2**32)}
     environ = command.environ_for(extra, path_first=python.parent if lock else None)
     commands.say(f"Training: {' '.join(before.command)}")
-    return command.run(before.command, environ, timeout=training.timeout_minutes * 60, log=log)
+    arguments = command.in_run(before.command, run_id)
+    return command.run(arguments, environ, timeout=training.timeout_minutes * 60, log=log)
 
 
 def find_model(registry: Registry, run_id: str, training: Training) -> LoggedModel:
@@ -237,10 +241,11 @@ def facts(after: Provenance, version: ModelVersion) -> dict[str, str | bool]:
 
 
 def last_lines(log: Path, count: int = 15) -> str:
-    """The end of the command's output."""
+    """The end of the command's output, without what must not stand in a report: the runner masks its log only."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 8_000))
-        return "\n".join(file.read().decode(errors="replace").splitlines()[-count:])
+        text = "\n".join(file.read().decode(errors="replace").splitlines()[-count:])
+    return command.without_secrets(text)
 
 
 def publish(report: Report, path: Path, said: Outputs) -> None:

@@ -11,8 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["github_double.fixtures"]
+
+# A timing decides no test: a busy machine must not turn one red.
+settings.register_profile("slipway", deadline=None)
+settings.load_profile("slipway")
 
 
 def pull_request(

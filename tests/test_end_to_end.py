@@ -14,6 +14,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -180,26 +181,11 @@ def site(act: Path, tmp_path_factory: pytest.TempPathFactory, environments_cache
     (flights / ".dvc").mkdir()
     (flights / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
     (flights / ".dvc" / "config").write_text(DVC_CONFIG.format(remote=folder / "dvc"))
-    build = (
-        "import sys, pathlib as p; from slipway.runner import environments as e; print(e.for_lock(p.Path(sys.argv[1])))"
-    )
-    said = execute(
-        ROOT / "scripts", str(PYTHON), "-c", build, str(flights / "prepare.txt"), SLIPWAY_CACHE=str(environments_cache)
-    )
-    execute(flights, said.splitlines()[-1], "prepare.py")
-    for file in (flights / "data").glob("*/*.parquet"):
-        if file.relative_to(flights / "data").as_posix() not in MONTHS:
-            file.unlink()
-    dvc(flights, "add", "data/train", "data/holdout")
-    dvc(flights, "push")
-
-    # A tracking server would keep artifacts by itself; a bare database has them in the folder of whoever asks first.
-    create = (
-        "import sys; from mlflow import MlflowClient; "
-        "MlflowClient(sys.argv[1]).create_experiment(sys.argv[2], artifact_location=sys.argv[3])"
-    )
     made = Site(lab, flights, environments_cache)
-    execute(flights, sys.executable, "-c", create, made.uri, MODEL, str(folder / "models"))
+    with ThreadPoolExecutor(1) as aside:
+        store = aside.submit(create_store, made)
+        track_data(made)
+        store.result()
     return replace(made, main=made.commit("Predict late arrivals"))
 
 
@@ -222,7 +208,7 @@ def first_release(site: Site, github: GitHubDouble) -> ActRun:
 @pytest.fixture(scope="module")
 def production(site: Site, first_release: ActRun) -> str:
     """A person makes the first version the one in production."""
-    assert first_release.code == 0, first_release
+    assert first_release.code == 0, str(first_release)
     version: str = str(site.query("SELECT version FROM model_versions")[0])
     promote = (
         "import sys; from slipway.registry.mlflow import PRODUCTION, Registry; "
@@ -275,8 +261,31 @@ def judge(site: Site, github: GitHubDouble, pull_request: PullRequest, head: str
     }
     run = site.start(github, "pull_request", payload, merge, kept=kept)
     comments = [(each.id, each.author.login, each.body) for each in github.world.comments_of(pull_request)]
-    assert comments, run
+    assert comments, str(run)
     return Judged(run, head, comments)
+
+
+def create_store(site: Site) -> None:
+    """A tracking server would keep artifacts by itself; a bare database has them where its first user happens to be."""
+    create = (
+        "import sys; from mlflow import MlflowClient; "
+        "MlflowClient(sys.argv[1]).create_experiment(sys.argv[2], artifact_location=sys.argv[3])"
+    )
+    execute(site.lab.folder, sys.executable, "-c", create, site.uri, MODEL, str(site.lab.folder / "models"))
+
+
+def track_data(site: Site) -> None:
+    """Prepare the data as the example says, and track the few months that are kept."""
+    build = "import pathlib, sys; from slipway.runner.environments import *; print(for_lock(pathlib.Path(sys.argv[1])))"
+    lock = str(site.flights / "prepare.txt")
+    said = execute(ROOT / "scripts", str(PYTHON), "-c", build, lock, SLIPWAY_CACHE=str(site.cache))
+    execute(site.flights, said.splitlines()[-1], "prepare.py")
+    data = site.flights / "data"
+    for file in data.glob("*/*.parquet"):
+        if file.relative_to(data).as_posix() not in MONTHS:
+            file.unlink()
+    dvc(site.flights, "add", "data/train", "data/holdout")
+    dvc(site.flights, "push")
 
 
 def dvc(folder: Path, command: str, *targets: str) -> None:
@@ -304,7 +313,7 @@ def reports(run: ActRun) -> dict[str, Report]:
 
 def test_push__the_first_release_passes_without_a_comment(site: Site, first_release: ActRun) -> None:
     run = first_release
-    assert run.code == 0, run
+    assert run.code == 0, str(run)
     assert {job: run.jobs[job] for job in JOBS} == dict.fromkeys(JOBS, "success")
     assert {stage: str(report.verdict) for stage, report in reports(run).items()} == {
         "validate-data": "pass",
@@ -353,7 +362,7 @@ def test_credentials__reach_the_training_command_and_nobody_else(site: Site, fir
 
 
 def test_pull_request__a_worse_candidate_fails_the_run(worse: Judged) -> None:
-    assert worse.run.code == 1, worse.run
+    assert worse.run.code == 1, str(worse.run)
     assert {job: worse.run.jobs[job] for job in JOBS} == {
         "train": "success",
         "evaluate": "failure",
@@ -386,7 +395,7 @@ def test_pull_request__the_head_is_trained_and_the_base_judges(site: Site, worse
 
 
 def test_second_push__a_better_candidate_passes(better: Judged) -> None:
-    assert better.run.code == 0, better.run
+    assert better.run.code == 0, str(better.run)
     assert "version 3, pass, comment 'http" in better.run.printed("told")
 
 
@@ -406,7 +415,7 @@ def test_bad_delivery__stops_before_training(
     # Nothing is kept: every job builds its environments, as on a new machine of GitHub.
     judged = judge(site, github, pull_request, bad_delivery, kept=False)
 
-    assert judged.run.code == 1, judged.run
+    assert judged.run.code == 1, str(judged.run)
     assert site.runs() == before > 0
     assert judged.run.steps("train") == {
         "Check out the change": "success",
@@ -431,6 +440,6 @@ def test_workflow_dispatch__bad_data_fail_the_run_without_a_comment(
 
     run = site.start(github, "workflow_dispatch", {"ref": "refs/heads/delivery"}, bad_delivery)
 
-    assert run.code == 1, run
+    assert run.code == 1, str(run)
     assert run.outputs("report", "Post the report")["verdict"] == "fail"
     assert len(github.log) == asked

@@ -87,7 +87,7 @@ class ActRun:
         return {file.relative_to(folder).as_posix(): file.read_text(encoding="utf-8") for file in files}
 
     def __str__(self) -> str:
-        """The log for people, so that a failing assertion shows it: `assert run.code == 0, run`."""
+        """The log for people, so that a failing assertion can show it: `assert run.code == 0, str(run)`."""
         shown = (
             line for line in self.log if line.get("raw_output") or "stepResult" in line or line["level"] == "error"
         )

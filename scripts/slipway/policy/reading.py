@@ -23,7 +23,9 @@ def read_text(text: str, model: type[T], *, file: str) -> T:
     try:
         return model.model_validate(content)
     except ValidationError as invalid:
-        problems = [_problem(error, node, model) for error in invalid.errors()]
+        # A key that is missing was often misspelt: the line that mends it comes first.
+        errors = sorted(invalid.errors(), key=lambda error: error["type"] == "missing")
+        problems = [_problem(error, node, model) for error in errors]
     lines = [f"line {line}: {message}" if line else message for line, message in problems]
     raise PolicyError(
         f"{file} is not valid: {lines[0]}" if len(lines) == 1 else f"{file} has {len(lines)} problems.",

@@ -5,9 +5,10 @@ MLflow is imported when a registry is opened: its import alone takes a second.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
+import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,9 +26,6 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-
-BOOKKEEPING = frozenset({"MLmodel", "registered_model_meta"})
-"""Files that hold times and ids of the logging, which differ between two equal models."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,8 @@ class Registry:
 
         with _talking(f"log to the MLflow run {run_id}"):
             known = self._client.get_run(run_id).data.params
-            fresh = [Param(key[:250], value[:6000]) for key, value in parameters.items() if key not in known]
+            named = {parameter_name(key): value for key, value in parameters.items()}
+            fresh = [Param(key, value[:6000]) for key, value in named.items() if key not in known]
             batch = [RunTag(key, value[:5000]) for key, value in tags.items()]
             for start in range(0, max(len(fresh), 1), 100):
                 self._client.log_batch(run_id, params=fresh[start : start + 100], tags=batch if start == 0 else [])
@@ -128,16 +127,9 @@ class Registry:
 
     def log_model_folder(self, run_id: str, folder: Path) -> None:
         """Log an MLflow model folder, as `save_model` writes it, to the run. InputError where it is none."""
-        if not (folder / "MLmodel").is_file():
-            raise InputError(
-                f"{folder} is not an MLflow model folder: it has no file MLmodel.",
-                fix="Write it with `mlflow.<flavour>.save_model(model, path)`, or correct `training.model`.",
-            )
+        flavours = ",".join(_flavours(folder))
         with _talking(f"log the model folder {folder}"):
-            from mlflow.models import Model
-
             experiment_id = self._client.get_run(run_id).info.experiment_id
-            flavours = ",".join(Model.load(str(folder)).flavors)
             logged = self._client.create_logged_model(
                 experiment_id, name="model", source_run_id=run_id, model_type=flavours
             )
@@ -174,7 +166,9 @@ class Registry:
                 return _version(self._client.get_model_version_by_alias(model, alias))
             except MlflowException as error:
                 # A missing model has a code of its own; a missing alias of a known model is an invalid parameter.
-                if error.error_code == "RESOURCE_DOES_NOT_EXIST" or "alias" in str(error).lower():
+                # Anything else (no answer, no permission) must never look like a first release.
+                no_alias = error.error_code == "INVALID_PARAMETER_VALUE" and f"alias {alias} not found" in str(error)
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST" or no_alias:
                     return None
                 raise
 
@@ -218,21 +212,37 @@ class Registry:
             return Path(self._client.download_artifacts(run_id, path, str(folder)))
 
 
-def digest(folder: Path, *, payload_only: bool = False) -> str:
-    """SHA-256 over names and bytes of a model's files; `payload_only` leaves out times and ids of the logging."""
-    whole = hashlib.sha256()
-    for file in sorted(folder.rglob("*")):
-        name = file.relative_to(folder).as_posix()
-        if file.is_file() and not (payload_only and name in BOOKKEEPING):
-            with file.open("rb") as opened:
-                whole.update(f"{name}\0{hashlib.file_digest(opened, 'sha256').hexdigest()}\n".encode())
-    return f"sha256:{whole.hexdigest()}"
+def shown(text: str) -> str:
+    """An address, or a text with addresses, without user names and passwords."""
+    return re.sub(r"(\w://)[^/\s]*@", r"\1", text)
 
 
-def shown(uri: str) -> str:
-    """The address without user name and password."""
-    scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+def parameter_name(name: str) -> str:
+    """`name` as MLflow takes it: no sign but `_`, `-`, `.`, `:`, `/` and blank, and nothing like a path upwards."""
+    plain = re.sub(r"[^\w./: -]", "_", name)[:250]
+    safe = posixpath.normpath(plain) == plain and plain != "." and not plain.startswith(("..", "/"))
+    return plain if safe else re.sub(r"[/.]", "_", plain) or "_"
+
+
+def _flavours(folder: Path) -> list[str]:
+    """What the file MLmodel says; MLflow's own reader needs numpy, which the stage has no other use for."""
+    import yaml
+
+    try:
+        said = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        why = "It has no file MLmodel."
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        why = f"Its file MLmodel cannot be read: {' '.join(str(error).split())}"
+    else:
+        if isinstance(said, dict) and isinstance(said.get("flavors"), dict):
+            return list(map(str, said["flavors"]))
+        why = "Its file MLmodel names no flavors."
+    raise InputError(
+        f"{folder} is not an MLflow model folder.",
+        why=why,
+        fix="Write it with `mlflow.<flavour>.save_model(model, path)`, or correct `training.model`.",
+    )
 
 
 def _output(model_id: str) -> Any:
@@ -265,7 +275,7 @@ def _is_remote(error: Exception) -> bool:
 
 
 def _first_lines(error: Exception) -> str:
-    text = str(error).strip()
+    text = shown(str(error).strip())
     return f"{type(error).__name__}: {text[:600]}"
 
 

@@ -99,16 +99,9 @@ def find_uv() -> str:
     lock = LOCKS / "uv.txt"
     folder = cache() / "uv" / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
     # An environment made by uv has no pip; the Python that it was made from usually has.
-    pip = [
-        os.path.realpath(sys.executable),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--require-hashes",
-    ]
-    _made_once(folder, lambda: _run([*pip, "--no-deps", "--target", str(folder), "-r", str(lock)], folder))
+    pip = [os.path.realpath(sys.executable), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+    install = [*pip, "--require-hashes", "--no-deps", "--target", str(folder), "-r", str(lock)]
+    _made_once(folder, lambda: _run(install, folder))
     return str(folder / "bin" / "uv")
 
 

@@ -1,0 +1,707 @@
+"""The policy: strict reading with line and suggestion, a digest of its meaning, and gates from the base branch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+import write_schema
+from conftest import GitRepository, pull_request, push
+from slipway.policy import MetricRule, Policy, SourcedPolicy, load, read_text
+from slipway.policy.source import file_digest
+from slipway.runner.context import Run
+from slipway.runner.errors import GateError, InputError, PolicyError
+
+ROOT = Path(__file__).parents[1]
+FULL = """\
+version: 1
+model: flight-delays
+data:
+  train: {path: data/train, schema: schema.yml}
+  holdout:
+    path: data/holdout
+    schema: schema.yml
+training:
+  command: python train.py
+  requirements: requirements.txt
+  parameters: params.yaml
+  model: build/model
+  seed: 2013
+  timeout_minutes: 20
+  experiment: flights
+evaluation:
+  task: binary
+  holdout: holdout
+  target: late
+  positive: true
+  threshold: 0.5
+  cluster: date
+  confidence: 0.9
+  min_rows: 50
+  on_inconclusive: fail
+  metrics:
+    roc_auc: {margin: 0.005, min: 0.55}
+    log_loss: {better_by: 1e-3, max: 1}
+    accuracy: {}
+pull_request:
+  gates_from: base
+"""
+
+
+def parse(text: str) -> Policy:
+    return read_text(text, Policy, file="slipway.yml")
+
+
+def refusal(text: str) -> PolicyError:
+    with pytest.raises(PolicyError) as caught:
+        parse(text)
+    assert caught.value.file == "slipway.yml"
+    return caught.value
+
+
+def changed(old: str, new: str) -> str:
+    assert FULL.count(old) == 1, old
+    return FULL.replace(old, new)
+
+
+def with_value(section: str, key: str, value: Any) -> str:
+    """The full policy with one value, written as YAML."""
+    said = yaml.safe_load(FULL)
+    place = said
+    for part in section.split("."):
+        place = place[part]
+    place[key] = value
+    return yaml.safe_dump(said)
+
+
+def test_read__every_key() -> None:
+    policy = parse(FULL)
+    training, evaluation = policy.training, policy.evaluation
+    assert training is not None
+    assert evaluation is not None
+    assert (policy.version, policy.model, list(policy.data)) == (1, "flight-delays", ["train", "holdout"])
+    assert (policy.data["holdout"].path, policy.data["holdout"].schema_) == ("data/holdout", "schema.yml")
+    assert training.model_dump() == {
+        "command": "python train.py",
+        "requirements": "requirements.txt",
+        "parameters": "params.yaml",
+        "model": "build/model",
+        "seed": 2013,
+        "timeout_minutes": 20,
+        "experiment": "flights",
+    }
+    assert evaluation.metrics == {
+        "roc_auc": MetricRule(margin=0.005, min=0.55),
+        "log_loss": MetricRule(better_by=0.001, max=1),
+        "accuracy": MetricRule(),
+    }
+    assert (evaluation.positive, evaluation.threshold, evaluation.cluster) == (True, 0.5, "date")
+    assert (evaluation.confidence, evaluation.min_rows, evaluation.on_inconclusive) == (0.9, 50, "fail")
+
+
+def test_read__the_least_that_a_policy_says() -> None:
+    policy = parse("version: 1\nmodel: m\n")
+    assert (policy.data, policy.training, policy.evaluation) == ({}, None, None)
+    assert policy.pull_request.gates_from == "base"
+
+
+def test_read__defaults_of_an_evaluation() -> None:
+    text = "version: 1\nmodel: m\ndata: {h: {path: x}}\nevaluation: {task: regression, holdout: h, target: y, metrics: {r2: {}}}"
+    evaluation = parse(text).evaluation
+    assert evaluation is not None
+    assert (evaluation.confidence, evaluation.min_rows, evaluation.on_inconclusive) == (0.95, 100, "warn")
+    assert (evaluation.positive, evaluation.threshold, evaluation.cluster) == (None, None, None)
+
+
+def test_read__the_command_may_be_a_list() -> None:
+    training = parse(changed("command: python train.py", 'command: [python, "my train.py"]')).training
+    assert training is not None
+    assert training.command == ["python", "my train.py"]
+
+
+@pytest.mark.parametrize("label", [True, False, 0, 1, "yes", "1"])
+def test_read__a_label_keeps_its_type(label: bool | int | str) -> None:
+    evaluation = parse(with_value("evaluation", "positive", label)).evaluation
+    assert evaluation is not None
+    assert (type(evaluation.positive), evaluation.positive) == (type(label), label)
+
+
+def test_read__the_examples_policy_is_one() -> None:
+    read_text((ROOT / "examples" / "flights" / "slipway.yml").read_text(encoding="utf-8"), Policy, file="slipway.yml")
+
+
+def test_read__the_documented_policy_is_one_and_shows_every_key() -> None:
+    documented = (
+        (ROOT / "docs" / "policy.md").read_text(encoding="utf-8").split("```yaml\nversion: 1")[1].split("```")[0]
+    )
+    said = parse("version: 1" + documented).model_dump(by_alias=True)
+    shown = yaml.safe_load("version: 1" + documented)
+    assert set(shown) == set(said)
+    for section in ("training", "evaluation", "pull_request"):
+        assert set(shown[section]) == set(said[section]), section
+    assert {key for rule in shown["evaluation"]["metrics"].values() for key in rule} >= {"margin", "min", "better_by"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("model: flight-delays", "modle: flight-delays", 2, "`modle` is not a known key; did you mean `model`?"),
+        ("    schema: schema.yml\n", "    shema: schema.yml\n", 7, "`data.holdout.shema` is not a known key; did you mean `schema`?"),
+        ("train: {path", "train: {pth", 4, "`data.train.pth` is not a known key; did you mean `path`?"),
+        ("  seed: 2013", "  sede: 2013", 13, "`training.sede` is not a known key; did you mean `seed`?"),
+        ("  min_rows: 50", "  min-rows: 50", 24, "`evaluation.min-rows` is not a known key; did you mean `min_rows`?"),
+        ("margin: 0.005", "margn: 0.005", 27, "`evaluation.metrics.roc_auc.margn` is not a known key; did you mean `margin`?"),
+        ("  gates_from: base", "  gate_from: base", 31, "`pull_request.gate_from` is not a known key; did you mean `gates_from`?"),
+        ("accuracy: {}", "accuracy: {zzz: 1}", 29, "known keys: better_by, margin, max, min"),
+    ],
+)  # fmt: skip
+def test_read__a_misspelt_key_has_a_line_and_a_suggestion(old: str, new: str, line: int, said: str) -> None:
+    failure = refusal(changed(old, new))
+    assert said in str(failure)
+    assert failure.line == line
+    assert f"line {line}: " in str(failure)
+
+
+def test_read__every_problem_is_named_at_once() -> None:
+    failure = refusal(changed("model: flight-delays", "modle: x").replace("seed: 2013", "seed: soon"))
+    assert failure.what == "slipway.yml has 3 problems."
+    assert "- line 1: `model` is required" in failure.why
+    assert "- line 13: `training.seed`: input should be a valid integer" in failure.why
+    assert "- line 2: `modle` is not a known key; did you mean `model`?" in failure.why
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "key"),
+    [
+        ("  seed: 2013\n", "  seed: 2013\n  seed: 1\n", 14, "seed"),
+        ("accuracy: {}", "roc_auc: {}", 29, "roc_auc"),
+        ("min: 0.55}", "min: 0.55, margin: 9}", 27, "margin"),
+        ("version: 1\n", "version: 1\nversion: 1\n", 2, "version"),
+        ("accuracy: {}", '"log_loss": {}', 29, "log_loss"),
+    ],
+)
+def test_read__a_key_that_stands_twice_is_refused(old: str, new: str, line: int, key: str) -> None:
+    failure = refusal(changed(old, new))
+    assert f"the key `{key}` twice" in failure.what
+    assert failure.line == line
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "---\n"])
+def test_read__an_empty_file_is_refused(text: str) -> None:
+    if text == "---\n":  # a document that says null
+        assert "must be a mapping" in refusal(text).what
+    else:
+        assert refusal(text).what == "slipway.yml is empty."
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("version: 1\nmodel: [", 2),
+        ("version: 1\n\tmodel: m", 2),
+        ("version: 1\nmodel: a: b", 2),
+        ("version: 1\nmodel: !!python/object:os.system {}", 2),
+        ("version: 1\nmodel: 'm", 2),
+        ("? {a: b}\n: c", 1),
+        ("? [a]\n: c", 1),
+        ("<<: 3", 1),
+        ("version: 1\n---\nversion: 1", 2),
+        ("a: *nothing", 1),
+        ("model: \x00", 0),
+    ],
+)
+def test_read__what_is_no_yaml_says_where(text: str, line: int) -> None:
+    failure = refusal(text)
+    assert failure.what == "slipway.yml is not YAML."
+    assert failure.line == line
+    assert failure.why
+
+
+@pytest.mark.parametrize("text", ["model: 2001-99-99", "model: !!int m", "[" * 5000, "model: !!binary é"])
+def test_read__a_value_that_yaml_cannot_build_is_refused(text: str) -> None:
+    assert refusal(text).what in ("slipway.yml holds a value that cannot be read.", "slipway.yml is not YAML.")
+
+
+def test_read__an_alias_of_itself_is_refused() -> None:
+    assert "`data` is not" not in str(refusal("version: 1\nmodel: m\ndata: &a {x: *a}"))
+
+
+def test_read__aliases_of_aliases_are_not_walked_through() -> None:
+    # Nine levels of nine stand for 387 million nodes.
+    levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+    assert "`a8` is not a known key" in str(refusal("\n".join(levels)))
+
+
+def test_read__aliases_and_merge_keys_may_be_used() -> None:
+    text = "version: 1\nmodel: m\ndata:\n  a: &a {path: x, schema: s.yml}\n  b: {<<: *a, path: y}\n"
+    assert {name: each.path for name, each in parse(text).data.items()} == {"a": "x", "b": "y"}
+
+
+def test_read__a_misspelt_key_behind_a_merge_key_is_named() -> None:
+    failure = refusal("<<: {modle: x}\nversion: 1\nmodel: m\n")
+    assert "`modle` is not a known key; did you mean `model`?" in failure.what
+
+
+@pytest.mark.parametrize("text", ["- version: 1", "version 1", "3", "true"])
+def test_read__what_is_no_mapping_is_refused(text: str) -> None:
+    assert "the file must be a mapping of keys to values" in refusal(text).what
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "said"),
+    [
+        ("evaluation.metrics.roc_auc", "margin", True, "must be a number, not true or false"),
+        ("evaluation.metrics.roc_auc", "min", False, "must be a number, not true or false"),
+        ("evaluation.metrics.roc_auc", "margin", float("nan"), "finite number"),
+        ("evaluation.metrics.roc_auc", "margin", float("inf"), "finite number"),
+        ("evaluation.metrics.roc_auc", "min", float("nan"), "finite number"),
+        ("evaluation.metrics.roc_auc", "max", float("-inf"), "finite number"),
+        ("evaluation.metrics.roc_auc", "margin", -0.001, "greater than or equal to 0"),
+        ("evaluation.metrics.log_loss", "better_by", float("nan"), "finite number"),
+        ("evaluation.metrics.log_loss", "better_by", -1, "greater than or equal to 0"),
+        ("evaluation.metrics.roc_auc", "margin", "half", "valid number"),
+        ("evaluation.metrics", "accuracy", None, "must be a mapping of keys to values (`{}` for none)"),
+        ("evaluation.metrics", "accuracy", 0.9, "must be a mapping"),
+        ("evaluation", "metrics", {}, "at least 1 item"),
+        ("evaluation", "threshold", 0, "greater than 0"),
+        ("evaluation", "threshold", 1, "less than 1"),
+        ("evaluation", "threshold", float("nan"), "finite number"),
+        ("evaluation", "confidence", 0.49, "greater than or equal to 0.5"),
+        ("evaluation", "confidence", 95, "less than 1"),
+        ("evaluation", "confidence", float("nan"), "finite number"),
+        ("evaluation", "min_rows", 1, "greater than or equal to 2"),
+        ("evaluation", "min_rows", 10.5, "integer"),
+        ("evaluation", "min_rows", True, "must be a number, not true or false"),
+        ("evaluation", "on_inconclusive", "pass", "'warn' or 'fail'"),
+        ("evaluation", "task", "clustering", "'binary', 'multiclass' or 'regression'"),
+        ("evaluation", "target", 3, "valid string"),
+        ("evaluation", "positive", 1.5, "valid integer"),
+        ("training", "command", [], "at least 1 item"),
+        ("training", "command", 3, "valid string"),
+        ("training", "timeout_minutes", 0, "greater than 0"),
+        ("training", "timeout_minutes", float("inf"), "finite number"),
+        ("training", "timeout_minutes", 7201, "less than or equal to 7200"),
+        ("training", "seed", True, "must be a number, not true or false"),
+        ("pull_request", "gates_from", "main", "'base' or 'head'"),
+        ("data", "a/b", {"path": "x"}, "should match pattern"),
+        ("data.train", "path", None, "valid string"),
+    ],
+)
+def test_read__a_wrong_value_says_what_it_must_be(section: str, key: str, value: Any, said: str) -> None:
+    failure = refusal(with_value(section, key, value))
+    assert said in str(failure)
+    assert f"`{section}.{key}" in str(failure)
+    assert failure.line > 1
+
+
+@pytest.mark.parametrize("version", [0, 2, "one"])
+def test_read__another_version_is_refused(version: int | str) -> None:
+    assert "`version`: input should be 1" in refusal(f"version: {version}\nmodel: m").what
+
+
+@pytest.mark.parametrize("name", ["", " a", ".hidden", "a/b", "a:b", "-x", "é", "x" * 201, "a\n"])
+def test_read__a_models_name_is_what_every_registry_can_carry(name: str) -> None:
+    assert "`model`" in refusal(yaml.safe_dump({"version": 1, "model": name})).what
+
+
+def test_read__margin_and_better_by_exclude_each_other() -> None:
+    failure = refusal(with_value("evaluation.metrics.roc_auc", "better_by", 0.1))
+    assert "`evaluation.metrics.roc_auc`: `margin` and `better_by` exclude each other" in failure.what
+
+
+def test_read__min_above_max_is_refused_and_equal_is_not() -> None:
+    assert "`min` (0.55) is above `max` (0.5)" in refusal(with_value("evaluation.metrics.roc_auc", "max", 0.5)).what
+    parse(with_value("evaluation.metrics.roc_auc", "max", 0.55))
+
+
+def test_read__the_holdout_must_be_declared() -> None:
+    failure = refusal(with_value("evaluation", "holdout", "hold-out"))
+    assert "names the dataset `hold-out`, which `data` does not declare (declared: " in failure.what
+    assert "train" in failure.what
+
+
+YAML_TEXT = st.one_of(
+    st.text(max_size=60),
+    st.lists(
+        st.sampled_from(["version", "model", "data", ": ", "1", "\n", "  ", "- ", "{", "}", "[", "]", "&a", "*a", "<<", "!!", "? ", "'", "#", "|", "true", ".nan", "2001-99-99"]),
+        max_size=30,
+    ).map("".join),
+)  # fmt: skip
+
+
+@given(YAML_TEXT)
+def test_read__any_text_is_a_policy_or_a_policy_error(text: str) -> None:
+    try:
+        parse(text)
+    except PolicyError as failure:
+        assert failure.what  # noqa: PT017 - both outcomes are right
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.text(max_size=4)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2)
+)
+
+
+@given(
+    section=st.sampled_from(["data", "data.train", "training", "evaluation", "evaluation.metrics.roc_auc", "pull_request"]),
+    key=st.sampled_from(["path", "command", "margin", "positive", "metrics", "gates_from", "task", "other"]),
+    value=VALUES,
+)  # fmt: skip
+def test_read__any_value_anywhere_is_taken_or_named(section: str, key: str, value: Any) -> None:
+    try:
+        parse(with_value(section, key, value))
+    except PolicyError as failure:
+        assert failure.what  # noqa: PT017 - both outcomes are right
+
+
+def test_digest__leaves_out_comments_layout_and_order() -> None:
+    digest = parse(FULL).digest
+    assert digest.startswith("sha256:")
+    assert len(digest) == len("sha256:") + 64
+    reordered = yaml.safe_dump(dict(reversed(yaml.safe_load(FULL).items())), sort_keys=False)
+    assert parse(reordered).digest == digest
+    assert parse("# comment\n" + FULL.replace("\n", "\n\n")).digest == digest
+    assert parse(changed("max: 1}", "max: 1.0}")).digest == digest
+    assert parse(json.dumps(yaml.safe_load(FULL))).digest == digest
+
+
+def test_digest__counts_what_is_left_to_its_default() -> None:
+    assert parse(changed("pull_request:\n  gates_from: base\n", "")).digest == parse(FULL).digest
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("evaluation.metrics.roc_auc", "margin", 0.0051),
+        ("evaluation.metrics.roc_auc", "min", None),
+        ("evaluation.metrics.log_loss", "max", 1.1),
+        ("evaluation.metrics.log_loss", "better_by", 0.0),
+        ("evaluation.metrics", "f1", {}),
+        ("evaluation", "confidence", 0.95),
+        ("evaluation", "min_rows", 51),
+        ("evaluation", "on_inconclusive", "warn"),
+        ("evaluation", "threshold", None),
+        ("evaluation", "cluster", None),
+        ("evaluation", "positive", 1),
+        ("evaluation", "target", "early"),
+        ("evaluation", "holdout", "train"),
+        ("data.holdout", "path", "data/other"),
+        ("data.holdout", "schema", None),
+        ("training", "seed", 1),
+        ("pull_request", "gates_from", "head"),
+    ],
+)
+def test_digest__changes_with_every_gate(section: str, key: str, value: Any) -> None:
+    assert parse(with_value(section, key, value)).digest != parse(FULL).digest
+
+
+# Which copy judges a pull request.
+
+SCHEMA = "columns: {late: {dtype: Boolean}}\n"
+LOOSE = FULL.replace("margin: 0.005, min: 0.55", "margin: 0.5").replace("python train.py", "python new.py")
+
+
+@pytest.fixture
+def repository(repository: GitRepository, monkeypatch: pytest.MonkeyPatch) -> GitRepository:
+    monkeypatch.chdir(repository.path)
+    return repository
+
+
+def run_of(base: str) -> Run:
+    return Run(event=pull_request(base=base))
+
+
+def margin(sourced: SourcedPolicy) -> float | None:
+    assert sourced.policy.evaluation
+    return sourced.policy.evaluation.metrics["roc_auc"].margin
+
+
+def command(sourced: SourcedPolicy) -> Any:
+    assert sourced.policy.training
+    return sourced.policy.training.command
+
+
+def test_load__outside_of_a_pull_request_the_work_tree_judges(repository: GitRepository) -> None:
+    repository.commit({"slipway.yml": FULL})
+    (repository.path / "slipway.yml").write_text(LOOSE, encoding="utf-8")
+    sourced = load(Path("slipway.yml"), Run(event=push()))
+    assert (margin(sourced), sourced.gates_commit, sourced.remarks) == (0.5, "", ())
+    assert sourced.provenance["gates_from"] == "work tree"
+
+
+def test_load__in_a_pull_request_the_base_judges_and_the_change_trains(repository: GitRepository) -> None:
+    base = repository.commit({"slipway.yml": FULL})
+    repository.commit({"slipway.yml": LOOSE})
+    sourced = load(Path("slipway.yml"), run_of(base))
+    assert (margin(sourced), command(sourced)) == (0.005, "python new.py")
+    assert "This pull request changes `slipway.yml`. It was judged by the base branch's gates" in sourced.remarks[0]
+    assert sourced.gates_commit == base
+    assert sourced.provenance == {"policy": "slipway.yml", "policy_digest": sourced.policy.digest, "gates_from": base}
+
+
+def test_load__the_work_tree_counts_not_the_commit(repository: GitRepository) -> None:
+    base = repository.commit({"slipway.yml": FULL})
+    (repository.path / "slipway.yml").write_text(LOOSE, encoding="utf-8")
+    assert margin(load(Path("slipway.yml"), run_of(base))) == 0.005
+
+
+@pytest.mark.parametrize(
+    "text", [FULL, "# a comment\n" + FULL, FULL.replace("\n", "\r\n"), FULL.replace("train.py", "t.py")]
+)
+def test_load__a_change_of_no_gate_is_no_remark(repository: GitRepository, text: str) -> None:
+    base = repository.commit({"slipway.yml": FULL})
+    repository.commit({"slipway.yml": text})
+    assert load(Path("slipway.yml"), run_of(base)).remarks == ()
+
+
+def test_load__a_new_policy_judges_itself_and_says_so(repository: GitRepository) -> None:
+    base = repository.commit({"README.md": "x"})
+    repository.commit({"slipway.yml": FULL})
+    sourced = load(Path("slipway.yml"), run_of(base))
+    assert (margin(sourced), sourced.gates_commit) == (0.005, "")
+    assert sourced.remarks == ("The policy `slipway.yml` is new in this pull request: its own gates were applied.",)
+
+
+def test_load__a_base_commit_that_a_shallow_clone_lacks_is_an_error(repository: GitRepository, tmp_path: Path) -> None:
+    base = repository.commit({"slipway.yml": FULL})
+    repository.commit({"slipway.yml": LOOSE})
+    shallow = tmp_path / "shallow"
+    repository.git("clone", "--quiet", "--depth=1", f"file://{repository.path}", str(shallow))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError) as caught:
+        patch.chdir(shallow)
+        load(Path("slipway.yml"), run_of(base))
+    assert f"The base commit {base[:12]} of this pull request is not in this clone." in caught.value.what
+    assert "fetch-depth: 0" in caught.value.fix
+
+
+def test_load__outside_of_a_clone_git_is_quoted(
+    repository: GitRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slipway.yml").write_text(FULL, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    with pytest.raises(InputError) as caught:
+        load(Path("slipway.yml"), run_of("b" * 40))
+    assert "not a git repository" in caught.value.why
+
+
+def test_load__a_machine_without_git_is_told(repository: GitRepository, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = repository.commit({"slipway.yml": FULL})
+    monkeypatch.setenv("PATH", str(repository.path))
+    with pytest.raises(InputError, match="git is not on the PATH"):
+        load(Path("slipway.yml"), run_of(base))
+
+
+def test_load__a_base_policy_that_cannot_be_read_is_not_a_new_one(repository: GitRepository) -> None:
+    base = repository.commit({"slipway.yml": FULL})
+    blob = repository.git("rev-parse", f"{base}:slipway.yml")
+    repository.commit({"slipway.yml": LOOSE})
+    (repository.path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(InputError, match=r"slipway\.yml of the base branch cannot be read"):
+        load(Path("slipway.yml"), run_of(base))
+
+
+def test_load__a_base_policy_that_is_no_text_is_an_error(repository: GitRepository) -> None:
+    (repository.path / "slipway.yml").write_bytes(b"model: \xff")
+    base = repository.commit({})
+    repository.commit({"slipway.yml": FULL})
+    with pytest.raises(PolicyError, match=r"slipway\.yml of the base branch is not UTF-8"):
+        load(Path("slipway.yml"), run_of(base))
+
+
+def test_load__a_wrong_base_policy_says_whose_it_is(repository: GitRepository) -> None:
+    base = repository.commit({"slipway.yml": changed("margin", "margn")})
+    repository.commit({"slipway.yml": FULL})
+    with pytest.raises(PolicyError, match=r"slipway\.yml of the base branch is not valid"):
+        load(Path("slipway.yml"), run_of(base))
+
+
+def test_load__a_wrong_policy_of_the_change_is_an_error_too(repository: GitRepository) -> None:
+    base = repository.commit({"slipway.yml": FULL})
+    repository.commit({"slipway.yml": changed("margin", "margn")})
+    with pytest.raises(PolicyError, match=r"slipway\.yml is not valid"):
+        load(Path("slipway.yml"), run_of(base))
+
+
+def test_load__gates_from_head_counts_where_the_base_says_it(repository: GitRepository) -> None:
+    base = repository.commit({"slipway.yml": changed("gates_from: base", "gates_from: head")})
+    repository.commit({"slipway.yml": LOOSE})
+    sourced = load(Path("slipway.yml"), run_of(base))
+    assert (margin(sourced), sourced.gates_commit) == (0.5, "")
+
+
+def test_load__gates_from_head_does_not_count_where_only_the_change_says_it(repository: GitRepository) -> None:
+    base = repository.commit({"slipway.yml": FULL})
+    repository.commit({"slipway.yml": LOOSE.replace("gates_from: base", "gates_from: head")})
+    sourced = load(Path("slipway.yml"), run_of(base))
+    assert (margin(sourced), sourced.gates_commit) == (0.005, base)
+    assert sourced.remarks
+
+
+@pytest.mark.parametrize("spelling", ["models/a/slipway.yml", "./models/a/slipway.yml", "models/b/../a/slipway.yml"])
+def test_load__a_policy_in_a_folder(repository: GitRepository, spelling: str) -> None:
+    base = repository.commit({"models/a/slipway.yml": FULL, "models/b/x": ""})
+    repository.commit({"models/a/slipway.yml": LOOSE})
+    assert margin(load(Path(spelling), run_of(base))) == 0.005
+
+
+def test_load__an_absolute_path_is_judged_by_the_base_too(repository: GitRepository) -> None:
+    base = repository.commit({"slipway.yml": FULL})
+    repository.commit({"slipway.yml": LOOSE})
+    assert margin(load(repository.path / "slipway.yml", run_of(base))) == 0.005
+
+
+def test_load__from_a_folder_of_the_repository(repository: GitRepository, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = repository.commit({"models/a b/slipway.yml": FULL, "models/a b/schema.yml": SCHEMA})
+    repository.commit({"models/a b/slipway.yml": LOOSE, "models/a b/schema.yml": "columns: {}\n"})
+    monkeypatch.chdir(repository.path / "models" / "a b")
+    sourced = load(Path("slipway.yml"), run_of(base))
+    assert margin(sourced) == 0.005
+    assert sourced.gate_file("schema.yml") == SCHEMA
+
+
+def test_load__a_path_outside_of_the_repository_is_refused(repository: GitRepository, tmp_path: Path) -> None:
+    base = repository.commit({"slipway.yml": FULL})
+    (tmp_path / "elsewhere.yml").write_text(FULL, encoding="utf-8")
+    with pytest.raises(InputError, match="is not inside of the repository"):
+        load(Path("../elsewhere.yml"), run_of(base))
+
+
+def test_load__a_link_to_another_policy_changes_no_gate(repository: GitRepository) -> None:
+    base = repository.commit({"slipway.yml": FULL})
+    (repository.path / "slipway.yml").unlink()
+    (repository.path / "slipway.yml").symlink_to("loose.yml")
+    repository.commit({"loose.yml": LOOSE})
+    assert margin(load(Path("slipway.yml"), run_of(base))) == 0.005
+
+
+def test_load__a_missing_policy_says_where_to_start(repository: GitRepository) -> None:
+    with pytest.raises(PolicyError, match=r"There is no policy at slipway\.yml") as caught:
+        load(Path("slipway.yml"), Run())
+    assert "examples/flights/slipway.yml" in caught.value.fix
+
+
+def test_load__a_folder_is_no_policy(repository: GitRepository) -> None:
+    with pytest.raises(PolicyError, match="cannot be read"):
+        load(Path(), Run())
+
+
+def test_gate_file__is_the_bases_copy(repository: GitRepository) -> None:
+    base = repository.commit({"slipway.yml": FULL, "schema.yml": SCHEMA})
+    repository.commit({"schema.yml": "columns: {}\n"})
+    sourced = load(Path("slipway.yml"), run_of(base))
+    assert sourced.gate_file("schema.yml") == SCHEMA
+    assert sourced.changed("schema.yml")
+
+
+def test_gate_file__a_deleted_schema_still_judges(repository: GitRepository) -> None:
+    base = repository.commit({"slipway.yml": FULL, "schema.yml": SCHEMA})
+    (repository.path / "schema.yml").unlink()
+    repository.commit({})
+    assert load(Path("slipway.yml"), run_of(base)).gate_file("schema.yml") == SCHEMA
+
+
+def test_gate_file__is_unchanged_where_only_line_ends_differ(repository: GitRepository) -> None:
+    base = repository.commit({"slipway.yml": FULL, "schema.yml": SCHEMA})
+    repository.commit({"schema.yml": SCHEMA.replace("\n", "\r\n")})
+    assert not load(Path("slipway.yml"), run_of(base)).changed("schema.yml")
+
+
+def test_gate_file__what_the_base_lacks_is_the_work_trees(repository: GitRepository) -> None:
+    base = repository.commit({"slipway.yml": FULL})
+    repository.commit({"schema.yml": SCHEMA})
+    assert load(Path("slipway.yml"), run_of(base)).gate_file("schema.yml") == SCHEMA
+
+
+def test_gate_file__outside_of_a_pull_request_is_the_work_trees(repository: GitRepository) -> None:
+    repository.commit({"slipway.yml": FULL, "schema.yml": SCHEMA})
+    sourced = load(Path("slipway.yml"), Run())
+    (repository.path / "schema.yml").write_text("columns: {}\n", encoding="utf-8")
+    assert sourced.gate_file("schema.yml") == "columns: {}\n"
+    assert not sourced.changed("schema.yml")
+
+
+def test_gate_file__that_is_nowhere_is_named(repository: GitRepository) -> None:
+    base = repository.commit({"slipway.yml": FULL})
+    with pytest.raises(PolicyError, match=r"There is no schema at schema\.yml"):
+        load(Path("slipway.yml"), run_of(base)).gate_file("schema.yml")
+
+
+def test_file_digest__is_sha_256(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    # FIPS 180-2, appendix B.1.
+    assert file_digest(tmp_path / "file") == "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+# The JSON Schema for editors.
+
+
+def schema() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(write_schema.FILE.read_text(encoding="utf-8"))
+    return found
+
+
+def test_schema__is_in_sync_with_the_types() -> None:
+    write_schema.main(write_schema.Inputs(check=True))
+
+
+def test_schema__that_is_out_of_sync_fails_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write_schema, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(write_schema, "FILE", tmp_path / "schema.json")
+    with pytest.raises(GateError):
+        write_schema.main(write_schema.Inputs(check=True))
+    write_schema.main(write_schema.Inputs())
+    assert (tmp_path / "schema.json").read_bytes() == (ROOT / "docs" / "slipway.schema.json").read_bytes()
+    write_schema.main(write_schema.Inputs(check=True))
+
+
+def test_schema__is_a_schema_that_describes_every_key() -> None:
+    jsonschema.Draft202012Validator.check_schema(schema())
+    for kind in (schema(), *schema()["$defs"].values()):
+        assert kind["additionalProperties"] is False
+        assert [key for key, said in kind["properties"].items() if not said.get("description")] == []
+
+
+def test_schema__accepts_what_the_types_accept() -> None:
+    jsonschema.validate(yaml.safe_load(changed("1e-3", "0.001")), schema())
+    jsonschema.validate({"version": 1, "model": "m"}, schema())
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("evaluation", "min-rows", 3),
+        ("evaluation.metrics.roc_auc", "margn", 0.1),
+        ("evaluation.metrics.roc_auc", "margin", -1),
+        ("evaluation.metrics.roc_auc", "margin", True),
+        ("evaluation", "confidence", 1),
+        ("evaluation", "metrics", {}),
+        ("evaluation", "task", "clustering"),
+        ("training", "command", []),
+        ("training", "timeout_minutes", 0),
+        ("data.train", "schema_", "x"),
+    ],
+)
+def test_schema__refuses_what_the_types_refuse(section: str, key: str, value: Any) -> None:
+    text = with_value(section, key, value)
+    refusal(text)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(text), schema())
+
+
+def test_load__works_where_git_finds_no_identity(repository: GitRepository, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A container's user has no home; reading must not need one.
+    base = repository.commit({"slipway.yml": FULL})
+    monkeypatch.delenv("HOME", raising=False)
+    assert shutil.which("git")
+    assert margin(load(Path("slipway.yml"), run_of(base))) == 0.005

@@ -1,0 +1,554 @@
+"""The train-model action as a job runs it: real git, DVC, MLflow on SQLite, and commands that behave and misbehave."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slipway.registry.mlflow import CANDIDATE
+from test_training_toy import LOCK, MODEL, QUIET, ROOT, Toy, assert_gone, make_toy, wait_for
+
+pytestmark = QUIET
+
+
+@pytest.fixture
+def toy(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    environments_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Toy:
+    monkeypatch.chdir(tmp_path)  # the toy may change it
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.setenv(name, "")
+    return make_toy(tmp_path, tmp_path_factory.getbasetemp(), environments_cache)
+
+
+def rows(toy: Toy, query: str) -> list[tuple[Any, ...]]:
+    """What the store's database says."""
+    connection = sqlite3.connect(toy.folder / "mlflow.db")
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def assert_nothing_registered(toy: Toy, *, run: str = "FAILED") -> None:
+    assert rows(toy, "select * from model_versions") == []
+    assert rows(toy, "select * from registered_model_aliases") == []
+    assert rows(toy, "select status from runs") == ([(run,)] if run else [])
+
+
+def provenance(toy: Toy, run_id: str) -> dict[str, Any]:
+    """The provenance.json that was kept with the run."""
+    file = toy.registry().run_file(run_id, "slipway/provenance.json", toy.temp / "kept")
+    assert file is not None
+    return dict(json.loads(file.read_text(encoding="utf-8")))
+
+
+# What a good training leaves
+
+
+def test_train__everything_a_rebuild_needs(toy: Toy) -> None:
+    toy.write("requirements.txt", LOCK)
+    toy.write("params.yaml", "model:\n  depth: 3\n  rates: [0.1, 0.2]\nname: ünï\nlr@start: 1.5\n")
+    toy.policy(training={"requirements": "requirements.txt", "parameters": "params.yaml", "seed": 2013})
+    commit = toy.commit()
+    done = toy.train()
+    assert (done.code, done.outputs["verdict"], done.outputs["model-version"]) == (0, "pass", "1"), done.log
+    run_id = done.outputs["run-id"]
+
+    kept = provenance(toy, run_id)
+    lock_digest = kept["environment"].pop("lock_digest")
+    assert kept["environment"].pop("lock") == LOCK
+    packages = kept["environment"].pop("packages")
+    assert "mlflow-skinny==3.17.2" in packages
+    assert len(packages) > 40
+    assert kept.pop("datasets")["train"]["kind"] == "git"
+    assert kept.pop("machine").keys() == {"platform", "machine", "processor"}
+    assert kept.pop("run")["id"] == 1000
+    assert 0 < kept.pop("seconds") < 60
+    assert 5 << 20 < kept.pop("peak_memory") < 1 << 30
+    digests = {kept.pop("model_digest"), kept.pop("payload_digest"), lock_digest}
+    assert all(digest.startswith("sha256:") for digest in digests)
+    assert len(digests) == 3
+    policy = kept.pop("policy")
+    assert policy["policy_digest"] == done.report["provenance"]["policy_digest"]
+    assert kept == {
+        "model": MODEL,
+        "commit": commit,
+        "clean": True,
+        "changes": [],
+        "parameters": {"model.depth": "3", "model.rates": "[0.1, 0.2]", "name": "ünï", "lr@start": "1.5"},
+        "environment": {"python": ".".join(map(str, sys.version_info[:3]))},
+        "command": ["python", "train.py"],
+        "seed": 2013,
+        "mlflow_run": run_id,
+        "schema_version": 1,
+        "remarks": [],
+    }
+
+    version = toy.registry().by_alias(MODEL, CANDIDATE)
+    assert version is not None
+    assert (version.version, version.run_id) == ("1", run_id)
+    tags = {name.removeprefix("slipway."): value for name, value in version.tags.items()}
+    assert tags["commit"] == commit
+    assert tags["clean"] == "true"
+    assert json.loads(tags["command"]) == ["python", "train.py"]
+    assert tags["environment"] == lock_digest
+    assert tags["seed"] == "2013"
+    assert tags["policy_digest"] == policy["policy_digest"]
+    assert tags["dataset.train"].startswith("git:")
+    assert tags["workflow_run"] == "https://github.invalid/octo/models/actions/runs/1000"
+    assert {tags["model_digest"], tags["payload_digest"]} < digests
+
+    parameters = toy.registry().parameters(run_id)
+    assert parameters == {"model.depth": "3", "model.rates": "[0.1, 0.2]", "name": "ünï", "lr_start": "1.5"}
+    log = toy.registry().run_file(run_id, "slipway/training.log", toy.temp / "kept")
+    assert log is not None
+    assert log.read_text().endswith("with seed 2013\n")
+    assert rows(toy, "select status from runs") == [("FINISHED",)]
+    assert done.report["headline"].startswith(f"Trained version 1 in 0 s from commit {commit[:12]}") or (
+        f"from commit {commit[:12]}" in done.report["headline"]
+    )
+    assert done.report["reasons"] == []
+    assert "train\\-model" in done.summary
+
+
+def test_train__twice_gives_equal_payloads_and_moves_the_alias(toy: Toy) -> None:
+    first, second = toy.train(), toy.train()
+    assert (first.outputs["model-version"], second.outputs["model-version"]) == ("1", "2")
+    one, two = (provenance(toy, done.outputs["run-id"]) for done in (first, second))
+    assert one["payload_digest"] == two["payload_digest"]
+    assert one["model_digest"] != two["model_digest"], "MLmodel holds an id and a time"
+    version = toy.registry().by_alias(MODEL, CANDIDATE)
+    assert version is not None
+    assert version.version == "2"
+
+
+def test_train__autologging_lands_in_the_run(toy: Toy) -> None:
+    toy.command(
+        """
+        import mlflow, numpy as np
+        from sklearn.linear_model import LogisticRegression
+        mlflow.sklearn.autolog(log_input_examples=False, extra_tags={"by": "autolog"})
+        x = np.random.default_rng(1).normal(size=(100, 2))
+        with mlflow.start_run():
+            LogisticRegression(C=0.5).fit(x, x[:, 0] > 0)
+        """
+    )
+    done = toy.train()
+    assert done.code == 0, done.log
+    run_id = done.outputs["run-id"]
+    assert toy.registry().parameters(run_id)["C"] == "0.5"
+    assert rows(toy, "select key from metrics where key = 'training_accuracy_score'")
+    assert rows(toy, "select count(*) from runs") == [(1,)]
+
+
+def test_train__mlflow_run_as_the_command_with_an_explicit_model(toy: Toy) -> None:
+    """`mlflow run` makes a run of its own unless it is told which to use; the model is logged by the project's code."""
+    toy.write("MLproject", "name: toy\nentry_points:\n  main:\n    command: python fit.py\n")
+    toy.write(
+        "fit.py",
+        """
+        import mlflow
+        from sklearn.dummy import DummyClassifier
+        with mlflow.start_run():
+            model = DummyClassifier().fit([[0], [1]], [0, 1])
+            mlflow.sklearn.log_model(model, name="explicit", pip_requirements=["scikit-learn"])
+        """,
+    )
+    toy.policy(training={"command": "mlflow run . --env-manager local", "model": None})
+    done = toy.train()
+    assert done.code == 0, done.log
+    assert rows(toy, "select status from runs") == [("FINISHED",)]
+    version = toy.registry().by_alias(MODEL, CANDIDATE)
+    assert version is not None
+    assert version.run_id == done.outputs["run-id"]
+
+
+def test_train__dvc_repro_as_the_command(toy: Toy) -> None:
+    dvc_config(toy)
+    toy.write(
+        "dvc.yaml",
+        "stages:\n  train:\n    cmd: python train.py\n    deps: [train.py, data/train.csv]\n    outs: [build/model]\n",
+    )
+    toy.policy(training={"command": "dvc repro"})
+    done = toy.train(allow_dirty_tree="true")
+    assert done.code == 0, done.log
+    assert "Running stage 'train'" in done.log
+
+
+def test_train__in_its_own_experiment_and_a_seed_that_python_cannot_hash_with(toy: Toy) -> None:
+    toy.policy(training={"experiment": "elsewhere", "seed": -7})
+    done = toy.train()
+    assert done.code == 0, done.log
+    assert "with seed -7" in done.log
+    assert rows(toy, "select name from experiments where name in ('elsewhere', 'toy')") == [("elsewhere",)]
+
+
+def test_train__the_command_sees_the_run_and_no_secret(toy: Toy) -> None:
+    toy.environ = {
+        "GITHUB_TOKEN": "ghs_secret",
+        "ACTIONS_RUNTIME_TOKEN": "x",
+        "SLIPWAY_CREDENTIALS": "DB_PASSWORD=pw1234",
+    }
+    toy.write(
+        "train.py", (toy.folder / "train.py").read_text() + "\nopen('build/seen', 'w').write(repr(dict(os.environ)))\n"
+    )
+    toy.policy(training={"seed": 5})
+    done = toy.train()
+    assert done.code == 0, done.log
+    seen = eval((toy.folder / "build" / "seen").read_text())  # noqa: S307 - what repr has written
+    assert seen["MLFLOW_RUN_ID"] == done.outputs["run-id"]
+    assert seen["MLFLOW_TRACKING_URI"] == toy.uri
+    assert seen["MLFLOW_EXPERIMENT_NAME"] == MODEL
+    assert (seen["SLIPWAY_SEED"], seen["PYTHONHASHSEED"]) == ("5", "5")
+    assert seen["SLIPWAY_COMMIT"] == toy.git("rev-parse", "HEAD").strip()
+    assert seen["DB_PASSWORD"] == "pw1234", "the team's own credentials are for the command"
+    hidden = (
+        "GITHUB_TOKEN",
+        "ACTIONS_RUNTIME_TOKEN",
+        "GITHUB_OUTPUT",
+        "GITHUB_ENV",
+        "GITHUB_PATH",
+        "SLIPWAY_CREDENTIALS",
+    )
+    assert not [name for name in seen if name in hidden or name.startswith("INPUT_")]
+
+
+# Which model
+
+
+def test_train__no_model(toy: Toy) -> None:
+    toy.command("print('nothing')")
+    done = toy.train()
+    assert done.code == 1
+    assert done.error.startswith("The training command ended well and logged no model to its MLflow run.")
+    assert "`training.model`" in done.error
+    assert done.outputs["verdict"] == "inconclusive"
+    assert_nothing_registered(toy)
+
+
+def test_train__two_models(toy: Toy) -> None:
+    toy.command(
+        """
+        import mlflow
+        from sklearn.dummy import DummyClassifier
+        with mlflow.start_run():
+            for name in ("first", "second"):
+                model = DummyClassifier().fit([[0], [1]], [0, 1])
+                mlflow.sklearn.log_model(model, name=name, pip_requirements=["scikit-learn"])
+        """
+    )
+    done = toy.train()
+    assert done.code == 1
+    assert "logged 2 models (`first`, `second`)" in done.error
+    assert_nothing_registered(toy)
+
+
+def test_train__the_model_folder_is_not_there(toy: Toy) -> None:
+    toy.policy(training={"model": "elsewhere"})
+    done = toy.train()
+    assert done.code == 1
+    assert done.error.startswith("elsewhere is not an MLflow model folder.")
+    assert_nothing_registered(toy)
+
+
+def test_train__a_model_folder_of_an_earlier_run_is_not_taken_for_a_new_one(toy: Toy) -> None:
+    assert toy.train().code == 0
+    toy.write("train.py", "print('trained nothing')")
+    toy.policy()
+    done = toy.train()
+    assert done.code == 1
+    assert "build/model" in done.error
+    assert "before" in done.error
+    assert rows(toy, "select count(*) from model_versions") == [(1,)]
+
+
+# Commands that fail
+
+
+def test_train__a_failing_command(toy: Toy) -> None:
+    toy.environ = {"MLFLOW_TRACKING_TOKEN": "geheim-token"}
+    toy.command(
+        """
+        import os, sys
+        print("\\n".join(f"line {n}" for n in range(100)))
+        print("with", os.environ["MLFLOW_TRACKING_TOKEN"], "at https://mona:pa55word@host/")
+        sys.exit(3)
+        """
+    )
+    done = toy.train()
+    assert done.code == 1
+    assert done.error.startswith("The training command ended with exit code 3 after 0 s.")
+    assert "line 99" in done.error
+    assert "line 80" not in done.error
+    assert "No version was registered" in done.error
+    assert (done.outputs["verdict"], done.report["verdict"]) == ("fail", "fail")
+    written = json.dumps(done.report) + done.summary + done.error
+    assert "geheim-token" not in written, "the runner masks its log, not a report"
+    assert "pa55word" not in written
+    assert done.outputs["model-version"] == ""
+    assert_nothing_registered(toy)
+    (run_id,) = (row[0] for row in rows(toy, "select run_uuid from runs"))
+    log = toy.registry().run_file(run_id, "slipway/training.log", toy.temp / "kept")
+    assert log is not None
+    assert "line 0\n" in log.read_text()
+
+
+def test_train__too_long(toy: Toy) -> None:
+    toy.command("import time; print('begun', flush=True); time.sleep(60)", timeout_minutes=0.01)
+    done = toy.train()
+    assert done.code == 1
+    assert done.error.startswith("The training command did not end within 0.01 minutes and was stopped.")
+    assert done.report["verdict"] == "fail"
+    assert_nothing_registered(toy)
+
+
+def test_train__its_output_forges_nothing(toy: Toy) -> None:
+    toy.command(
+        "print('::error::forged'); print('::set-output name=model-version::99'); raise SystemExit('::error::x')"
+    )
+    done = toy.train()
+    assert [each.level for each in done.annotations] == ["error"]
+    assert done.outputs["model-version"] == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("no-such-program x", "The command `no-such-program` was not found."),
+        ("python a.py && python b.py", "The command holds `&&`, and no shell reads it."),
+        ("python 'train.py", "cannot be split"),
+    ],
+)
+def test_train__a_command_that_cannot_be_run(toy: Toy, command: str, said: str) -> None:
+    toy.policy(training={"command": command})
+    done = toy.train()
+    assert done.code == 1
+    assert said in done.error
+    assert done.outputs["verdict"] == "inconclusive"
+    assert rows(toy, "select * from model_versions") == []
+    assert rows(toy, "select status from runs where status = 'RUNNING'") == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_train__cancelled(toy: Toy, number: int) -> None:
+    toy.command(
+        """
+        import os, subprocess, sys, time
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+        os.makedirs("build", exist_ok=True)
+        open("build/pids", "w").write(f"{os.getpid()} {child.pid}\\n")
+        time.sleep(60)
+        """
+    )
+    process = toy.start("train_model.py", "train-model")
+    pids = [int(pid) for pid in wait_for(toy.folder / "build" / "pids").split()]
+    process.send_signal(number)
+    log, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, log
+    assert "Cancelled" in log
+    for pid in pids:
+        assert_gone(pid, seconds=1)
+    assert_nothing_registered(toy, run="KILLED")
+
+
+# The work tree
+
+
+@pytest.mark.parametrize("change", ["modified", "untracked", "staged"])
+def test_train__a_work_tree_that_is_not_its_commit(toy: Toy, change: str) -> None:
+    toy.write("new.py" if change == "untracked" else "train.py", "raise SystemExit('must not run')")
+    if change == "staged":
+        toy.git("add", "--all")
+    done = toy.train()
+    assert done.code == 1
+    assert done.error.startswith("The work tree differs from commit")
+    assert_nothing_registered(toy, run="")
+
+
+def test_train__a_dirty_tree_by_name(toy: Toy) -> None:
+    toy.write("notes.txt", "x")
+    done = toy.train(allow_dirty_tree="true")
+    assert done.code == 0, done.log
+    assert "cannot be rebuilt from its commit" in done.reasons
+    assert done.report["provenance"]["clean"] is False
+    version = toy.registry().by_version(MODEL, "1")
+    assert version.tags["slipway.clean"] == "false"
+    assert provenance(toy, done.outputs["run-id"])["changes"] == ["notes.txt"]
+
+
+# Data
+
+
+def dvc_config(toy: Toy) -> None:
+    """What `dvc init` and `dvc remote add` write."""
+    remote = toy.temp / "remote"
+    toy.write(
+        ".dvc/config", f"[core]\n    remote = local\n    analytics = false\n['remote \"local\"']\n    url = {remote}\n"
+    )
+    toy.write(".dvc/.gitignore", "/config.local\n/tmp\n/cache\n")
+
+
+def dvc(toy: Toy, *arguments: str) -> None:
+    program = Path(sys.executable).with_name("dvc")
+    subprocess.run([str(program), *arguments], cwd=toy.folder, check=True, capture_output=True)
+
+
+def test_train__data_in_dvc_are_pulled_pinned_and_watched(toy: Toy) -> None:
+    dvc_config(toy)
+    toy.git("rm", "--quiet", "--cached", "data/train.csv")
+    dvc(toy, "add", "--quiet", "data/train.csv")
+    dvc(toy, "push", "--quiet")
+    toy.commit()
+    (toy.folder / "data" / "train.csv").unlink()
+    shutil.rmtree(toy.folder / ".dvc" / "cache")
+
+    done = toy.train()
+    assert done.code == 0, done.log
+    assert "Pulling data/train.csv with DVC" in done.log
+    pinned = provenance(toy, done.outputs["run-id"])["datasets"]["train"]
+    assert pinned["kind"] == "dvc"
+    assert pinned["immutable"] is True
+    assert done.report["provenance"]["data_train"] == f"data/train.csv dvc {pinned['id']}"
+
+    with (toy.folder / "data" / "train.csv").open("a") as file:
+        file.write("1.5,1\n")
+    done = toy.train()
+    assert done.code == 0, done.log
+    assert "The dataset `train` differs from what data/train.csv.dvc tracks" in done.reasons
+    kept = provenance(toy, done.outputs["run-id"])
+    assert kept["datasets"]["train"]["immutable"] is False
+    assert kept["remarks"]
+
+
+def test_train__data_that_the_remote_does_not_have(toy: Toy) -> None:
+    dvc_config(toy)
+    toy.git("rm", "--quiet", "--cached", "data/train.csv")
+    dvc(toy, "add", "--quiet", "data/train.csv")
+    toy.commit()
+    (toy.folder / "data" / "train.csv").unlink()
+    shutil.rmtree(toy.folder / ".dvc" / "cache")
+    done = toy.train()
+    assert done.code == 1
+    assert done.error.startswith("`dvc pull data/train.csv` ended with 1.")
+    assert_nothing_registered(toy, run="")
+
+
+# What is wrong before compute is spent
+
+
+@pytest.mark.parametrize(
+    ("training", "said"),
+    [
+        ({"requirements": "no.txt"}, "The requirements file no.txt cannot be read."),
+        ({"parameters": "no.yaml"}, "The parameters file no.yaml cannot be read."),
+        ({"parameters": "lib/folder.py"}, "The parameters file lib/folder.py cannot be read."),
+        ({"parameters": "list.yaml"}, "The parameters file list.yaml is not a mapping of names to values."),
+        ({"requirements": "conflict.txt"}, "The packages of an environment could not be installed"),
+    ],
+)
+def test_train__files_that_cannot_be_used(toy: Toy, training: dict[str, str], said: str) -> None:
+    toy.write("list.yaml", "[1, 2]\n")
+    toy.write("conflict.txt", "iniconfig==2.0.0\niniconfig==2.1.0\n")
+    toy.policy(training=training)
+    done = toy.train()
+    assert done.code == 1
+    assert done.error.startswith(said)
+    assert done.report["verdict"] == "inconclusive"
+    assert_nothing_registered(toy, run="")
+
+
+def test_train__a_policy_without_training(toy: Toy) -> None:
+    toy.policy({"training": None})
+    done = toy.train()
+    assert done.code == 1
+    assert "has no `training` section" in done.error
+    (annotation,) = done.annotations
+    assert annotation.file == "slipway.yml"
+
+
+def test_train__no_registry_is_named(toy: Toy) -> None:
+    done = toy.train(tracking_uri="")
+    assert done.code == 1
+    assert done.error.startswith("No MLflow tracking server is named.")
+
+
+# A registry that fails
+
+
+def test_train__nobody_answers(toy: Toy) -> None:
+    started = time.monotonic()
+    done = toy.train(tracking_uri="http://mona:geheim@127.0.0.1:9")
+    assert done.code == 1
+    assert done.error.startswith("MLflow could not start an MLflow run.")
+    assert "geheim" not in done.log + json.dumps(done.report) + done.summary
+    assert time.monotonic() - started < 30
+    assert not (toy.folder / "build").exists(), "no compute was spent"
+
+
+def test_train__a_locked_store(toy: Toy) -> None:
+    holder = sqlite3.connect(toy.folder / "mlflow.db")
+    holder.execute("begin exclusive")
+    try:
+        done = toy.train()
+    finally:
+        holder.close()
+    assert done.code == 1
+    assert "Another process writes to the SQLite file." in done.error
+
+
+def test_train__a_deleted_experiment(toy: Toy) -> None:
+    from mlflow import MlflowClient
+
+    registry = toy.registry()
+    registry.start_run(MODEL, "x", {})
+    client = MlflowClient(toy.uri)
+    client.delete_experiment(client.get_experiment_by_name(MODEL).experiment_id)
+    done = toy.train()
+    assert done.code == 1
+    assert done.error.startswith("The MLflow experiment `toy` was deleted.")
+
+
+@pytest.mark.parametrize(
+    "deed", ["shutil.rmtree('mlruns', True); open('mlruns', 'w')", "os.remove('mlflow.db'); os.mkdir('mlflow.db')"]
+)
+def test_train__the_registry_dies_while_training(toy: Toy, deed: str) -> None:
+    toy.write("train.py", (toy.folder / "train.py").read_text() + f"\nimport shutil\n{deed}\n")
+    toy.policy()
+    done = toy.train()
+    assert done.code == 1
+    assert "MLflow could not" in done.error
+    assert done.outputs["verdict"] == "inconclusive"
+    assert done.outputs["model-version"] == ""
+    if (toy.folder / "mlflow.db").is_file():
+        assert_nothing_registered(toy)
+
+
+def test_train__two_at_once_on_one_store(toy: Toy, tmp_path: Path) -> None:
+    other = Toy(tmp_path / "other", tmp_path / "other temp", toy.cache)
+    other.temp.mkdir()
+    (other.temp / "bin").symlink_to(toy.temp / "bin")
+    toy.git("clone", "--quiet", str(toy.folder), str(other.folder))
+    both = []
+    for each in (toy, other):
+        each.environ = {"MLFLOW_TRACKING_URI": toy.uri}
+        both.append(each.start("train_model.py", "train-model"))
+    other.environ["INPUT_TRACKING_URI"] = toy.uri
+    logs = [process.communicate(timeout=90)[0] for process in both]
+    codes = [process.returncode for process in both]
+    assert 0 in codes, logs
+    for code, log in zip(codes, logs, strict=True):
+        assert code == 0 or "Another process writes to the SQLite file." in log, log
+    assert len(rows(toy, "select * from model_versions")) == codes.count(0)
