@@ -132,6 +132,7 @@ def train_and_register(registry: Registry, training: Training, before: Provenanc
     run_id = registry.start_run(experiment, f"{before.model} {before.commit[:12]}", {"slipway.commit": before.commit})
     with run_ended_by(registry, run_id), tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "training.log"
+        earlier = written(training)
         ended = run_command(registry, training, before, run_id, experiment, log)
         registry.log_file(run_id, log, KEPT_IN)
         if not ended.succeeded:
@@ -139,6 +140,12 @@ def train_and_register(registry: Registry, training: Training, before: Provenanc
                 f"The training command {ended.in_words(training.timeout_minutes * 60)}.",
                 why=last_lines(log),
                 fix=f"See the log above; it is also kept with the MLflow run {run_id}. No version was registered.",
+            )
+        if earlier and earlier == written(training):
+            raise InputError(
+                f"The model folder {training.model} was there before the command ran, which did not write it anew.",
+                why="A model that this command did not make would be registered as its work.",
+                fix="Let the command write the folder whenever it runs (`dvc repro --force`), or remove it before.",
             )
         logged = find_model(registry, run_id, training)
         files = registry.download_logged(logged, Path(scratch) / "model")
@@ -189,6 +196,15 @@ def run_command(
     commands.say(f"Training: {' '.join(before.command)}")
     arguments = command.in_run(before.command, run_id)
     return command.run(arguments, environ, timeout=training.timeout_minutes * 60, log=log)
+
+
+def written(training: Training) -> tuple[int, int] | None:
+    """What tells one writing of the model folder from another; None where there is none."""
+    try:
+        state = (Path(training.model) / "MLmodel").stat() if training.model else None
+    except OSError:
+        return None
+    return (state.st_ino, state.st_mtime_ns) if state else None
 
 
 def find_model(registry: Registry, run_id: str, training: Training) -> LoggedModel:

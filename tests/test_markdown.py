@@ -1,4 +1,4 @@
-"""Markdown and the comment, rendered by GitHub's own parser: text stays text, and the comment fits and says the truth."""
+"""Markdown and the comment, rendered by GitHub's own parser: text stays text, the comment fits and says the truth."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from slipway.report import Check, Column, Report, Table, Verdict, comment, markd
 from slipway.report.markdown import code, details, escape, link, table
 
 PASS, FAIL, OPEN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
-TEXT, NUMBER, CODE, VERDICT = (Column(name=kind, kind=kind) for kind in ("text", "number", "code", "verdict"))  # type: ignore[arg-type]
+TEXT, NUMBER, CODE, VERDICT = (Column(name=kind, kind=kind) for kind in ("text", "number", "code", "verdict"))
 DIRECTION = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A)), "\u200e", "\u200f", "\u061c"}
 
 HOSTILE = [
@@ -83,9 +83,10 @@ ANY = st.one_of(
     st.text(max_size=40),
     st.sampled_from(HOSTILE),
     st.lists(
-        st.sampled_from([*"|`\\*_[]()<>#@!~$^=:-+&.1 \n\tawx", "www.", "http://", "GH-", "<!--", "-->", "\u200b", "é"]), max_size=20
+        st.sampled_from([*"|`\\*_[]()<>#@!~$^=:-+&.1 \n\tawx", "www.", "http://", "GH-", "<!--", "-->", "\u200b", "é"]),
+        max_size=20,
     ).map("".join),
-)  # fmt: skip
+)
 
 
 @dataclass
@@ -402,10 +403,26 @@ def test_body__is_in_the_order_that_people_read() -> None:
     reports = [
         report("validate-data", OPEN, headline="Data.", reasons=("from data",)),
         report("train-model", PASS, headline="Trained.", provenance={"commit": "abc"}),
-        report(verdict=FAIL, headline="Worse.", reasons=("from evaluation",), tables=(Table(title="Metrics", columns=(TEXT,), rows=(("roc",),)),)),
-    ]  # fmt: skip
+        report(
+            verdict=FAIL,
+            headline="Worse.",
+            reasons=("from evaluation",),
+            tables=(Table(title="Metrics", columns=(TEXT,), rows=(("roc",),)),),
+        ),
+    ]
     shown = page(body(*reports, head_sha="0123456789abcdef", full_report="https://ci.invalid/1")).text
-    order = ["must not replace", "Worse.", "from evaluation", "from data", "Metrics", "validate-data Data.", "train-model Trained.", "evaluate-model Worse.", "Provenance", "commit 0123456789ab · full report"]  # fmt: skip
+    order = [
+        "must not replace",
+        "Worse.",
+        "from evaluation",
+        "from data",
+        "Metrics",
+        "validate-data Data.",
+        "train-model Trained.",
+        "evaluate-model Worse.",
+        "Provenance",
+        "commit 0123456789ab · full report",
+    ]
     places = [shown.index(text) for text in order]
     assert places == sorted(places)
 
@@ -428,7 +445,7 @@ def test_body__says_once_what_several_stages_say_alike() -> None:
 
 def test_marker__names_the_model_by_its_digest() -> None:
     # printf 'a--b' | sha256sum
-    assert comment.marker("a--b") == "<!-- slipway:report model=1d80e13b1b4c3bba "
+    assert comment.marker("a--b") == "<!-- slipway:report model=90827a2e56361a8f "
     assert comment.marker("flights") != comment.marker("flight")
 
 
@@ -470,7 +487,7 @@ def everywhere(text: str) -> list[Report]:
     ]
 
 
-@pytest.mark.parametrize("text", [each for each in HOSTILE if bare(each)], ids=map(str, range(99)))
+@pytest.mark.parametrize("text", [each for each in HOSTILE if 0 < len(bare(each)) < 1000], ids=map(str, range(99)))
 def test_body__no_text_changes_its_structure(text: str) -> None:
     def shape(said: str) -> tuple[list[str], int]:
         read = page(comment.body(said, everywhere(said), missing=[said], head_sha=said, stamp_line=STAMP))
@@ -520,7 +537,7 @@ def test_body__that_is_too_long_is_cut_on_a_line(folded: bool, full_report: str,
     assert source.splitlines()[-1] == STAMP
     assert read.comments == 1
     # Whole rows only: no line of the table is shorter than the others.
-    assert {cell for cell in read.cells[2:]} == {text}
+    assert set(read.cells[2:]) == {text}
     assert len(read.cells) % 2 == 0
     assert read.tags.count("details") == folded
 

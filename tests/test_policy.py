@@ -114,7 +114,8 @@ def test_read__the_least_that_a_policy_says() -> None:
 
 
 def test_read__defaults_of_an_evaluation() -> None:
-    text = "version: 1\nmodel: m\ndata: {h: {path: x}}\nevaluation: {task: regression, holdout: h, target: y, metrics: {r2: {}}}"
+    section = "evaluation: {task: regression, holdout: h, target: y, metrics: {r2: {}}}"
+    text = f"version: 1\nmodel: m\ndata: {{h: {{path: x}}}}\n{section}"
     evaluation = parse(text).evaluation
     assert evaluation is not None
     assert (evaluation.confidence, evaluation.min_rows, evaluation.on_inconclusive) == (0.95, 100, "warn")
@@ -154,15 +155,30 @@ def test_read__the_documented_policy_is_one_and_shows_every_key() -> None:
     ("old", "new", "line", "said"),
     [
         ("model: flight-delays", "modle: flight-delays", 2, "`modle` is not a known key; did you mean `model`?"),
-        ("    schema: schema.yml\n", "    shema: schema.yml\n", 7, "`data.holdout.shema` is not a known key; did you mean `schema`?"),
+        (
+            "    schema: schema.yml\n",
+            "    shema: schema.yml\n",
+            7,
+            "`data.holdout.shema` is not a known key; did you mean `schema`?",
+        ),
         ("train: {path", "train: {pth", 4, "`data.train.pth` is not a known key; did you mean `path`?"),
         ("  seed: 2013", "  sede: 2013", 13, "`training.sede` is not a known key; did you mean `seed`?"),
         ("  min_rows: 50", "  min-rows: 50", 24, "`evaluation.min-rows` is not a known key; did you mean `min_rows`?"),
-        ("margin: 0.005", "margn: 0.005", 27, "`evaluation.metrics.roc_auc.margn` is not a known key; did you mean `margin`?"),
-        ("  gates_from: base", "  gate_from: base", 31, "`pull_request.gate_from` is not a known key; did you mean `gates_from`?"),
+        (
+            "margin: 0.005",
+            "margn: 0.005",
+            27,
+            "`evaluation.metrics.roc_auc.margn` is not a known key; did you mean `margin`?",
+        ),
+        (
+            "  gates_from: base",
+            "  gate_from: base",
+            31,
+            "`pull_request.gate_from` is not a known key; did you mean `gates_from`?",
+        ),
         ("accuracy: {}", "accuracy: {zzz: 1}", 29, "known keys: better_by, margin, max, min"),
     ],
-)  # fmt: skip
+)
 def test_read__a_misspelt_key_has_a_line_and_a_suggestion(old: str, new: str, line: int, said: str) -> None:
     failure = refusal(changed(old, new))
     assert said in str(failure)
@@ -332,10 +348,36 @@ def test_read__the_holdout_must_be_declared() -> None:
 YAML_TEXT = st.one_of(
     st.text(max_size=60),
     st.lists(
-        st.sampled_from(["version", "model", "data", ": ", "1", "\n", "  ", "- ", "{", "}", "[", "]", "&a", "*a", "<<", "!!", "? ", "'", "#", "|", "true", ".nan", "2001-99-99"]),
+        st.sampled_from(
+            [
+                "version",
+                "model",
+                "data",
+                ": ",
+                "1",
+                "\n",
+                "  ",
+                "- ",
+                "{",
+                "}",
+                "[",
+                "]",
+                "&a",
+                "*a",
+                "<<",
+                "!!",
+                "? ",
+                "'",
+                "#",
+                "|",
+                "true",
+                ".nan",
+                "2001-99-99",
+            ]
+        ),
         max_size=30,
     ).map("".join),
-)  # fmt: skip
+)
 
 
 @given(YAML_TEXT)
@@ -353,10 +395,12 @@ VALUES = st.recursive(
 
 
 @given(
-    section=st.sampled_from(["data", "data.train", "training", "evaluation", "evaluation.metrics.roc_auc", "pull_request"]),
+    section=st.sampled_from(
+        ["data", "data.train", "training", "evaluation", "evaluation.metrics.roc_auc", "pull_request"]
+    ),
     key=st.sampled_from(["path", "command", "margin", "positive", "metrics", "gates_from", "task", "other"]),
     value=VALUES,
-)  # fmt: skip
+)
 def test_read__any_value_anywhere_is_taken_or_named(section: str, key: str, value: Any) -> None:
     try:
         parse(with_value(section, key, value))
@@ -472,13 +516,15 @@ def test_load__a_new_policy_judges_itself_and_says_so(repository: GitRepository)
     assert sourced.remarks == ("The policy `slipway.yml` is new in this pull request: its own gates were applied.",)
 
 
-def test_load__a_base_commit_that_a_shallow_clone_lacks_is_an_error(repository: GitRepository, tmp_path: Path) -> None:
+def test_load__a_base_commit_that_a_shallow_clone_lacks_is_an_error(
+    repository: GitRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     base = repository.commit({"slipway.yml": FULL})
     repository.commit({"slipway.yml": LOOSE})
     shallow = tmp_path / "shallow"
     repository.git("clone", "--quiet", "--depth=1", f"file://{repository.path}", str(shallow))
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError) as caught:
-        patch.chdir(shallow)
+    monkeypatch.chdir(shallow)
+    with pytest.raises(InputError) as caught:
         load(Path("slipway.yml"), run_of(base))
     assert f"The base commit {base[:12]} of this pull request is not in this clone." in caught.value.what
     assert "fetch-depth: 0" in caught.value.fix

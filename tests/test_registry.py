@@ -10,13 +10,14 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+import requests
+
 from slipway.registry import mlflow as module
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import CANDIDATE, PRODUCTION, LoggedModel, Registry
@@ -70,9 +71,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, environments_cache: Path) -
         for _ in range(600):
             assert process.poll() is None, (folder / "log").read_text()
             try:
-                with urllib.request.urlopen(f"{address}/health", timeout=1):
+                if requests.get(f"{address}/health", timeout=1).ok:
                     break
-            except OSError:
+            except requests.RequestException:
                 time.sleep(0.1)
         yield address
     finally:
@@ -181,7 +182,9 @@ def test_start_run__deleted_experiment(registry: Registry, store: str) -> None:
 
     registry.start_run("gone", "x", {})
     client = MlflowClient(store)
-    client.delete_experiment(client.get_experiment_by_name("gone").experiment_id)
+    found = client.get_experiment_by_name("gone")
+    assert found is not None
+    client.delete_experiment(found.experiment_id)
     with pytest.raises(InputError, match="experiment `gone` was deleted") as caught:
         registry.start_run("gone", "x", {})
     assert "training.experiment" in caught.value.fix

@@ -157,7 +157,7 @@ def test_read__what_cannot_be_opened_is_refused(name: str, tmp_path: Path) -> No
 
 def test_report__is_never_changed_after_it_was_made() -> None:
     with pytest.raises(ValidationError):
-        full().verdict = PASS  # type: ignore[misc]
+        full().verdict = PASS
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])

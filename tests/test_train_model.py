@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import sqlite3
@@ -14,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from slipway.registry.mlflow import CANDIDATE
-from test_training_toy import LOCK, MODEL, QUIET, ROOT, Toy, assert_gone, make_toy, wait_for
+from test_training_toy import LOCK, MODEL, QUIET, Toy, assert_gone, make_toy, wait_for
 
 pytestmark = QUIET
 
@@ -515,7 +515,9 @@ def test_train__a_deleted_experiment(toy: Toy) -> None:
     registry = toy.registry()
     registry.start_run(MODEL, "x", {})
     client = MlflowClient(toy.uri)
-    client.delete_experiment(client.get_experiment_by_name(MODEL).experiment_id)
+    found = client.get_experiment_by_name(MODEL)
+    assert found is not None
+    client.delete_experiment(found.experiment_id)
     done = toy.train()
     assert done.code == 1
     assert done.error.startswith("The MLflow experiment `toy` was deleted.")
@@ -543,9 +545,8 @@ def test_train__two_at_once_on_one_store(toy: Toy, tmp_path: Path) -> None:
     toy.git("clone", "--quiet", str(toy.folder), str(other.folder))
     both = []
     for each in (toy, other):
-        each.environ = {"MLFLOW_TRACKING_URI": toy.uri}
+        each.environ = {"INPUT_TRACKING_URI": toy.uri}
         both.append(each.start("train_model.py", "train-model"))
-    other.environ["INPUT_TRACKING_URI"] = toy.uri
     logs = [process.communicate(timeout=90)[0] for process in both]
     codes = [process.returncode for process in both]
     assert 0 in codes, logs

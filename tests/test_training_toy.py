@@ -234,7 +234,7 @@ class Toy:
         return subprocess.Popen(
             [str(python), str(SCRIPTS / script)],
             cwd=self.folder,
-            env={**machine_environ(), **self.runner().variables(ROOT), **self.job, "INPUT_TRACKING_URI": self.uri},
+            env={**machine_environ(), **self.runner().variables(ROOT), "INPUT_TRACKING_URI": self.uri, **self.job},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
