@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import polars as pl
 from pydantic import (
@@ -17,7 +17,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from slipway.data import dtypes, pandera_objects, rules
 from slipway.data.reading import first_line
@@ -60,34 +60,43 @@ def unknown(name: object, known: list[str], what: str) -> str:
     return f"`{name}` is not a known {what}; {hint}"
 
 
+class _BuiltLate:
+    """Builds a check's validator when a file first names the check: there are two dozen, and a file names a few."""
+
+    def __get_pydantic_core_schema__(self, optional: Any, _handler: Any) -> CoreSchema:
+        kind: type[Rule] = get_args(optional)[0]
+        return core_schema.no_info_plain_validator_function(lambda given: kind.model_validate(given))
+
+
+BUILT_LATE = _BuiltLate()
 LISTED = TypeAdapter(list[Annotated[Any, PlainValidator(listed_rule)]])
 
 
 class Checks(Strict):
     """Checks by name."""
 
-    equal_to: rules.EqualTo | None = None
-    eq: rules.EqualTo | None = None
-    not_equal_to: rules.NotEqualTo | None = None
-    ne: rules.NotEqualTo | None = None
-    greater_than: rules.GreaterThan | None = None
-    gt: rules.GreaterThan | None = None
-    greater_than_or_equal_to: rules.GreaterThanOrEqualTo | None = None
-    ge: rules.GreaterThanOrEqualTo | None = None
-    less_than: rules.LessThan | None = None
-    lt: rules.LessThan | None = None
-    less_than_or_equal_to: rules.LessThanOrEqualTo | None = None
-    le: rules.LessThanOrEqualTo | None = None
-    in_range: rules.InRange | None = None
-    between: rules.InRange | None = None
-    isin: rules.IsIn | None = None
-    notin: rules.NotIn | None = None
-    unique_values_eq: rules.UniqueValuesEq | None = None
-    str_matches: rules.StrMatches | None = None
-    str_contains: rules.StrContains | None = None
-    str_startswith: rules.StrStartswith | None = None
-    str_endswith: rules.StrEndswith | None = None
-    str_length: rules.StrLength | None = None
+    equal_to: Annotated[rules.EqualTo | None, BUILT_LATE] = None
+    eq: Annotated[rules.EqualTo | None, BUILT_LATE] = None
+    not_equal_to: Annotated[rules.NotEqualTo | None, BUILT_LATE] = None
+    ne: Annotated[rules.NotEqualTo | None, BUILT_LATE] = None
+    greater_than: Annotated[rules.GreaterThan | None, BUILT_LATE] = None
+    gt: Annotated[rules.GreaterThan | None, BUILT_LATE] = None
+    greater_than_or_equal_to: Annotated[rules.GreaterThanOrEqualTo | None, BUILT_LATE] = None
+    ge: Annotated[rules.GreaterThanOrEqualTo | None, BUILT_LATE] = None
+    less_than: Annotated[rules.LessThan | None, BUILT_LATE] = None
+    lt: Annotated[rules.LessThan | None, BUILT_LATE] = None
+    less_than_or_equal_to: Annotated[rules.LessThanOrEqualTo | None, BUILT_LATE] = None
+    le: Annotated[rules.LessThanOrEqualTo | None, BUILT_LATE] = None
+    in_range: Annotated[rules.InRange | None, BUILT_LATE] = None
+    between: Annotated[rules.InRange | None, BUILT_LATE] = None
+    isin: Annotated[rules.IsIn | None, BUILT_LATE] = None
+    notin: Annotated[rules.NotIn | None, BUILT_LATE] = None
+    unique_values_eq: Annotated[rules.UniqueValuesEq | None, BUILT_LATE] = None
+    str_matches: Annotated[rules.StrMatches | None, BUILT_LATE] = None
+    str_contains: Annotated[rules.StrContains | None, BUILT_LATE] = None
+    str_startswith: Annotated[rules.StrStartswith | None, BUILT_LATE] = None
+    str_endswith: Annotated[rules.StrEndswith | None, BUILT_LATE] = None
+    str_length: Annotated[rules.StrLength | None, BUILT_LATE] = None
 
     @field_validator("*", mode="before")
     @classmethod
@@ -113,6 +122,17 @@ def either_form(given: Any) -> dict[str | int, Rule]:
     return Checks.model_validate({name: lift_options(body) for name, body in given.items()}).declared()
 
 
+class _EitherForm:
+    """`either_form` as a type's whole validator, so that the types it returns are not built beside it."""
+
+    def __get_pydantic_core_schema__(self, _returned: Any, _handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(either_form)
+
+
+ChecksByName = Annotated[Checks | dict[str | int, Rule] | None, _EitherForm()]
+"""What a file says under `checks:`."""
+
+
 class Column(Checks):
     """One column, or with `regex` all columns whose whole name matches."""
 
@@ -125,12 +145,10 @@ class Column(Checks):
     required: StrictBool = True
     regex: StrictBool = False
     name: StrictStr | None = None
-    checks: Checks | dict[str | int, Rule] | None = None
+    checks: ChecksByName = None
     default: None = None
     report_duplicates: Literal["all"] = "all"
     drop_invalid_rows: Literal[False] = False
-
-    _checks = field_validator("checks", mode="plain")(either_form)
 
     @field_validator("default", "drop_invalid_rows", mode="before")
     @classmethod

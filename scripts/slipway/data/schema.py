@@ -9,7 +9,7 @@ import polars as pl
 from pydantic import Field, FiniteFloat, StrictBool, StrictStr, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails
 
-from slipway.data.columns import Checks, Column, either_form, problem, refuse_change
+from slipway.data.columns import ChecksByName, Column, problem, refuse_change
 from slipway.data.reading import first_line
 from slipway.data.rules import Rule
 from slipway.policy import read_text
@@ -92,7 +92,7 @@ class Schema(Strict):
     api: StrictStr | None = None
     dataframe_library: StrictStr | None = None
     columns: dict[StrictStr, Column] | None = None
-    checks: Checks | dict[str | int, Rule] | None = None
+    checks: ChecksByName = None
     unique: StrictStr | list[StrictStr] | list[list[StrictStr]] | None = None
     coerce: StrictBool = False
     strict: StrictBool | Literal["filter"] = False
@@ -108,8 +108,6 @@ class Schema(Strict):
     add_missing_columns: Literal[False] = False
     drop_invalid_rows: Literal[False] = False
     slipway: Slipway = Slipway()
-
-    _checks = field_validator("checks", mode="plain")(either_form)
 
     @field_validator("add_missing_columns", "drop_invalid_rows", mode="before")
     @classmethod

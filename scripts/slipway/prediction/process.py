@@ -93,9 +93,11 @@ def _wait(job: Job, process: subprocess.Popen[str], timeout: float) -> None:
             f"{job.name} did not predict the holdout within {timeout / 60:.3g} minutes.",
             fix="Make the model faster, or the holdout smaller.",
         ) from error
-    if process.returncode == MODEL_AT_FAULT:
+    if process.returncode in (0, MODEL_AT_FAULT) and not _complete(job).is_file():
+        # Code of the model can end the process itself, with any exit code and without a word.
+        fault = said.strip().splitlines()[-1:] if process.returncode else []
         raise GateError(
-            f"{job.name}: {said.strip().splitlines()[-1]}.",
+            f"{job.name}: {(fault or ['its process ended before it had predicted'])[0]}.",
             why="Both models must predict every row of the holdout before they can be compared.",
             fix="Load the model with `mlflow.pyfunc.load_model` in an environment of its recorded requirements, and "
             "predict the holdout without its target, to see the same.",
@@ -109,9 +111,14 @@ def _wait(job: Job, process: subprocess.Popen[str], timeout: float) -> None:
         )
 
 
+def _complete(job: Job) -> Path:
+    """What the worker writes last."""
+    return job.output / "predictions.json"
+
+
 def _read(job: Job) -> Predictions:
     import polars as pl
 
-    about = json.loads((job.output / "predictions.json").read_text(encoding="utf-8"))
+    about = json.loads(_complete(job).read_text(encoding="utf-8"))
     frame = pl.read_parquet(job.output / "predictions.parquet")
     return Predictions(frame, about["classes"], about["load_seconds"], about["predict_seconds"])

@@ -16,6 +16,10 @@ from typing import Any
 MODEL_AT_FAULT = 3
 
 
+class FaultError(Exception):
+    """The model is at fault; the message says how. Not SystemExit, which a model's own code may raise."""
+
+
 def main(model_folder: str, features_file: str, output: str, task: str) -> None:
     """Load, predict, write."""
     try:
@@ -28,13 +32,15 @@ def main(model_folder: str, features_file: str, output: str, task: str) -> None:
     started = time.monotonic()
     try:
         model = mlflow.pyfunc.load_model(model_folder)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         fail(f"the model cannot be loaded: {type(error).__name__}: {error}")
     loaded = time.monotonic()
     features = features[wanted(model, list(features.columns))]
     try:
         frame, classes = predict(model, features, task)
-    except Exception as error:
+    except FaultError:
+        raise
+    except (Exception, SystemExit) as error:
         fail(f"the model cannot predict the holdout: {type(error).__name__}: {error}")
     about = {
         "classes": classes,
@@ -122,9 +128,12 @@ def plain(values: Any) -> list[Any]:
 
 def fail(message: str) -> Any:
     """End: the model is at fault."""
-    print(" ".join(message.split())[:2000], file=sys.stderr)
-    raise SystemExit(MODEL_AT_FAULT)
+    raise FaultError(" ".join(message.split())[:2000])
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except FaultError as fault:
+        print(fault, file=sys.stderr)
+        sys.exit(MODEL_AT_FAULT)
