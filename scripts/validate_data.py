@@ -115,8 +115,8 @@ def inspect(name: str, dataset: Dataset, task: Task, examples: int) -> Found:
     if text:
         provenance[f"schema_{name}"] = f"{dataset.schema_} sha256:{hashlib.sha256(text.encode()).hexdigest()}"
     remarks = []
-    if task.sourced and dataset.schema_ and task.sourced.changed(dataset.schema_):
-        remarks.append(f"This pull request changes `{dataset.schema_}`; the base branch's copy judged the data.")
+    if task.sourced and dataset.schema_ and (remark := task.sourced.remark_on(dataset.schema_)):
+        remarks.append(remark)
     datasets.fetch_missing(dataset.path)
     try:
         frame = reading.scan(dataset.path, text_columns=schema.text_columns if schema else ())

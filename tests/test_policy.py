@@ -647,7 +647,7 @@ def test_gate_file__is_the_bases_copy(repository: GitRepository) -> None:
     repository.commit({"schema.yml": "columns: {}\n"})
     sourced = load(Path("slipway.yml"), run_of(base))
     assert sourced.gate_file("schema.yml") == SCHEMA
-    assert sourced.changed("schema.yml")
+    assert sourced.remark_on("schema.yml").startswith("This pull request changes `schema.yml`; the base branch's copy")
 
 
 def test_gate_file__a_deleted_schema_still_judges(repository: GitRepository) -> None:
@@ -660,13 +660,15 @@ def test_gate_file__a_deleted_schema_still_judges(repository: GitRepository) -> 
 def test_gate_file__is_unchanged_where_only_line_ends_differ(repository: GitRepository) -> None:
     base = repository.commit({"slipway.yml": FULL, "schema.yml": SCHEMA})
     repository.commit({"schema.yml": SCHEMA.replace("\n", "\r\n")})
-    assert not load(Path("slipway.yml"), run_of(base)).changed("schema.yml")
+    assert load(Path("slipway.yml"), run_of(base)).remark_on("schema.yml") == ""
 
 
 def test_gate_file__what_the_base_lacks_is_the_work_trees(repository: GitRepository) -> None:
     base = repository.commit({"slipway.yml": FULL})
     repository.commit({"schema.yml": SCHEMA})
-    assert load(Path("slipway.yml"), run_of(base)).gate_file("schema.yml") == SCHEMA
+    sourced = load(Path("slipway.yml"), run_of(base))
+    assert sourced.gate_file("schema.yml") == SCHEMA
+    assert sourced.remark_on("schema.yml") == "`schema.yml` is new in this pull request: its own copy judged the data."
 
 
 def test_gate_file__outside_of_a_pull_request_is_the_work_trees(repository: GitRepository) -> None:
@@ -674,7 +676,7 @@ def test_gate_file__outside_of_a_pull_request_is_the_work_trees(repository: GitR
     sourced = load(Path("slipway.yml"), Run())
     (repository.path / "schema.yml").write_text("columns: {}\n", encoding="utf-8")
     assert sourced.gate_file("schema.yml") == "columns: {}\n"
-    assert not sourced.changed("schema.yml")
+    assert sourced.remark_on("schema.yml") == ""
 
 
 def test_gate_file__that_is_nowhere_is_named(repository: GitRepository) -> None:

@@ -65,7 +65,7 @@ class _BuiltLate:
 
     def __get_pydantic_core_schema__(self, optional: Any, _handler: Any) -> CoreSchema:
         kind: type[Rule] = get_args(optional)[0]
-        return core_schema.no_info_plain_validator_function(lambda given: kind.model_validate(given))
+        return core_schema.no_info_plain_validator_function(kind.model_validate)
 
 
 BUILT_LATE = _BuiltLate()

@@ -22,7 +22,8 @@ def complete(report: Report, checks: Sequence[Check], *, datasets: int, remarks:
     update = {
         "verdict": combine(check.verdict for check in checks),
         "headline": _headline(checks, datasets),
-        "reasons": (*reasons, *report.reasons, *remarks),
+        # Datasets that share a schema share what is to be said of it.
+        "reasons": tuple(dict.fromkeys((*reasons, *report.reasons, *remarks))),
         "checks": tuple(checks),
         "tables": tuple(tables),
     }

@@ -34,10 +34,16 @@ class SourcedPolicy:
                 return text
         return _in_work_tree(Path(path), "schema")
 
-    def changed(self, path: str) -> bool:
-        """Whether the work tree's copy of a gate file differs from the one that judges."""
-        file = Path(path)
-        return bool(self.gates_commit) and file.is_file() and file.read_text(encoding="utf-8") != self.gate_file(path)
+    def remark_on(self, path: str) -> str:
+        """What a reader should know about a gate file: that the change brings it, or that it alters it."""
+        if not self.gates_commit:
+            return ""
+        judging, here = _at_commit(self.gates_commit, path), Path(path)
+        if judging is None:
+            return f"`{path}` is new in this pull request: its own copy judged the data."
+        if here.is_file() and here.read_bytes().replace(b"\r\n", b"\n") != judging.encode():
+            return f"This pull request changes `{path}`; the base branch's copy judged the data."
+        return ""
 
     @property
     def provenance(self) -> dict[str, str]:
