@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway.runner import commands, environments, outputs, stage
+from slipway.runner import commands, context, environments, outputs, stage
 from slipway.runner.errors import GateError
 from slipway.runner.inputs import NO_SECRET, Secret, variable
 
@@ -56,6 +56,7 @@ class Ran:
 
 def main(given: Inputs) -> None:
     """Every stage in order; the first that fails stops the work, and what was found is reported in any case."""
+    keep_out_of_git()
     ran = judge(given)
     reports = [each.report for each in ran]
     comment = post(given, reports) if any(Path(report).is_file() for report in reports) else None
@@ -75,6 +76,15 @@ def main(given: Inputs) -> None:
         if each.code:
             # The stage has said why in an annotation of its own.
             raise GateError(f"The pipeline stopped: {each.name} ended with exit code {each.code}.")
+
+
+def keep_out_of_git() -> None:
+    """On a person's machine the reports lie in the checkout: train-model must not take them for uncommitted changes."""
+    local = Path(".slipway").resolve()
+    ignore = local / ".gitignore"
+    if context.home() == local and not ignore.exists():
+        local.mkdir(exist_ok=True)
+        ignore.write_text("*\n", encoding="utf-8")
 
 
 def judge(given: Inputs) -> list[Ran]:

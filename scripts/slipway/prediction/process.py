@@ -94,10 +94,10 @@ def _wait(job: Job, process: subprocess.Popen[str], timeout: float) -> None:
             fix="Make the model faster, or the holdout smaller.",
         ) from error
     if process.returncode in (0, MODEL_AT_FAULT) and not _complete(job).is_file():
-        # Code of the model can end the process itself, with any exit code and without a word.
-        fault = said.strip().splitlines()[-1:] if process.returncode else []
+        # The model's code can end the process itself, with any exit code and without a word.
+        fault = said.strip() if process.returncode else ""
         raise GateError(
-            f"{job.name}: {(fault or ['its process ended before it had predicted'])[0]}.",
+            f"{job.name}: {fault.splitlines()[-1] if fault else 'its process ended before it had predicted'}.",
             why="Both models must predict every row of the holdout before they can be compared.",
             fix="Load the model with `mlflow.pyfunc.load_model` in an environment of its recorded requirements, and "
             "predict the holdout without its target, to see the same.",

@@ -1,0 +1,533 @@
+"""The evaluate-model action as a job runs it: real git, MLflow on SQLite, and models that behave and misbehave."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from scipy import stats
+from sklearn import metrics as sklearn_metrics
+
+from conftest import pull_request
+from slipway.registry.mlflow import CANDIDATE, PRODUCTION
+from test_training_toy import LOCK, MODEL, POLICY, QUIET, TOY_MODEL, Done, Toy, holdout, make_toy
+
+pytestmark = QUIET
+
+GOOD, FAIR, BAD = {"x1": 2.0, "x2": 1.0}, {"x1": 1.0}, {"x1": 0.3, "x2": -1.0}
+CLOSE = {"x1": 2.0, "x2": 1.1}
+ROWS = 1500
+MAY_DIFFER = ("started", "seconds")
+"""What two reports on the same inputs may differ in."""
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy changes the working folder, and MLflow's settings of this process."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.setenv(name, "")
+
+
+@pytest.fixture
+def new_toy(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, environments_cache: Path) -> Toy:
+    """A repository for a test that changes it."""
+    return make_toy(tmp_path, tmp_path_factory.getbasetemp(), environments_cache)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory, environments_cache: Path) -> Iterator[Toy]:
+    """A repository that tests add versions and policies to, and change in no other way. Version 1 is in production."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("start"))
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            patch.setenv(name, "")
+        made = make_toy(tmp_path_factory.mktemp("toy"), tmp_path_factory.getbasetemp(), environments_cache)
+        made.version(FAIR, alias=PRODUCTION)
+        yield made
+
+
+def add(
+    toy: Toy, model: str, weights: Any, link: str = "logit", *, payload: str = "", alias: str = "", **how: Any
+) -> str:
+    """Register a version of `model`; its number."""
+    run_id, logged = toy.logged_model(weights, link, **how)
+    registry = toy.registry()
+    lock = toy.temp / "requirements.txt"
+    lock.write_text(LOCK, encoding="utf-8")
+    registry.log_file(run_id, lock, "slipway")
+    tags = {"slipway.model_digest": f"sha256:{run_id}", "slipway.payload_digest": payload or f"sha256:{run_id}"}
+    version = registry.register(model, logged, run_id, tags).version
+    if alias:
+        registry.set_alias(model, alias, version)
+    return version
+
+
+def write_policy(toy: Toy, name: str = "", *, data: str = "data/holdout.parquet", **evaluation: Any) -> str:
+    """A policy beside the toy's own, for the model `name`, with some keys of its evaluation changed; its path."""
+    said = {key: value for key, value in {**POLICY["evaluation"], **evaluation}.items() if value is not None}
+    policy = {**POLICY, "model": name or MODEL, "evaluation": said}
+    policy["data"] = {**POLICY["data"], "holdout": {"path": data}}
+    path = toy.folder / f"policy-{len(list(toy.folder.glob('policy-*')))}.yml"
+    path.write_text(yaml.safe_dump(policy, sort_keys=False), encoding="utf-8")
+    return path.name
+
+
+def state(toy: Toy) -> list[Any]:
+    """Versions, aliases and runs in the store, and the commit."""
+    connection = sqlite3.connect(toy.folder / "mlflow.db")
+    try:
+        queries = (
+            "select * from registered_model_aliases",
+            "select * from model_versions",
+            "select * from model_version_tags",
+            "select * from runs",
+        )
+        found = [sorted(map(repr, connection.execute(query))) for query in queries]
+    finally:
+        connection.close()
+    return [*found, toy.git("rev-parse", "HEAD"), toy.git("status", "--porcelain")]
+
+
+def evaluate(toy: Toy, **inputs: str) -> Done:
+    """Run the action. Whatever comes out of it, nothing was changed by it."""
+    before = state(toy)
+    done = toy.evaluate(**inputs)
+    assert state(toy) == before
+    return done
+
+
+def assert_told(done: Done, verdict: str, *, production: str = "") -> None:
+    """Report, outputs and summary were left, whether or not the step failed."""
+    assert done.report["verdict"] == done.outputs["verdict"] == verdict, done.log
+    assert done.outputs["production-version"] == production
+    assert done.report["stage"] == "evaluate-model"
+    assert "evaluate\\-model" in done.summary
+
+
+def assert_refused(done: Done, said: str, verdict: str = "inconclusive", *, production: str = "") -> None:
+    """The step failed with one error that starts with `said`, which is the report's headline, too."""
+    assert done.code == 1, done.log
+    assert done.error.startswith(said), done.error
+    assert_told(done, verdict, production=production)
+    assert said.startswith(done.report["headline"]) or done.report["headline"].startswith(said)
+    assert done.report["checks"] == []
+
+
+def values(done: Done, check: str) -> dict[str, Any]:
+    """The numbers behind a check."""
+    (found,) = (each for each in done.report["checks"] if each["name"] == check)
+    return dict(found["values"])
+
+
+def predictions(weights: Any, link: str = "logit") -> Any:
+    """What the toy's own code says to the holdout."""
+    namespace: dict[str, Any] = {}
+    exec(TOY_MODEL, namespace)
+    return namespace["Toy"](weights, link, "").predict(holdout().to_pandas())
+
+
+def log_losses(weights: Any) -> Any:
+    """The log loss of every row."""
+    said, truth = predictions(weights), holdout()["y"].to_numpy()
+    return -np.log(np.where(truth == 1, said, 1 - said))
+
+
+def assert_table(done: Done, expected: dict[str, tuple[float, float]]) -> None:
+    """The values of production and candidate, in the table with its digits and in the checks with all of theirs."""
+    (table,) = done.report["tables"]
+    assert [row[0].split()[0] for row in table["rows"]] == list(expected)
+    for row, check, (production, candidate) in zip(
+        table["rows"], done.report["checks"], expected.values(), strict=True
+    ):
+        for shown, value in zip(row[1:4], (production, candidate, candidate - production), strict=True):
+            digits = len(shown.partition(".")[2])
+            assert digits >= 2
+            assert float(shown) == pytest.approx(value, abs=0.501 * 10**-digits), row
+        numbers = check["values"]
+        assert numbers["production"] == pytest.approx(production, abs=1e-9)
+        assert numbers["candidate"] == pytest.approx(candidate, abs=1e-9)
+        assert numbers["value"] == pytest.approx(candidate - production, abs=1e-9)
+        assert numbers["low"] < numbers["value"] < numbers["high"]
+
+
+# The verdicts
+
+
+def test_evaluate__a_better_candidate_passes_and_again_with_the_same_report(toy: Toy, tmp_path: Path) -> None:
+    version = add(toy, MODEL, GOOD)
+    rules = {"roc_auc": {"better_by": 0.02}, "log_loss": {"better_by": 0}, "accuracy": {"margin": 0.01}}
+    policy = write_policy(toy, metrics={**rules, "average_precision": {"margin": 0.01}})  # this one is resampled
+    first = evaluate(toy, policy=policy, model_version=version, report=str(tmp_path / "elsewhere" / "report.json"))
+    assert first.code == 0, first.log
+    assert first.outputs["report"] == str(tmp_path / "elsewhere" / "report.json")
+    assert_told(first, "pass", production="1")
+    assert first.annotations == []
+    assert first.report["headline"] == f"Candidate version {version} against production version 1 on 1,500 rows."
+    assert first.report["reasons"] == []
+    assert {check["verdict"] for check in first.report["checks"]} == {"pass"}
+
+    truth, good, fair = holdout()["y"], predictions(GOOD), predictions(FAIR)
+    scores = {
+        "roc_auc": sklearn_metrics.roc_auc_score,
+        "log_loss": sklearn_metrics.log_loss,
+        "accuracy": lambda truth, said: sklearn_metrics.accuracy_score(truth, said >= 0.5),
+        "average_precision": sklearn_metrics.average_precision_score,
+    }
+    assert_table(first, {name: (score(truth, fair), score(truth, good)) for name, score in scores.items()})
+    assert [row[0][-1] for row in first.report["tables"][0]["rows"]] == ["↑", "↓", "↑", "↑"]
+
+    provenance = first.report["provenance"]
+    assert (provenance["candidate"], provenance["production"]) == (version, "1")
+    assert provenance["candidate_digest"].startswith("sha256:")
+    assert provenance["candidate_digest"] != provenance["production_digest"]
+    blob = toy.git("rev-parse", "HEAD:data/holdout.parquet").strip()
+    assert provenance["data_holdout"] == f"data/holdout.parquet git {blob}"
+    assert (provenance["policy"], provenance["gates_from"]) == (policy, "work tree")
+
+    again = evaluate(toy, policy=policy, model_version=version)
+    assert again.outputs["report"] != first.outputs["report"]
+    kept = [{key: value for key, value in done.report.items() if key not in MAY_DIFFER} for done in (first, again)]
+    assert kept[0] == kept[1]
+
+
+def test_evaluate__a_worse_candidate_fails_with_its_reasons(toy: Toy) -> None:
+    policy = write_policy(toy, metrics={"roc_auc": {"margin": 0.01, "min": 0.6}, "log_loss": {"margin": 10}})
+    done = evaluate(toy, policy=policy, model_version=add(toy, MODEL, BAD))
+    assert done.code == 1
+    assert_told(done, "fail", production="1")
+    relative, absolute = done.report["reasons"]
+    assert relative.startswith("roc_auc changed by -0.40")
+    assert relative.endswith("all of it is beyond the limit -0.01 of “not worse by 0.01”.")
+    assert absolute.startswith("roc_auc is 0.44")
+    assert absolute.endswith("all of it is beyond the limit 0.6 of “at least 0.6”.")
+    assert done.error.startswith(done.report["headline"])
+    assert relative in done.error and absolute in done.error
+    assert [check["verdict"] for check in done.report["checks"]] == ["fail", "fail", "pass"]
+
+
+def test_evaluate__a_close_candidate_is_inconclusive_and_names_the_rows_needed(toy: Toy) -> None:
+    add(toy, "close", GOOD, alias=PRODUCTION)
+    version = add(toy, "close", CLOSE)
+    policy = write_policy(toy, "close", metrics={"log_loss": {"better_by": 0}})
+    done = evaluate(toy, policy=policy, model_version=version)
+    assert done.code == 0, done.log
+    assert_told(done, "inconclusive", production="1")
+    (reason,) = done.report["reasons"]
+    (annotation,) = done.annotations
+    assert annotation.level == "warning"
+    assert reason in annotation.message
+
+    # By the formulas of docs/statistics.md.
+    change = log_losses(CLOSE) - log_losses(GOOD)
+    error = change.std(ddof=1) / math.sqrt(ROWS)
+    reach = stats.t.ppf(0.975, ROWS - 1) * error
+    z = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
+    needed = ROWS * (z * error / abs(change.mean())) ** 2
+    found = values(done, "log_loss: better")
+    assert found["standard_error"] == pytest.approx(error)
+    assert (found["low"], found["high"]) == pytest.approx((change.mean() - reach, change.mean() + reach))
+    assert found["low"] < 0 < found["high"]
+    assert found["rows_needed"] == math.ceil(needed)
+    rounded = math.ceil(needed / 100) * 100
+    assert 1_000 < needed < 10_000, "two digits are shown"
+    assert f"About {rounded:,} rows would settle it if the value stays (1,500 so far)." in reason
+
+
+# Other tasks
+
+
+def test_evaluate__multiclass(toy: Toy) -> None:
+    one = [{"x1": -2.0, "x2": -1.0}, {}, {"x1": 2.0, "x2": 1.0}]
+    other = [{"x1": -2.0}, {}, {"x1": 1.0}]
+    add(toy, "kinds", other, "classes", alias=PRODUCTION)
+    add(toy, "kinds", one, "classes", alias=CANDIDATE)
+    gate = {"margin": 0.5}
+    policy = write_policy(
+        toy, "kinds", task="multiclass", target="kind", metrics={"f1_macro": gate, "accuracy": gate, "log_loss": gate}
+    )
+    done = evaluate(toy, policy=policy)
+    assert done.code == 0, done.log
+    assert_told(done, "pass", production="1")
+    truth, said = holdout()["kind"], [predictions(weights, "classes") for weights in (other, one)]
+    labels = [each.argmax(axis=1) for each in said]
+    f1 = [float(sklearn_metrics.f1_score(truth, each, average="macro")) for each in labels]
+    accuracy = [float(sklearn_metrics.accuracy_score(truth, each)) for each in labels]
+    loss = [float(sklearn_metrics.log_loss(truth, each)) for each in said]
+    assert_table(
+        done, {"f1_macro": (f1[0], f1[1]), "accuracy": (accuracy[0], accuracy[1]), "log_loss": (loss[0], loss[1])}
+    )
+
+
+def test_evaluate__regression_with_clusters(toy: Toy) -> None:
+    add(toy, "amounts", FAIR, "identity", alias=PRODUCTION)
+    add(toy, "amounts", GOOD, "identity", alias=CANDIDATE)
+    names = ("r2", "root_mean_squared_error", "mean_absolute_error")
+    rules = {name: {"margin": 0.5} for name in names}
+    policy = write_policy(toy, "amounts", task="regression", target="amount", cluster="day", metrics=rules)
+    done = evaluate(toy, policy=policy)
+    assert done.code == 0, done.log
+    assert_told(done, "pass", production="1")
+    truth, fair, good = holdout()["amount"], predictions(FAIR, "identity"), predictions(GOOD, "identity")
+    scores = [getattr(sklearn_metrics, f"{name}_score" if name == "r2" else name) for name in names]
+    assert_table(
+        done,
+        {name: (score(truth, fair), score(truth, good)) for name, score in zip(names, scores, strict=True)},
+    )
+    assert done.report["tables"][0]["note"].startswith("1,500 rows in 30 clusters, the same for both models.")
+
+    # By the formula of docs/statistics.md: the holdout has 30 days of 50 rows.
+    change = abs(truth.to_numpy() - good) - abs(truth.to_numpy() - fair)
+    sums = (change - change.mean()).reshape(30, 50).sum(axis=1)
+    error = math.sqrt((sums**2).sum() * 30 / 29) / ROWS
+    found = values(done, "mean_absolute_error: not worse by 0.5")["standard_error"]
+    assert found == pytest.approx(error, rel=1 / ROWS), "the formula's, but for rows / (rows - 1) in the variance"
+
+
+# Which versions
+
+
+def test_evaluate__a_first_release_passes_by_its_absolute_gates(toy: Toy) -> None:
+    add(toy, "first", GOOD, alias=CANDIDATE)
+    done = evaluate(toy, policy=write_policy(toy, "first"))
+    assert done.code == 0, done.log
+    assert_told(done, "pass")
+    assert [check["name"] for check in done.report["checks"]] == ["roc_auc: at least 0.6"]
+    assert "First release: no version is in production yet" in done.reasons
+    assert done.report["headline"].endswith("against no production version (first release) on 1,500 rows.")
+    assert done.report["provenance"]["production"] == "none"
+
+
+def test_evaluate__inconclusive_fails_the_step_where_the_policy_says_so(toy: Toy) -> None:
+    """Here for a first release without an absolute gate."""
+    add(toy, "open", GOOD, alias=CANDIDATE)
+    policy = write_policy(toy, "open", on_inconclusive="fail", metrics={"roc_auc": {"better_by": 0}})
+    done = evaluate(toy, policy=policy)
+    assert done.code == 1
+    assert_told(done, "inconclusive")
+    assert done.report["reasons"][0].startswith("No absolute gate (`min`, `max`) is defined")
+    assert done.report["reasons"][0] in done.error
+    assert "`on_inconclusive: fail`" in done.error
+
+
+def test_evaluate__the_version_in_production_is_not_compared_with_itself(toy: Toy) -> None:
+    done = evaluate(toy, model_version="1")
+    assert_refused(done, "The candidate is version 1 of `toy`, which is in production")
+
+
+@pytest.mark.parametrize(
+    ("payload", "remark"),
+    [
+        ("sha256:same", "The candidate is the same model as production, byte for byte"),
+        ("", "The candidate gives the same prediction as production for every row of the holdout."),
+    ],
+)
+def test_evaluate__an_equal_model_is_judged_and_remarked_on(toy: Toy, payload: str, remark: str) -> None:
+    model = f"equal-{payload.partition(':')[2]}"
+    add(toy, model, GOOD, alias=PRODUCTION, payload=payload)
+    add(toy, model, GOOD, alias=CANDIDATE, payload=payload)
+    policy = write_policy(toy, model, metrics={"roc_auc": {"better_by": 0}, "log_loss": {"margin": 0}})
+    done = evaluate(toy, policy=policy)
+    assert done.code == 1
+    assert_told(done, "fail", production="1")
+    assert remark in done.reasons
+    better, not_worse = done.report["checks"]
+    assert (better["verdict"], not_worse["verdict"]) == ("fail", "pass")
+    assert [better["values"][key] for key in ("value", "low", "high")] == [0, 0, 0]
+
+
+def test_evaluate__no_candidate(toy: Toy) -> None:
+    assert_refused(evaluate(toy), "The registry has no candidate of `toy`.")
+
+
+@pytest.mark.parametrize("version", ["999", "latest"])
+def test_evaluate__an_unknown_version(toy: Toy, version: str) -> None:
+    assert_refused(evaluate(toy, model_version=version), f"The registry has no version `{version}` of `toy`.")
+
+
+def test_evaluate__each_model_in_its_own_environment(toy: Toy) -> None:
+    """Production has the lock of its run. The candidate has none: MLflow's own list for it, with another package."""
+    model = "environments"
+    add(toy, model, {}, "environment", alias=PRODUCTION)
+    packages = "mlflow-skinny==3.17.2\npandas\npyarrow\niniconfig\n"
+    run_id, logged = toy.logged_model({}, "environment", requirements=packages)
+    registry = toy.registry()
+    version = registry.register(model, logged, run_id, {}).version
+    policy = write_policy(
+        toy, model, task="regression", target="amount", metrics={"mean_absolute_error": {"margin": 10}}
+    )
+    done = evaluate(toy, policy=policy, model_version=version)
+    assert done.code == 0, done.log
+    truth = holdout()["amount"].to_numpy()
+    assert_table(done, {"mean_absolute_error": (abs(truth).mean(), abs(truth - 1).mean())})
+
+
+# Models that misbehave
+
+
+@pytest.mark.parametrize(
+    ("link", "misdeed", "said"),
+    [
+        ("nan", "", "The candidate gave no finite probability for 150 of 1,500 rows."),
+        ("rows", "", "The candidate ({}): the model gave 1499 predictions for 1500 rows."),
+        (
+            "logit",
+            "raise at load",
+            "The candidate ({}): the model cannot be loaded: RuntimeError: the weights are of another version.",
+        ),
+        (
+            "logit",
+            "raise ValueError('::error::no\\nsuch column')",
+            "The candidate ({}): the model cannot predict the holdout: ValueError: ::error::no such column.",
+        ),
+        ("logit", "sys.exit(3)", "The candidate ({}): the model cannot predict the holdout: SystemExit: 3."),
+        ("logit", "os._exit(0)", "The candidate ({}): its process ended before it had predicted."),
+    ],
+)
+def test_evaluate__a_model_that_cannot_predict_fails(toy: Toy, link: str, misdeed: str, said: str) -> None:
+    version = add(toy, "misdeeds", GOOD, link, misdeed=misdeed)
+    done = evaluate(toy, policy=write_policy(toy, "misdeeds"), model_version=version)
+    assert_refused(done, said.format(f"version {version}"), "fail")
+
+
+def test_evaluate__a_model_whose_process_is_killed_is_not_judged(toy: Toy) -> None:
+    version = add(toy, "misdeeds", GOOD, misdeed="os.kill(os.getpid(), 9)")
+    done = evaluate(toy, policy=write_policy(toy, "misdeeds"), model_version=version)
+    assert_refused(done, f"The process that predicts with The candidate (version {version}) was ended by signal 9.")
+    assert "lack of memory" in done.error
+
+
+def test_evaluate__the_holdout_lacks_a_column_of_the_signature(toy: Toy) -> None:
+    """Of the model in production here: the other one alone is not enough for a comparison."""
+    add(toy, "columns", GOOD, columns=("x1", "x2", "x3", "x4"), alias=PRODUCTION)
+    add(toy, "columns", GOOD, alias=CANDIDATE)
+    done = evaluate(toy, policy=write_policy(toy, "columns"))
+    said = "the holdout lacks columns that the model's signature requires: x3, x4."
+    assert_refused(done, f"Production (version 1): {said}", "fail", production="1")
+
+
+def test_evaluate__the_model_sees_neither_tokens_nor_the_target(toy: Toy, tmp_path: Path) -> None:
+    seen = tmp_path / "seen.json"
+    deed = f"""
+said = {{"environ": dict(os.environ), "columns": list(frame.columns), "folder": os.getcwd(), "path": sys.path,
+         "file": list(pd.read_parquet(sys.argv[2]).columns), "arguments": sys.argv}}
+open({str(seen)!r}, "w").write(json.dumps(said))
+print("::error::printed by the model")
+"""
+    # Without a signature it is given every column there is.
+    version = add(toy, "curious", GOOD, misdeed=deed, columns=())
+    policy = write_policy(toy, "curious")
+    toy.environ = {
+        "GITHUB_TOKEN": "ghs_secret",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "id-secret",
+        "MLFLOW_TRACKING_TOKEN": "mlflow-secret",
+        "AWS_SECRET_ACCESS_KEY": "aws-secret",
+        "SLIPWAY_CREDENTIALS": "DB_PASSWORD=pw-secret",
+    }
+    try:
+        done = evaluate(toy, policy=policy, model_version=version)
+    finally:
+        toy.environ = {}
+    assert done.code == 0, done.log
+    said = json.loads(seen.read_text())
+    assert "secret" not in json.dumps(said)
+    assert not [name for name in said["environ"] if name.startswith(("GITHUB_", "INPUT_", "ACTIONS_", "RUNNER_"))]
+    expected = [name for name in holdout().columns if name != "y"]
+    assert said["columns"] == said["file"] == expected
+    assert not [place for place in (said["folder"], *said["path"]) if place.startswith(str(toy.folder))]
+    assert done.annotations == []
+
+
+# Holdouts and policies that cannot be used
+
+
+def test_evaluate__one_class_only_in_the_holdout(toy: Toy) -> None:
+    holdout().with_columns(y=pl.lit(1)).write_parquet(toy.folder / "data" / "ones.parquet")
+    version = add(toy, "one-class", GOOD)
+    policy = write_policy(toy, "one-class", data="data/ones.parquet", positive=1, metrics={"roc_auc": {"min": 0.1}})
+    done = evaluate(toy, policy=policy, model_version=version)
+    assert done.code == 0, done.log
+    assert_told(done, "inconclusive")
+    assert done.report["reasons"][0].startswith("roc_auc has no interval for the candidate: ")
+    assert "The holdout is not versioned, so it can change under its name." in done.reasons
+
+
+@pytest.mark.parametrize(
+    ("data", "evaluation", "said"),
+    [
+        ("", {"target": "z"}, "The holdout data/holdout.parquet has no column `z`."),
+        ("", {"cluster": "customer"}, "The holdout data/holdout.parquet has no column `customer`."),
+        ("data/none.parquet", {}, "There are no data at data/none.parquet."),
+    ],
+)
+def test_evaluate__a_holdout_that_cannot_be_used(toy: Toy, data: str, evaluation: dict[str, str], said: str) -> None:
+    policy = write_policy(toy, data=data or "data/holdout.parquet", **evaluation)
+    done = evaluate(toy, policy=policy, model_version=add(toy, MODEL, GOOD))
+    assert_refused(done, said, production="1")
+
+
+def test_evaluate__a_misspelt_metric(toy: Toy) -> None:
+    policy = write_policy(toy, metrics={"roc_acu": {}})
+    done = evaluate(toy, policy=policy)
+    assert done.code == 1
+    assert done.error.startswith("`roc_acu` is no metric for binary tasks; did you mean `roc_auc`?")
+    (annotation,) = done.annotations
+    assert annotation.file == policy
+
+
+def test_evaluate__a_policy_without_evaluation(new_toy: Toy) -> None:
+    new_toy.policy({"evaluation": None})
+    done = evaluate(new_toy)
+    assert done.code == 1
+    assert done.error.startswith("slipway.yml has no `evaluation` section.")
+
+
+# A registry that fails
+
+
+def test_evaluate__nobody_answers(new_toy: Toy) -> None:
+    new_toy.environ = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    done = evaluate(new_toy, tracking_uri="http://mona:geheim@127.0.0.1:9")
+    assert_refused(done, "MLflow could not read the alias `candidate` of `toy`.")
+    assert "geheim" not in done.log + json.dumps(done.report) + done.summary
+
+
+def test_evaluate__a_locked_store(new_toy: Toy) -> None:
+    holder = sqlite3.connect(new_toy.folder / "mlflow.db")
+    holder.execute("begin exclusive")
+    try:
+        done = new_toy.evaluate()
+    finally:
+        holder.close()
+    assert_refused(done, "MLflow could not open the MLflow store")
+    assert "Another process writes to the SQLite file." in done.error
+
+
+# Pull requests
+
+
+def test_evaluate__a_pull_request_is_judged_by_the_gates_of_its_base(new_toy: Toy) -> None:
+    toy = new_toy
+    toy.version(GOOD, alias=PRODUCTION)
+    toy.version(FAIR, alias=CANDIDATE)
+    base = toy.git("rev-parse", "HEAD").strip()
+    toy.policy(evaluation={"metrics": {"roc_auc": {"margin": 0.5}}})
+    holdout(ROWS, seed=5).write_parquet(toy.folder / "data" / "holdout.parquet")
+    head = toy.commit("Loosen the gate and change the rows")
+    toy.event = pull_request(base=base, head=head)
+    done = evaluate(toy)
+    assert done.code == 1
+    assert_told(done, "fail", production="1")
+    assert done.report["provenance"]["gates_from"] == base
+    assert [check["name"] for check in done.report["checks"]] == ["roc_auc: better", "roc_auc: at least 0.6"]
+    assert "This pull request changes `slipway.yml`. It was judged by the base branch's gates" in done.reasons
+    assert "This pull request changes the holdout itself" in done.reasons
