@@ -554,6 +554,16 @@ def test_body__that_just_fits_is_not_cut() -> None:
     assert units(of(fits + 1)) <= comment.LIMIT
 
 
+@pytest.mark.parametrize("sign", ["a", "🚢"])
+def test_body__leaves_out_an_address_that_would_fill_it(sign: str) -> None:
+    address = "https://ci.invalid/"
+    fits = address + sign * (2_000 - len(address))
+    assert "full report" in page(body(report(), full_report=fits)).text
+    source = body(report(), full_report=fits + sign * 65_308)
+    assert "full report" not in page(source).text
+    assert units(source) <= 65_536
+
+
 SIZES = st.integers(0, 3000)
 
 

@@ -11,6 +11,9 @@ from slipway.report.model import Report, Verdict, combine
 LIMIT = 65_536
 """Characters of a comment's body; a longer one is refused with 422. Counted in UTF-16 units, the stricter way."""
 
+ADDRESS_LIMIT = 2_000
+"""Characters of an address that every browser opens. A longer one is left out: it could be longer than the comment."""
+
 HEADLINES = {
     Verdict.PASS: "may replace production",
     Verdict.FAIL: "must not replace production",
@@ -45,6 +48,7 @@ def body(
     `missing` names stages that left no report; a verdict with one of them missing is never a pass.
     `full_report` is the address that holds what the comment leaves out.
     """
+    full_report = full_report if len(full_report) <= ADDRESS_LIMIT else ""
     verdict = verdict_of(reports, missing)
     ranked = _worst_first(reports)
     parts = [f"### {ICONS[verdict]} {code(model)}: {_headline(verdict, reports, missing)}"]
