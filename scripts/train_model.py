@@ -215,7 +215,7 @@ def find_model(registry: Registry, run_id: str, training: Training) -> LoggedMod
     if len(found) == 1:
         return found[0]
     if found:
-        names = ", ".join(f"`{model.name}`" for model in found)
+        names = ", ".join(f"`{name}`" for name in sorted(model.name for model in found))
         raise InputError(
             f"The training command logged {len(found)} models ({names}), and one must be the candidate.",
             fix="Log one model per run; set `log_models=False` for autologging if the command logs its own.",

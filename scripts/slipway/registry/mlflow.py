@@ -86,9 +86,21 @@ class Registry:
                     f"The MLflow experiment `{experiment}` was deleted.",
                     fix="Restore it, or name another one in `training.experiment`.",
                 )
-            experiment_id = found.experiment_id if found else self._client.create_experiment(experiment)
+            experiment_id = found.experiment_id if found else self._create_experiment(experiment)
             run = self._client.create_run(experiment_id, run_name=name, tags=dict(tags))
             return str(run.info.run_id)
+
+    def _create_experiment(self, experiment: str) -> str:
+        """Create an experiment. Two first runs of a model may do so at once, and one of them is late."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return str(self._client.create_experiment(experiment))
+        except MlflowException:
+            made = self._client.get_experiment_by_name(experiment)
+            if made is None:
+                raise
+            return str(made.experiment_id)
 
     def end_run(self, run_id: str, status: str) -> None:
         """Set a run FINISHED, FAILED or KILLED."""
