@@ -16,10 +16,10 @@ from slipway.policy import SourcedPolicy, Training, load
 from slipway.registry import mlflow
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import LoggedModel, ModelVersion, Registry
-from slipway.report import Report, Verdict, markdown
+from slipway.report import Report, Subject, Verdict, markdown
 from slipway.runner import commands, context, environments, outputs, stage
 from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError, SlipwayError
-from slipway.training import command, provenance, repository
+from slipway.training import command, provenance, repository, telling
 from slipway.training.provenance import Provenance
 
 KEPT_IN = "slipway"
@@ -53,7 +53,8 @@ def main(given: Inputs) -> None:
     training = require_training(sourced)
     model = sourced.policy.model
     path = given.report or context.report_file(model, "train-model")
-    report = Report(stage="train-model", model=model, verdict=Verdict.INCONCLUSIVE)
+    policy = Subject(role="policy", name=str(sourced.path), id=sourced.policy.digest)
+    report = Report(stage="train-model", model=model, verdict=Verdict.INCONCLUSIVE, subjects=(policy,))
     try:
         before = prepare(given, sourced, training, run)
         registry = Registry(given.tracking_uri)
@@ -68,7 +69,9 @@ def main(given: Inputs) -> None:
             "verdict": Verdict.PASS,
             "headline": f"Trained {version.name} in {after.seconds:.0f} s from commit {after.commit[:12]}.",
             "reasons": after.remarks,
-            "provenance": facts(after, version),
+            "provenance": telling.facts(after, version),
+            "subjects": (policy, *telling.subjects(after, version)),
+            "attachments": telling.attach(after, path),
         }
     )
     publish(
@@ -236,24 +239,6 @@ def keep_evidence(registry: Registry, run_id: str, after: Provenance, scratch: P
         lock.write_text(after.environment.lock, encoding="utf-8")
         registry.log_file(run_id, lock, KEPT_IN)
     registry.log(run_id, tags=after.tags(), parameters=after.parameters)
-
-
-def facts(after: Provenance, version: ModelVersion) -> dict[str, str | bool]:
-    """What the comment shows of the provenance."""
-    return {
-        "model_version": version.version,
-        "commit": after.commit,
-        "clean": after.clean,
-        **{f"data_{name}": found.in_words for name, found in after.datasets.items()},
-        "environment": after.environment.lock_digest or f"unlocked, {len(after.environment.packages)} packages",
-        "python": after.environment.python,
-        "command": " ".join(after.command),
-        "seed": "none" if after.seed is None else str(after.seed),
-        "peak_memory": f"{after.peak_memory / 2**20:.0f} MiB",
-        "model_digest": after.model_digest,
-        "mlflow_run": after.mlflow_run,
-        **after.policy,
-    }
 
 
 def last_lines(log: Path, count: int = 15) -> str:

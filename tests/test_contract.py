@@ -57,8 +57,9 @@ CODE_LINES = 240
 OURS = "your-org/slipway"
 """How docs and examples name this repository."""
 
-DEFINED_OTHERWISE = {("input", "tracking-uri", "pipeline.yml")}
-"""What may differ from its namesakes: the pipeline's three machines share no file, so there must be a server."""
+DEFINED_OTHERWISE = {("input", "tracking-uri", "pipeline.yml"), ("input", "github-token", "record-reports")}
+"""What may differ from its namesakes: the pipeline's machines share no file, so there must be a server; and the token
+that records needs another right than the one that comments."""
 
 OVER_ALL_STAGES = {ALL_STAGES, "post-report", "pipeline.yml"}
 """Where `verdict` is not that of one stage."""

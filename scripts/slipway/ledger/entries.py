@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import rfc8785
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from slipway.report import Subject
 from slipway.runner.errors import InputError
 
 LARGEST = 16 * 1024 * 1024
@@ -23,7 +24,10 @@ LARGEST = 16 * 1024 * 1024
 ENTRY_FILE = "entry.json"
 FIRST = "genesis"
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-Fact = bool | int | str | None
+Whole = Annotated[int, Field(gt=-(2**53), lt=2**53)]
+"""What every reader of JSON holds exactly."""
+
+Fact = bool | Whole | str | None
 Kind = Literal[
     "genesis",
     "validation",
@@ -77,15 +81,6 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Subject(Part):
-    """One thing that an entry speaks of, by role: model, data, policy, schema, commit, environment, image."""
-
-    role: str
-    name: str
-    id: str
-    """Its digest, or the identity that its own system gives it."""
-
-
 class Justification(Part):
     """Why something was done: the pull request, the commit, the dispatch or the person that asked for it."""
 
@@ -103,7 +98,7 @@ class Trigger(Part):
     actor: str = ""
     actor_id: str = ""
     triggering_actor: str = ""
-    pull_request: int | None = None
+    pull_request: Whole | None = None
     sha: str = ""
     ref: str = ""
     fork: bool = False
@@ -114,8 +109,8 @@ class RunFacts(Part):
     """The workflow run; empty for what a person did on a machine of theirs."""
 
     repository: str = ""
-    run_id: int = 0
-    attempt: int = 0
+    run_id: Whole = 0
+    attempt: Whole = 0
     workflow: str = ""
     url: str = ""
 
@@ -125,7 +120,7 @@ class Evidence(Part):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$"), AfterValidator(_not_the_entry)]
     digest: Digest
-    bytes: int
+    bytes: Whole
 
 
 class Draft(Part):
@@ -215,34 +210,32 @@ def _plain(content: Any) -> Any:
 
 
 def is_canonical(raw: bytes) -> bool:
-    """Whether JSON text is in its one canonical form.
+    """Whether an entry's JSON is in its one canonical form. ValueError where it is no JSON, or has a fraction.
 
-    Of whole numbers and plain keys Python's own encoder writes that form, five times as fast (measured); `Entry` has
-    nothing else. Raises ValueError where it is not JSON at all.
+    Of whole numbers and ASCII keys Python's own encoder writes that form, five times as fast (measured).
     """
-    unusual = not raw.isascii()
-
-    def number(text: str) -> float:
-        nonlocal unusual
-        unusual = unusual or not text.lstrip("-").isdigit() or len(text) > 15
-        return float(text) if set(text) & set(".eE") else int(text)
-
-    content = json.loads(raw, parse_float=number, parse_int=number)
+    content = DECODER.decode(raw.decode())
     try:
-        if not unusual or _is_plain(content):
-            return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() == raw
+        if raw.isascii() or _has_ascii_keys(content):
+            return ENCODER.encode(content).encode() == raw
         return rfc8785.dumps(content) == raw
     except (UnicodeEncodeError, rfc8785.CanonicalizationError):
         return False
 
 
-def _is_plain(content: Any) -> bool:
-    """Whether no number is unusual and every key sorts alike as code points and as UTF-16."""
+def _no_fraction(text: str) -> float:
+    raise ValueError(f"holds the number {text}, and an entry has whole numbers only")
+
+
+DECODER = json.JSONDecoder(parse_float=_no_fraction, parse_constant=_no_fraction)
+ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _has_ascii_keys(content: Any) -> bool:
+    """Only then is the order of code points, which Python sorts by, that of UTF-16, which RFC 8785 asks for."""
     if isinstance(content, dict):
-        return all(key.isascii() for key in content) and all(map(_is_plain, content.values()))
-    if isinstance(content, list):
-        return all(map(_is_plain, content))
-    return not isinstance(content, float) and not (isinstance(content, int) and abs(content) >= 2**53)
+        return all(key.isascii() for key in content) and all(map(_has_ascii_keys, content.values()))
+    return all(map(_has_ascii_keys, content)) if isinstance(content, list) else True
 
 
 def digest(content: bytes) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -73,7 +73,7 @@ class Git:
         """Keep an object and return its name."""
         return self.line("hash-object", "-t", kind, "-w", "--stdin", given=content)
 
-    def objects(self, names: Iterable[str]) -> Iterator[bytes | None]:
+    def objects(self, names: Iterable[str]) -> Generator[bytes | None]:
         """The contents of many objects, in their order; None for one that is not there. One process reads them all."""
         process = subprocess.Popen(
             ["git", "cat-file", "--batch", "--buffer"],

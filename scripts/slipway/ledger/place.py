@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +20,10 @@ REACHING = r"^(credential|http|url|ssh|core\.sshcommand)\b"
 """Settings of the user's clone that may be needed to reach its remote."""
 
 
+ADDRESS = re.compile(r"[^/]*:")
+"""What git takes for an address: `https://…`, `host:path`. Anything else is a path on this machine."""
+
+
 @dataclass(frozen=True)
 class Place:
     """upstream: address of the repository whose branch is the ledger. store: our own git directory, where entries are
@@ -27,7 +32,10 @@ class Place:
     upstream: str
     store: Path
     branch: str = BRANCH
-    settings: tuple[Setting, ...] = ()
+    clone: str = ""
+    """Address of the user's clone, which has a ledger of its own from before it had a remote. Empty without one."""
+
+    settings: tuple[Setting, ...] = field(default=(), repr=False)
 
     @property
     def shown(self) -> str:
@@ -61,9 +69,11 @@ def find(run: Run, *, folder: Path = Path(), remote: str = "", token: Secret = N
     if token and urlsplit(upstream).scheme in ("http", "https"):
         # GitHub takes a token as the password of any user. https://docs.github.com/rest/authentication
         basic = base64.b64encode(f"x-access-token:{token.reveal()}".encode()).decode()
-        # An empty value drops what the clone's own settings say: GitHub refuses two headers.
-        settings += (("http.extraheader", ""), ("http.extraheader", f"AUTHORIZATION: basic {basic}"))
-    return Place(upstream, store, settings=settings)
+        # For this very address: it counts before what the clone says of the host, and the empty value drops that.
+        key = f"http.{upstream}.extraheader"
+        settings += ((key, ""), (key, f"Authorization: Basic {basic}"))
+    own = Path(clone).as_uri() if clone else ""
+    return Place(upstream, store, settings=settings, clone=own if own != upstream else "")
 
 
 def _upstream(folder: Path, clone: str, remote: str, run: Run) -> str:
@@ -71,9 +81,10 @@ def _upstream(folder: Path, clone: str, remote: str, run: Run) -> str:
         return f"{run.server_url}/{run.repository}"
     named = _git(folder, "remote", "get-url", "--", remote or "origin") if clone else ""
     found = named or remote or clone
-    path = folder / found
+    if not found or ADDRESS.match(found):
+        return found
     # As an address git fetches only what is asked for; from a path it would copy everything.
-    return path.resolve().as_uri() if found and path.exists() else found
+    return (folder / found).resolve().as_uri()
 
 
 def _reaching(folder: Path) -> tuple[Setting, ...]:

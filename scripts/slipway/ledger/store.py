@@ -135,9 +135,20 @@ class Ledger:
                     left.unlink()
             try:
                 self._git.run("init", "--bare", "--quiet", str(store))
+                self._adopt()
                 yield
             except FileNotFoundError as error:
                 raise InputError("git is not installed.", fix="Install git on the runner.") from error
+
+    def _adopt(self) -> None:
+        """Begin with what the clone kept in a branch of its own before it had a remote."""
+        if self.place.clone and not self._git.commit_of(LOCAL):
+            fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", self.place.clone)
+            try:
+                self._git.run(*fetch, f"refs/heads/{self.place.branch}:{LOCAL}")
+            except GitError as error:
+                if "couldn't find remote ref" not in error.said:
+                    raise
 
     def _refresh(self, *, whole: bool = False) -> str:
         """Look at the upstream's branch and chain what waits after it. Returns why it could not be reached, if so."""
