@@ -122,14 +122,14 @@ def justification(run: Run, folder: Path = Path()) -> Justification:
     return _because("commit", commit_message) if commit_message else Justification()
 
 
-def trigger(run: Run) -> Trigger:
-    """Who set the run off."""
+def trigger(run: Run, folder: Path = Path()) -> Trigger:
+    """Who set the run off; outside of a workflow, whoever git would name as a commit's author."""
     head = run.pull_request.get("head")
     repository = (head.get("repo") or {}).get("full_name") if isinstance(head, dict) else run.repository
     number = run.pull_request.get("number")
     return Trigger(
         event=run.event_name,
-        actor=run.actor,
+        actor=run.actor if run.repository else _person(folder),
         actor_id=run.actor_id,
         triggering_actor=run.triggering_actor,
         pull_request=number if isinstance(number, int) else None,
@@ -146,16 +146,27 @@ def run_facts(run: Run) -> RunFacts:
     )
 
 
+def issues(text: str) -> tuple[str, ...]:
+    """The issues that a text closes, each once."""
+    return tuple(dict.fromkeys(CLOSING.findall(text)))[:50]
+
+
 def _because(kind: str, text: object, url: object = "") -> Justification:
     words = writable(str(text or "")).strip()
-    issues = tuple(dict.fromkeys(CLOSING.findall(words)))[:50]
-    return Justification.model_validate(
-        {"kind": kind, "text": words[:LONGEST_REASON], "url": writable(str(url or "")), "issues": issues}
-    )
+    said = {"kind": kind, "text": words[:LONGEST_REASON], "url": writable(str(url or "")), "issues": issues(words)}
+    return Justification.model_validate(said)
 
 
 def _last_message(folder: Path) -> str:
-    done = subprocess.run(["git", "log", "-1", "--format=%B"], cwd=folder, capture_output=True, check=False)
+    return _git(folder, "log", "-1", "--format=%B")
+
+
+def _person(folder: Path) -> str:
+    return _git(folder, "config", "user.email")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False)
     return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""
 
 

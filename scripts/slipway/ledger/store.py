@@ -271,12 +271,17 @@ class Ledger:
 
     def _commit(self, pending: Pending, parent: str) -> str:
         after = self._entry(parent) if parent else None
-        entry = chained(pending.draft, after, datetime.now(UTC))
+        entry = chained(pending.draft, after, utc_now())
         raw = entry.canonical
         blobs = {ENTRY_FILE: self._git.store(raw), **pending.blobs}
         lines = "".join(f"100644 blob {blob}\t{name}\n" for name, blob in sorted(blobs.items()))
         tree = self._git.line("mktree", given=lines.encode())
         return self._git.store(commit_text(entry, digest(raw), tree, parent), "commit")
+
+
+def utc_now() -> datetime:
+    """The clock of this machine."""
+    return datetime.now(UTC)
 
 
 def commit_text(entry: Entry, digest: str, tree: str, parent: str) -> bytes:
@@ -297,7 +302,7 @@ def subject(entry: Draft) -> str:
 
 
 def _genesis() -> Draft:
-    now = datetime.now(UTC)
+    now = utc_now()
     return Draft(
         id=secrets.token_hex(16),
         event="genesis",
