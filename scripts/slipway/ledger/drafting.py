@@ -135,7 +135,7 @@ def trigger(run: Run, folder: Path = Path()) -> Trigger:
         pull_request=number if isinstance(number, int) else None,
         sha=run.head_sha,
         ref=run.ref,
-        fork=repository != run.repository,
+        fork=bool(run.repository) and repository != run.repository,
     )
 
 
