@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
+from slipway.audit.trail import garbage_kept
 from slipway.ledger.entries import Draft, Entry, Evidence, chained, digest, identity
 from slipway.ledger.git import Git
 from slipway.ledger.place import BRANCH, Place
@@ -70,7 +71,8 @@ def verify(upstream: Path) -> None:
     """Every entry from the first to the last."""
     git = Git(upstream)
     commits = git.run("rev-list", "--reverse", BRANCH).decode().split()
-    assert sum(1 for _ in records(git, commits)) == LONG
+    with garbage_kept():
+        assert sum(1 for _ in records(git, commits)) == LONG
 
 
 def draft(number: float) -> tuple[Draft, dict[str, bytes]]:

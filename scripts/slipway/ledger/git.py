@@ -81,6 +81,7 @@ class Git:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            bufsize=1 << 20,
         )
         assert process.stdin is not None
         assert process.stdout is not None

@@ -255,7 +255,12 @@ class Ledger:
 
     def _entry(self, commit: str) -> Entry:
         try:
-            return read(self._git.run("cat-file", "blob", f"{commit}:{ENTRY_FILE}"))
+            raw = self._git.run("cat-file", "blob", f"{commit}:{ENTRY_FILE}")
+            entry = read(raw)
+            if entry.canonical != raw:
+                # The next entry would name a digest that nobody finds again.
+                raise ValueError("It is written otherwise than Slipway writes it.")
+            return entry
         except (GitError, ValueError) as error:
             raise ConflictError(
                 f"Commit {commit[:12]} on the branch {self.place.branch} of {self.place.shown} is no entry.",
