@@ -155,7 +155,7 @@ def test_no_gates__is_inconclusive_and_shown() -> None:
     judgement = judged({"roc_auc": {}, "accuracy": {}}, candidate, production)
     assert judgement.verdict is INCONCLUSIVE
     assert judgement.reasons == ("No metric of the policy has a gate, so nothing was judged.",)
-    assert [row[0] for row in judgement.table.rows] == ["roc_auc ↑", "accuracy ↑"]
+    assert [row[0] for row in judgement.table.rows] == ["roc_auc\u00a0↑", "accuracy\u00a0↑"]
     assert all(row[-2:] == ("none", "–") for row in judgement.table.rows)
 
 
@@ -317,13 +317,13 @@ def test_table__one_row_a_gate_with_the_interval_that_it_looks_at() -> None:
     ]
     compared, absolute, shown = judgement.table.rows
     relative, own = judgement.checks
-    assert compared[0] == "roc_auc ↑"
+    assert compared[0] == "roc_auc\u00a0↑"
     assert compared[4] == f"{relative.values['low']:+.4f} to {relative.values['high']:+.4f}"
     assert compared[5:] == ("not worse by 0.05", "pass")
     assert absolute[4] == f"{own.values['low']:.4f} to {own.values['high']:.4f}"
     assert absolute[5:] == ("at least 0.5", "pass")
     assert (absolute[1], absolute[3]) == ("", "")
-    assert shown[0] == "f1 ↑"
+    assert shown[0] == "f1\u00a0↑"
     assert shown[5:] == ("none", "–")
     assert judgement.table.note.startswith("2,000 rows, the same for both models.")
 
@@ -332,7 +332,7 @@ def test_table__tells_losses_and_clusters() -> None:
     production, candidate = models(worse=0.3)
     sampling = Sampling(2000, confidence=0.9, clusters=np.arange(2000) // 10)
     table = judge(evaluation({"log_loss": {}}), candidate, production, sampling).table
-    assert table.rows[0][0] == "log_loss ↓"
+    assert table.rows[0][0] == "log_loss\u00a0↓"
     assert table.columns[4].name == "90 % interval"
     assert table.note.startswith("2,000 rows in 200 clusters")
 

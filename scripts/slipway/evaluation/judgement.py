@@ -165,7 +165,7 @@ def _row(measured: Measured, interval: Interval | str, gate: Gate | None, check:
         span = f"{interval.low:{sign}.{digits}f} to {interval.high:{sign}.{digits}f}"
 
     return (
-        f"{measured.metric.name} {'↑' if measured.metric.greater_is_better else '↓'}",
+        f"{measured.metric.name}\u00a0{'↑' if measured.metric.greater_is_better else '↓'}",
         value(measured.production) if compared else "",
         value(measured.candidate),
         value(measured.difference, "+") if compared else "",

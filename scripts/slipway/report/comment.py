@@ -62,7 +62,7 @@ def body(
         parts.append(bullets(reasons))
     for report in ranked:
         parts.extend(report_sections(report, detail=False))
-    parts.append("\n".join(_stage_line(report) for report in reports))
+    parts.append("\n".join(_stage_line(report, said=report is ranked[0]) for report in reports))
     parts.append(provenance(reports))
     footer = _footer(head_sha, full_report)
     return fit([part for part in parts if part], footer=footer, stamp_line=stamp_line, full_report=full_report)
@@ -127,8 +127,9 @@ def _headline(verdict: Verdict, reports: Sequence[Report], missing: Sequence[str
     return "not judged"
 
 
-def _stage_line(report: Report) -> str:
-    return f"- {ICONS[report.verdict]} **{escape(report.stage)}** {escape(report.headline)}".rstrip()
+def _stage_line(report: Report, *, said: bool) -> str:
+    """said: whether the headline stands at the top already."""
+    return f"- {ICONS[report.verdict]} **{escape(report.stage)}** {'' if said else escape(report.headline)}".rstrip()
 
 
 def _worst_first(reports: Sequence[Report]) -> list[Report]:

@@ -14,6 +14,9 @@ ICONS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.INCONCLUSIVE: "⚠️
 BLANK = "\u200b"
 """Zero-width space: shows nothing and ends what GitHub would take for a mention, a link or a reference."""
 
+NO_BREAK = "\u00a0"
+"""A space at which no line ends, however narrow a table's column is."""
+
 URL_SIGNS = "%/:?#@!$&'*+,;=~"
 """What stays as it is in a link's address; brackets, quotes and spaces would end it."""
 
@@ -131,11 +134,13 @@ def _cell(cell: Cell, column: Column) -> str:
         return ""
     if column.kind == "verdict":
         known = {verdict.value for verdict in Verdict}
-        return f"{ICONS[Verdict(cell)]} {cell}" if cell in known else escape(str(cell))
+        return f"{ICONS[Verdict(cell)]}{NO_BREAK}{cell}" if cell in known else escape(str(cell))
     if column.kind == "code":
         # A table is cut into cells before code is looked for: a bar needs its backslash even there.
         return code(str(cell)).replace("|", "\\|")
-    return escape(_shown(cell))
+    text = escape(_shown(cell))
+    # A number, or an interval of two, is read in one piece.
+    return text.replace(" ", NO_BREAK) if column.kind == "number" else text
 
 
 def _shown(value: object) -> str:
