@@ -1,4 +1,4 @@
-"""Write docs/slipway.schema.json, the JSON Schema of slipway.yml for editors, from the policy's types; or check it."""
+"""Write the JSON Schemas of slipway.yml (for editors) and of ledger entries (for readers), or check them."""
 
 from __future__ import annotations
 
@@ -9,49 +9,67 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from types import ModuleType
 
-from slipway.policy import Policy, model
+from pydantic import BaseModel
+
+from slipway.ledger import entries
+from slipway.ledger.entries import Entry
+from slipway.policy import Policy
+from slipway.policy import model as policy_model
+from slipway.report import model as report_model
 from slipway.runner import stage
 from slipway.runner.environments import REPOSITORY
 from slipway.runner.errors import GateError
 
-FILE = REPOSITORY / "docs" / "slipway.schema.json"
+DOCS = REPOSITORY / "docs"
+SCHEMAS: dict[str, tuple[type[BaseModel], tuple[ModuleType, ...]]] = {
+    "slipway.schema.json": (Policy, (policy_model,)),
+    "ledger-entry.schema.json": (Entry, (entries, report_model)),
+}
+"""The type that each file describes, and the modules whose docstrings explain it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """Write the JSON Schema of slipway.yml."""
+    """Write the JSON Schemas below docs/."""
 
     check: bool = False
 
 
-def rendered() -> str:
-    """The schema as the file holds it."""
-    said = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Policy.model_json_schema(by_alias=True)}
-    described = {"Policy": said, **said["$defs"]}
-    for kind, field, text in field_docstrings():
-        properties = described.get(kind, {}).get("properties", {})
-        properties.get(field.removesuffix("_"), {})["description"] = text
+def rendered(name: str) -> str:
+    """A schema as its file holds it."""
+    kind, modules = SCHEMAS[name]
+    said = {"$schema": "https://json-schema.org/draft/2020-12/schema", **kind.model_json_schema(by_alias=True)}
+    described = {kind.__name__: said, **said["$defs"]}
+    for owner, field, text in field_docstrings(modules):
+        # An entry inherits what a draft has.
+        for each in (owner, kind.__name__) if owner in {base.__name__ for base in kind.__mro__} else (owner,):
+            properties = described.get(each, {}).get("properties", {})
+            properties.get(field.removesuffix("_"), {})["description"] = text
     return json.dumps(said, indent=2) + "\n"
 
 
-def field_docstrings() -> Iterator[tuple[str, str, str]]:
-    """Class, field and docstring below it, for every field of the policy's types.
+def field_docstrings(modules: tuple[ModuleType, ...]) -> Iterator[tuple[str, str, str]]:
+    """Class, field and docstring below it, for every field of the types.
 
     pydantic can collect them itself (`use_attribute_docstrings`), but then every stage pays for it at its start.
     """
-    classes = [node for node in ast.parse(inspect.getsource(model)).body if isinstance(node, ast.ClassDef)]
+    trees = (ast.parse(inspect.getsource(module)) for module in modules)
+    classes = [node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)]
     for kind, (field, text) in ((each, pair) for each in classes for pair in pairwise(each.body)):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
             yield kind.name, field.target.id, inspect.cleandoc(ast.literal_eval(text.value))
 
 
 def main(given: Inputs) -> None:
-    """Write the file, or fail where it is not what would be written."""
-    if not given.check:
-        FILE.write_text(rendered(), encoding="utf-8")
-    elif not FILE.is_file() or FILE.read_text(encoding="utf-8") != rendered():
-        raise GateError(f"{FILE.relative_to(REPOSITORY)} does not say what the policy's types say.", fix="make schema")
+    """Write the files, or fail where one is not what would be written."""
+    for name in SCHEMAS:
+        file, text = DOCS / name, rendered(name)
+        if not given.check:
+            file.write_text(text, encoding="utf-8")
+        elif not file.is_file() or file.read_text(encoding="utf-8") != text:
+            raise GateError(f"docs/{name} does not say what its types say.", fix="make schema")
 
 
 if __name__ == "__main__":

@@ -695,7 +695,7 @@ def test_file_digest__is_sha_256(tmp_path: Path) -> None:
 
 
 def schema() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(write_schema.FILE.read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads((write_schema.DOCS / "slipway.schema.json").read_text(encoding="utf-8"))
     return found
 
 
@@ -704,12 +704,11 @@ def test_schema__is_in_sync_with_the_types() -> None:
 
 
 def test_schema__that_is_out_of_sync_fails_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write_schema, "REPOSITORY", tmp_path)
-    monkeypatch.setattr(write_schema, "FILE", tmp_path / "schema.json")
+    monkeypatch.setattr(write_schema, "DOCS", tmp_path)
     with pytest.raises(GateError):
         write_schema.main(write_schema.Inputs(check=True))
     write_schema.main(write_schema.Inputs())
-    assert (tmp_path / "schema.json").read_bytes() == (ROOT / "docs" / "slipway.schema.json").read_bytes()
+    assert (tmp_path / "slipway.schema.json").read_bytes() == (ROOT / "docs" / "slipway.schema.json").read_bytes()
     write_schema.main(write_schema.Inputs(check=True))
 
 
