@@ -13,17 +13,21 @@ from pathlib import Path
 
 from slipway import datasets
 from slipway.policy import SourcedPolicy, Training, load
+from slipway.policy.source import file_digest
 from slipway.registry import mlflow
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import LoggedModel, ModelVersion, Registry
 from slipway.report import Report, Verdict, markdown
 from slipway.runner import commands, context, environments, outputs, stage
 from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError, SlipwayError
-from slipway.training import command, provenance, repository
+from slipway.training import command, provenance, repository, statement
 from slipway.training.provenance import Provenance
 
 KEPT_IN = "slipway"
-"""Folder of the run's artifacts for provenance, lock and log."""
+"""Folder of the run's artifacts for provenance, statement, lock and log."""
+
+BASE_MODEL = "slipway.base_model"
+"""Parameter or tag by which a training command says what model it started from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +116,8 @@ def prepare(given: Inputs, sourced: SourcedPolicy, training: Training, run: cont
         seed=training.seed,
         policy=sourced.provenance,
         machine=provenance.describe_machine(),
-        run={"url": run.url, "id": run.run_id, "attempt": run.attempt, "event": run.event_name, "actor": run.actor},
+        run=provenance.describe_run(run, checkout.commit),
+        base=provenance.describe_base(),
         remarks=tuple(remarks),
     )
 
@@ -132,8 +137,9 @@ def train_and_register(registry: Registry, training: Training, before: Provenanc
     run_id = registry.start_run(experiment, f"{before.model} {before.commit[:12]}", {"slipway.commit": before.commit})
     with run_ended_by(registry, run_id), tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "training.log"
-        earlier = written(training)
+        earlier, started = written(training), provenance.now()
         ended = run_command(registry, training, before, run_id, experiment, log)
+        finished = provenance.now()
         registry.log_file(run_id, log, KEPT_IN)
         if not ended.succeeded:
             raise GateError(
@@ -153,11 +159,17 @@ def train_and_register(registry: Registry, training: Training, before: Provenanc
             before,
             seconds=round(ended.seconds, 3),
             peak_memory=ended.peak_memory,
+            started=started,
+            finished=finished,
             mlflow_run=run_id,
+            log_digest=file_digest(log),
+            base_model=registry.said_of_run(run_id, BASE_MODEL),
             model_digest=digest(files),
             payload_digest=digest(files, payload_only=True),
         )
-        keep_evidence(registry, run_id, after, Path(scratch))
+        for file in statement.write_evidence(after, files, Path(scratch), kept_in=KEPT_IN):
+            registry.log_file(run_id, file, KEPT_IN)
+        registry.log(run_id, tags=after.tags(), parameters=after.parameters)
         version = registry.register(before.model, logged, run_id, after.tags())
     registry.set_alias(before.model, mlflow.CANDIDATE, version.version)
     return version, after
@@ -226,16 +238,6 @@ def find_model(registry: Registry, run_id: str, training: Training) -> LoggedMod
         fix="Call `mlflow.<flavour>.log_model(...)` in the command, switch autologging on, or name the MLflow model "
         "folder that it writes in `training.model`.",
     )
-
-
-def keep_evidence(registry: Registry, run_id: str, after: Provenance, scratch: Path) -> None:
-    """Store provenance and lock with the run, and its parameters and tags."""
-    registry.log_file(run_id, after.write(scratch / "provenance.json"), KEPT_IN)
-    if after.environment.lock:
-        lock = scratch / "requirements.txt"
-        lock.write_text(after.environment.lock, encoding="utf-8")
-        registry.log_file(run_id, lock, KEPT_IN)
-    registry.log(run_id, tags=after.tags(), parameters=after.parameters)
 
 
 def facts(after: Provenance, version: ModelVersion) -> dict[str, str | bool]:

@@ -129,6 +129,12 @@ class Registry:
         with _talking(f"read the MLflow run {run_id}"):
             return dict(self._client.get_run(run_id).data.params)
 
+    def said_of_run(self, run_id: str, name: str) -> str:
+        """What a run says under `name`, as a parameter or else as a tag; nothing where it says nothing."""
+        with _talking(f"read the MLflow run {run_id}"):
+            data = self._client.get_run(run_id).data
+            return str(data.params.get(name) or data.tags.get(name) or "")
+
     def logged_models(self, run_id: str) -> list[LoggedModel]:
         """The models that the run has logged."""
         with _talking(f"read the models of the MLflow run {run_id}"):
