@@ -175,6 +175,12 @@ class Registry:
         with _talking(f"set the alias `{alias}` of `{model}`"):
             self._client.set_registered_model_alias(model, alias, version)
 
+    def tag_version(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Add tags to a version."""
+        with _talking(f"tag {version.name} of `{version.model}`"):
+            for name, value in tags.items():
+                self._client.set_model_version_tag(version.model, version.version, name, value[:5000])
+
     def by_alias(self, model: str, alias: str) -> ModelVersion | None:
         """The version that an alias points at; None where the model or the alias does not exist."""
         from mlflow.exceptions import MlflowException
