@@ -26,9 +26,6 @@ from slipway.training.provenance import Provenance
 KEPT_IN = "slipway"
 """Folder of the run's artifacts for provenance, statement, lock and log."""
 
-BASE_MODEL = "slipway.base_model"
-"""Parameter or tag by which a training command says what model it started from."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
@@ -48,6 +45,7 @@ class Outputs:
     verdict: Verdict
     model_version: str = ""
     run_id: str = ""
+    statement_digest: str = ""
 
 
 def main(given: Inputs) -> None:
@@ -67,19 +65,20 @@ def main(given: Inputs) -> None:
         report = report.after_failure(failure, provenance=sourced.provenance)
         publish(report.finished(), path, Outputs(report=path, verdict=report.verdict))
         raise
-    report = report.model_copy(
-        update={
-            "verdict": Verdict.PASS,
-            "headline": f"Trained {version.name} in {after.seconds:.0f} s from commit {after.commit[:12]}.",
-            "reasons": after.remarks,
-            "provenance": facts(after, version),
-        }
+    update = {
+        "verdict": Verdict.PASS,
+        "headline": f"Trained {version.name} in {after.seconds:.0f} s from commit {after.commit[:12]}.",
+        "reasons": after.remarks,
+        "provenance": facts(after, version),
+    }
+    said = Outputs(
+        report=path,
+        verdict=Verdict.PASS,
+        model_version=version.version,
+        run_id=version.run_id,
+        statement_digest=version.tags[statement.DIGEST_TAG],
     )
-    publish(
-        report.finished(),
-        path,
-        Outputs(report=path, verdict=Verdict.PASS, model_version=version.version, run_id=version.run_id),
-    )
+    publish(report.model_copy(update=update).finished(), path, said)
 
 
 def require_training(sourced: SourcedPolicy) -> Training:
@@ -137,7 +136,8 @@ def train_and_register(registry: Registry, training: Training, before: Provenanc
     run_id = registry.start_run(experiment, f"{before.model} {before.commit[:12]}", {"slipway.commit": before.commit})
     with run_ended_by(registry, run_id), tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "training.log"
-        earlier, started = written(training), provenance.now()
+        earlier = written(training)
+        started = provenance.now()
         ended = run_command(registry, training, before, run_id, experiment, log)
         finished = provenance.now()
         registry.log_file(run_id, log, KEPT_IN)
@@ -163,14 +163,15 @@ def train_and_register(registry: Registry, training: Training, before: Provenanc
             finished=finished,
             mlflow_run=run_id,
             log_digest=file_digest(log),
-            base_model=registry.said_of_run(run_id, BASE_MODEL),
+            base_model=registry.said_of_run(run_id, provenance.BASE_MODEL),
             model_digest=digest(files),
             payload_digest=digest(files, payload_only=True),
         )
-        for file in statement.write_evidence(after, files, Path(scratch), kept_in=KEPT_IN):
+        for file in (kept := statement.write_evidence(after, files, Path(scratch), kept_in=KEPT_IN)):
             registry.log_file(run_id, file, KEPT_IN)
-        registry.log(run_id, tags=after.tags(), parameters=after.parameters)
-        version = registry.register(before.model, logged, run_id, after.tags())
+        tags = after.tags() | {statement.DIGEST_TAG: file_digest(kept[-1])}
+        registry.log(run_id, tags=tags, parameters=after.parameters)
+        version = registry.register(before.model, logged, run_id, tags)
     registry.set_alias(before.model, mlflow.CANDIDATE, version.version)
     return version, after
 

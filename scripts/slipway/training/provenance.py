@@ -21,6 +21,9 @@ from slipway.policy.source import file_digest
 from slipway.runner.context import Run
 from slipway.runner.errors import InputError
 
+BASE_MODEL = "slipway.base_model"
+"""Parameter or tag of its run by which a training command says what model it started from."""
+
 SCHEMA_VERSION: Literal[1] = 1
 """Of provenance.json. A field that may be missing is added without a new version; any other change takes one."""
 

@@ -27,6 +27,8 @@ LOCAL_BUILDER = f"{DOCS}#outside-of-github-actions"
 """The builder of a run that no build platform vouches for: somebody's machine."""
 
 FILE = "provenance.intoto.json"
+DIGEST_TAG = "slipway.statement_digest"
+"""Tag of a version with the SHA-256 of its statement's file."""
 
 Descriptor = dict[str, Any]
 """A ResourceDescriptor: https://github.com/in-toto/attestation/blob/main/spec/v1/resource_descriptor.md"""
