@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from fetch_statement import MOST_SUBJECTS, checksums, read, require_digest
+from fetch_statement import MOST_SUBJECTS, Inputs, checksums, read, require_digest
 from runner_double import machine_environ, parse_file_command
 from slipway.policy.source import file_digest
 from slipway.registry.mlflow import ModelVersion
 from slipway.runner.errors import GateError, InputError
+from slipway.training.statement import PREDICATE_TYPE
 from test_training_statement import hold_to_the_protobufs
-from test_training_toy import MODEL, QUIET, SCRIPTS, Toy, make_toy
+from test_training_toy import MODEL, QUIET, ROOT, SCRIPTS, Toy, make_toy
 
 VERSION = ModelVersion(MODEL, "1", "run", "models:/m-1")
 
@@ -77,6 +81,24 @@ def test_read__refuses(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "file").write_text(text)
     with pytest.raises(InputError, match=said):
         read(tmp_path / "file")
+
+
+def test_attest__runs_the_script_and_attests_what_it_gives() -> None:
+    attest, unattested = yaml.safe_load((ROOT / ".github" / "workflows" / "attest.yml").read_text())["jobs"].values()
+    steps = {step["id"]: step for step in attest["steps"] if "id" in step}
+    given = {name.removeprefix("INPUT_").lower() for name in steps["statement"]["env"] if name.startswith("INPUT_")}
+    assert given == {field.name for field in dataclasses.fields(Inputs)} - {"folder"}
+    assert steps["attest"]["with"] == {
+        "subject-checksums": "${{ steps.statement.outputs.subjects }}",
+        "predicate-type": PREDICATE_TYPE,
+        "predicate-path": "${{ steps.statement.outputs.predicate }}",
+    }
+    assert steps["attest"]["continue-on-error"] == "${{ !inputs.required }}"
+    # Wherever the one job does not run, the other does.
+    hosts = re.compile(r"github\.server_url (==|!=) 'https://github\.com' (\|\||&&) (!?)endsWith\(.*, '\.ghe\.com'\)")
+    here, elsewhere = (hosts.search(job["if"]) for job in (attest, unattested))
+    assert here and elsewhere
+    assert (here.groups(), elsewhere.groups()) == (("==", "||", ""), ("!=", "&&", "!"))
 
 
 @QUIET

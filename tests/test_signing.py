@@ -9,7 +9,7 @@ import hashlib
 import inspect
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from slipway.registry.digests import DOWNLOAD_MARK, file_digests
-from slipway.registry.mlflow import ModelVersion
+from slipway.registry.mlflow import ModelVersion, Registry
 from slipway.report import Verdict
 from slipway.runner.errors import GateError, InputError, RemoteError
 from slipway.runner.inputs import Secret
-from slipway.signing import Signer, Trust, Verification, signature, verify_files
+from slipway.signing import Signer, Trust, Verification, sign_version, signature, verify_files, verify_version
 
 PEM = serialization.Encoding.PEM
 PRIVATE, PUBLIC = serialization.PrivateFormat, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -78,7 +78,8 @@ def issue(name: str, by: Issued | None = None, *, authority: bool = False, uri: 
     return Issued(key, builder.sign(by.key if by else key, hashes.SHA256()))
 
 
-VERSION = ModelVersion("toy", "1", "run", "models:/m-1")
+MODEL = "toy"
+VERSION = ModelVersion(MODEL, "1", "run", "models:/m-1")
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
@@ -265,13 +266,22 @@ FORGED: dict[str, tuple[Callable[[dict[str, Any], dict[str, Any]], Any], str]] =
         "occurs twice",
     ),
     "a second envelope": (lambda bundle, _: bundle.update(dsse_envelope=bundle["dsseEnvelope"]), "is not made of"),
-    "no hint of the key": (lambda bundle, _: bundle["verificationMaterial"]["publicKey"].pop("hint"), "'hint'"),
+    "no hint of the key": (lambda bundle, _: bundle["verificationMaterial"]["publicKey"].pop("hint"), "made of hint"),
     "an empty hint": (lambda bundle, _: bundle["verificationMaterial"]["publicKey"].update(hint=""), "not name its"),
     "no material": (lambda bundle, _: bundle.update(verificationMaterial={"tlogEntries": []}), "ValueError"),
     "no signature": (lambda bundle, _: bundle["dsseEnvelope"].update(signatures=[]), "holds no signature"),
     "a signature of nothing": (
         lambda bundle, _: bundle["dsseEnvelope"]["signatures"][0].update(sig=""),
         "changed afterwards",
+    ),
+    "a digest of another kind": (
+        lambda _, said: said["predicate"]["resources"][0].update(algorithm="blake2b"),
+        "does not list the SHA-256 of files",
+    ),
+    "two ways to verify it": (lambda bundle, _: bundle["verificationMaterial"].update(certificate={}), "ValueError"),
+    "another name for how to verify it": (
+        lambda bundle, _: bundle["verificationMaterial"].update(public_key={"hint": "x"}),
+        "what verifies it is not made of publicKey",
     ),
     "another type of payload": (
         lambda bundle, _: bundle["dsseEnvelope"].update(payloadType="x"),
@@ -422,6 +432,36 @@ def test_sign__with_a_certificate_and_verify(model: Path) -> None:
     assert "weights.json: changed" in made.refused()
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda material, other: material.update(x509_certificate_chain=other), "what verifies it is not made of"),
+        (lambda material, other: material["x509CertificateChain"].update(x=other), "its chain is not made of"),
+        (
+            lambda material, other: material["x509CertificateChain"]["certificates"][0].update(raw_bytes=other),
+            "its certificate is not made of",
+        ),
+    ],
+)
+def test_verify__a_certificate_beside_the_one_that_signed(
+    model: Path, change: Callable[[dict[str, Any], Any], Any], said: str
+) -> None:
+    """Whose name is looked at must be who signed: what the library could read instead is refused."""
+    root = issue("Root", authority=True)
+    made = with_certificate(model, issue("release", root), trusted=root)
+    changed_signature(made.file, lambda bundle, _: change(bundle["verificationMaterial"], "x"))
+    assert said in made.refused(identity="release")
+
+
+def test_verify__the_certificate_of_another_in_the_place_of_the_signers(model: Path) -> None:
+    root = issue("Root", authority=True)
+    theirs = with_certificate(model, issue("release", root), trusted=root)
+    chain = json.loads(theirs.file.read_text())["verificationMaterial"]["x509CertificateChain"]
+    made = with_certificate(model, issue("intern", root), trusted=root)
+    changed_signature(made.file, lambda bundle, _: bundle["verificationMaterial"].update(x509CertificateChain=chain))
+    assert made.refused(identity="release").startswith("It was not made with the key that is trusted")
+
+
 def test_verify__an_authority_of_the_same_name_with_another_key(model: Path) -> None:
     root = issue("Root", authority=True)
     made = with_certificate(model, issue("release", root), trusted=root)
@@ -484,6 +524,81 @@ def test_verify__a_signature_by_another_method(model: Path) -> None:
     )
     made = with_certificate(model, issue("release", root), trusted=root)
     assert "made by the method `certificate`" in made.refused(method="key", public_key=public(new_key()))
+
+
+# Versions
+
+
+class Store(Registry):
+    """A registry in memory, with one version."""
+
+    def __init__(self, model: Path) -> None:
+        self.model, self.tags, self.kept = model, dict[str, str](), dict[tuple[str, str], bytes]()
+
+    def download(self, version: ModelVersion, folder: Path) -> Path:
+        assert version.model == MODEL
+        assert list(folder.iterdir()) == [], "a file of an earlier download would count as one of the model"
+        return Path(shutil.copytree(self.model, folder, dirs_exist_ok=True))
+
+    def log_file(self, run_id: str, file: Path, folder: str) -> None:
+        if run_id == "gone":
+            raise RemoteError("MLflow could not store it.")
+        self.kept[run_id, f"{folder}/{file.name}"] = file.read_bytes()
+
+    def run_file(self, run_id: str, path: str, folder: Path) -> Path | None:
+        if (run_id, path) not in self.kept:
+            return None
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "model.sig").write_bytes(self.kept[run_id, path])
+        return folder / "model.sig"
+
+    def tag_version(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        assert version.model == MODEL
+        self.tags |= tags
+
+
+def test_version__is_signed_kept_and_verified_in_one_scratch_folder(model: Path, tmp_path: Path) -> None:
+    key, store, scratch = new_key(), Store(model), tmp_path / "scratch"
+    trust = Trust(method="key", public_key=public(key))
+    made = sign_version(store, VERSION, Signer(method="key", private_key=Secret(private(key))), trust, scratch)
+    assert store.kept == {("run", "slipway/model.sig"): made.read_bytes()}
+    assert store.tags.keys() == {"slipway.signature", "slipway.signature_method", "slipway.signer"}
+    found = verify_version(store, VERSION, trust, scratch)
+    found.require()
+    assert found.folder == scratch / "model"
+    assert file_digests(found.folder) == file_digests(model)
+
+
+@pytest.mark.parametrize(
+    ("version", "error"),
+    [
+        (dataclasses.replace(VERSION, run_id=""), InputError),
+        (dataclasses.replace(VERSION, run_id="gone"), RemoteError),
+        (dataclasses.replace(VERSION, tags={"slipway.model_digest": "sha256:0"}), GateError),
+    ],
+)
+def test_version__that_cannot_be_signed_has_no_tags(
+    model: Path, tmp_path: Path, version: ModelVersion, error: type[Exception]
+) -> None:
+    store = Store(model)
+    with pytest.raises(error):
+        sign_version(store, version, Signer(method="key", private_key=Secret(private(new_key()))), None, tmp_path)
+    assert (store.tags, store.kept) == ({}, {})
+
+
+@pytest.mark.parametrize("run_id", ["run", ""])
+@pytest.mark.parametrize(("required", "verdict"), [(True, Verdict.FAIL), (False, Verdict.INCONCLUSIVE)])
+def test_version__without_a_signature(
+    model: Path, tmp_path: Path, run_id: str, required: bool, verdict: Verdict
+) -> None:
+    trust = Trust(method="key", public_key=public(new_key()), required=required)
+    found = verify_version(Store(model), dataclasses.replace(VERSION, run_id=run_id), trust, tmp_path / "scratch")
+    assert (found.verdict, found.file, found.signer) == (verdict, None, "")
+    if required:
+        with pytest.raises(GateError, match=r"Version 1 of `toy` is not signed\."):
+            found.require()
+    else:
+        found.require()
 
 
 # The identity of a workflow: Sigstore is not reached from here, so the calls are held to the library's signatures

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from typing import Any
 from slipway.policy import SigningMethod
 from slipway.runner.errors import GateError
 
-PARTS = {
-    "": {"mediaType", "verificationMaterial", "dsseEnvelope"},
-    "dsseEnvelope": {"payload", "payloadType", "signatures"},
-}
+BUNDLE = {"mediaType", "verificationMaterial", "dsseEnvelope"}
+ENVELOPE = {"payload", "payloadType", "signatures"}
+TIMES = {"tlogEntries", "timestampVerificationData"}
+"""What may stand beside the key or certificate: entries of the public log and timestamps, for the library alone."""
+
 METHODS: dict[str, SigningMethod] = {
     "publicKey": "key",
     "x509CertificateChain": "certificate",
@@ -82,38 +83,49 @@ def names_of(said: Signature) -> list[str]:
 
 def _read(text: str) -> Signature:
     bundle = json.loads(text, object_pairs_hook=_unique)
-    for part, known in PARTS.items():
-        found = bundle[part] if part else bundle
-        if not isinstance(found, dict) or found.keys() != known:
-            raise ValueError(f"{part or 'the bundle'} is not made of {', '.join(sorted(known))}")
+    _require_parts("the bundle", bundle, BUNDLE)
+    _require_parts("its envelope", bundle["dsseEnvelope"], ENVELOPE)
     if len(bundle["dsseEnvelope"]["signatures"]) != 1:
         raise ValueError("it holds no signature, or several")
     material = bundle["verificationMaterial"]
     (kind,) = (key for key in METHODS if key in material)
+    _require_parts("what verifies it", {key: material[key] for key in material.keys() - TIMES}, {kind})
     statement = json.loads(
         base64.b64decode(bundle["dsseEnvelope"]["payload"], validate=True), object_pairs_hook=_unique
     )
     (subject,) = statement["subject"]
     serialization = statement["predicate"]["serialization"]
-    if (serialization["method"], serialization["hash_type"]) != ("files", "sha256"):
+    resources = statement["predicate"]["resources"]
+    algorithms = {serialization["hash_type"], *(each["algorithm"] for each in resources)}
+    if serialization["method"] != "files" or algorithms != {"sha256"}:
         raise ValueError("it does not list the SHA-256 of files")
-    hint = material[kind]["hint"] if kind == "publicKey" else ""
-    if kind == "publicKey" and not hint:
-        raise ValueError("it does not name its key")
     return Signature(
         method=METHODS[kind],
         name=str(subject["name"]),
-        files=_unique((each["name"], each["digest"]) for each in statement["predicate"]["resources"]),
-        key_hint=str(hint),
-        certificate=_certificate(kind, material[kind]),
+        files=_unique((each["name"], each["digest"]) for each in resources),
+        key_hint=_hint(material[kind]) if kind == "publicKey" else "",
+        certificate=b"" if kind == "publicKey" else _certificate(kind, material[kind]),
     )
 
 
-def _certificate(kind: str, material: Mapping[str, Any]) -> bytes:
-    if kind == "publicKey":
-        return b""
-    leaf = material["certificates"][0] if kind == "x509CertificateChain" else material
-    return base64.b64decode(leaf["rawBytes"], validate=True)
+def _require_parts(what: str, found: Any, known: set[str]) -> None:
+    if not isinstance(found, dict) or found.keys() != known:
+        raise ValueError(f"{what} is not made of {', '.join(sorted(known))}")
+
+
+def _hint(material: Any) -> str:
+    _require_parts("the name of its key", material, {"hint"})
+    if not isinstance(material["hint"], str) or not material["hint"]:
+        raise ValueError("it does not name its key")
+    return material["hint"]
+
+
+def _certificate(kind: str, material: Any) -> bytes:
+    if kind == "x509CertificateChain":
+        _require_parts("its chain", material, {"certificates"})
+        material = material["certificates"][0]
+    _require_parts("its certificate", material, {"rawBytes"})
+    return base64.b64decode(material["rawBytes"], validate=True)
 
 
 def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

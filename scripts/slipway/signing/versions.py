@@ -70,7 +70,8 @@ def sign_version(registry: Registry, version: ModelVersion, signer: Signer, trus
     """
     if not version.run_id:
         raise InputError(
-            f"{version.name} of `{version.model}` belongs to no MLflow run, and its signature has no place to lie.",
+            f"{version.name.capitalize()} of `{version.model}` belongs to no MLflow run.",
+            why="Its signature is kept with the run that made it.",
             fix="Register the model from a run, as train-model does.",
         )
     made = scratch / FILE
@@ -115,10 +116,12 @@ def verify_files(version: ModelVersion, folder: Path, file: Path, trust: Trust) 
         said = signature.read(file)
         if said.method != trust.method:
             raise GateError(f"It was made by the method `{said.method}`, and `{trust.method}` is demanded.")
-        found = _authentic(folder, file, trust, name_of(version))
+        found, as_signed = _authentic(folder, file, trust, name_of(version))
         who = signature.signer_of(said)
         checks.append(Check(name="signature", verdict=Verdict.PASS, detail=f"Signed by {who}."))
         checks += _details(version, trust, said, found)
+        if not as_signed and combine(check.verdict for check in checks) is Verdict.PASS:
+            raise GateError("The library that verified it found differences in the files.")
     except GateError as refused:
         detail = " ".join(filter(None, (refused.what, refused.why)))
         checks.append(Check(name="signature", verdict=Verdict.FAIL, detail=detail))
@@ -146,15 +149,20 @@ def _require_registered(version: ModelVersion, signed: dict[str, str]) -> None:
         )
 
 
-def _authentic(folder: Path, file: Path, trust: Trust, name: str) -> dict[str, str]:
-    """Have the library verify the signature; returns the files that it found. GateError where it objects."""
+def _authentic(folder: Path, file: Path, trust: Trust, name: str) -> tuple[dict[str, str], bool]:
+    """Have the library verify the signature; returns the files that it found, and whether they are as they were signed.
+
+    GateError where it objects to the signature. Where it objects to files only, `_details` says to which.
+    """
     from cryptography.exceptions import InvalidSignature
     from OpenSSL.crypto import X509StoreContextError
 
     hashing = hashing_of(name)
     config = _verifier(trust).set_hashing_config(hashing)
+    as_signed = False
     try:
         config.verify(folder, file)
+        as_signed = True
     except InvalidSignature:
         raise GateError("It was not made with the key that is trusted, or was changed afterwards.") from None
     except X509StoreContextError as error:
@@ -166,12 +174,12 @@ def _authentic(folder: Path, file: Path, trust: Trust, name: str) -> dict[str, s
         if trust.method != "workflow":
             raise
         from sigstore.errors import VerificationError
+        from sigstore.models import InvalidBundle
 
-        if isinstance(error, VerificationError):
+        if isinstance(error, VerificationError | InvalidBundle):
             raise GateError("It was not made by the workflow that is trusted.", why=str(error)) from error
         raise sigstore_failed(error) from error
-    found: dict[str, str] = hashing.found
-    return found
+    return hashing.found, as_signed
 
 
 def _verifier(trust: Trust) -> Any:
