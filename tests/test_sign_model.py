@@ -19,7 +19,7 @@ import pytest
 import sign_model
 from conftest import pull_request
 from slipway.policy import SigningMethod, SourcedPolicy, load
-from slipway.registry.digests import digest
+from slipway.registry.digests import DOWNLOAD_MARK, digest
 from slipway.registry.mlflow import ModelVersion
 from slipway.runner.context import Run
 from slipway.runner.errors import InputError
@@ -116,7 +116,9 @@ def test_sign__the_commands_of_the_library_verify_it_too(toy: Toy) -> None:
     trust_key(toy, key)
     version = new_version(toy)
     done = sign(toy, key)
-    command = ["verify", "key", str(stored(toy, version)), "--signature", done.outputs["signature"]]
+    copy = toy.registry().download(version, toy.temp / "copy")
+    assert (copy / DOWNLOAD_MARK).exists(), "MLflow's own file, which the signature does not cover"
+    command = ["verify", "key", str(copy), "--signature", done.outputs["signature"]]
     said = subprocess.run(
         [sys.executable, "-m", "model_signing", *command, "--public_key", str(toy.folder / "keys" / "model.pub")],
         capture_output=True,
