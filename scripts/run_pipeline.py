@@ -1,4 +1,4 @@
-"""The pull-request gate in one step: validate the data, train, evaluate, report. Also what a person runs locally."""
+"""The pull-request gate in one step: validate, train, evaluate, report, record. Also what a person runs locally."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class Inputs:
     pull_request: int | None = None
     comment_author: str = ""
     full_report: str = ""
+    record: bool = False
     github_token: Secret = NO_SECRET
 
 
@@ -38,6 +39,7 @@ class Outputs:
     comment_url: str = ""
     model_version: str = ""
     production_version: str = ""
+    ledger_head: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def main(given: Inputs) -> None:
     ran = judge(given)
     reports = [each.report for each in ran]
     comment = post(given, reports) if any(Path(report).is_file() for report in reports) else None
+    recorded = record(given, [*reports, comment.report]) if given.record and comment else None
     said = {name: value for each in ran for name, value in each.said.items()}
     posted = comment.said if comment else {}
     outputs.publish(
@@ -70,10 +73,11 @@ def main(given: Inputs) -> None:
             comment_url=posted.get("comment-url", ""),
             model_version=said.get("model-version", ""),
             production_version=said.get("production-version", ""),
+            ledger_head=recorded.said.get("head", "") if recorded else "",
         )
     )
-    for each in (*ran, *([comment] if comment else [])):
-        if each.code:
+    for each in (*ran, comment, recorded):
+        if each and each.code:
             # The stage has said why in an annotation of its own.
             raise GateError(f"The pipeline stopped: {each.name} ended with exit code {each.code}.")
 
@@ -110,6 +114,12 @@ def post(given: Inputs, reports: list[str]) -> Ran:
         full_report=given.full_report,
         github_token=given.github_token.reveal(),
     )
+
+
+def record(given: Inputs, reports: list[str]) -> Ran:
+    """Append what was found to the ledger."""
+    token = given.github_token.reveal()
+    return run("record-reports", reports="\n".join(reports), github_token=token)
 
 
 def run(name: str, **inputs: str) -> Ran:

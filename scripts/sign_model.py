@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from slipway.policy import SigningMethod, SourcedPolicy, load
+from slipway.policy.source import file_digest
 from slipway.registry import mlflow
 from slipway.registry.mlflow import ModelVersion, Registry
-from slipway.report import Check, Report, Verdict, enforce, markdown
+from slipway.report import Check, Report, Subject, Verdict, enforce, markdown
 from slipway.runner import context, outputs, stage
 from slipway.runner.errors import InputError, SlipwayError
 from slipway.runner.inputs import NO_SECRET, Secret, user_name
@@ -52,17 +53,25 @@ def main(given: Inputs) -> None:
     sourced = load(given.policy, context.Run.from_environ())
     model = sourced.policy.model
     path = given.report or context.report_file(model, "sign-model")
-    report = Report(stage="sign-model", model=model, verdict=Verdict.INCONCLUSIVE, reasons=sourced.remarks)
+    policy = Subject(role="policy", name=str(sourced.path), id=sourced.policy.digest)
+    report = Report(
+        stage="sign-model", model=model, verdict=Verdict.INCONCLUSIVE, reasons=sourced.remarks, subjects=(policy,)
+    )
     kept: Path | None = None
     try:
         refuse_contradictions(given, sourced)
         registry = Registry(given.tracking_uri)
         version = find_version(registry, model, given.model_version)
-        report = report.model_copy(update={"provenance": facts(sourced, version)})
+        subject = Subject(role="model", name=version.version, id=version.tags.get("slipway.model_digest", ""))
+        report = report.model_copy(
+            update={"provenance": facts(sourced, version), "subjects": (policy, subject)},
+        )
         with tempfile.TemporaryDirectory() as scratch:
             work = sign if given.command == "sign" else verify
             report, found = work(report, registry, version, given, sourced, Path(scratch))
-            kept = keep(found, path) if found else None
+            if found:
+                kept = keep(found, path)
+                report = report.model_copy(update={"attachments": {kept.name: file_digest(kept)}})
     except SlipwayError as failure:
         report = report.after_failure(failure, provenance=report.provenance or sourced.provenance)
         publish(report, path, kept)

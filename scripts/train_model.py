@@ -17,10 +17,10 @@ from slipway.policy.source import file_digest
 from slipway.registry import mlflow
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import LoggedModel, ModelVersion, Registry
-from slipway.report import Report, Verdict, markdown
+from slipway.report import Report, Subject, Verdict, markdown
 from slipway.runner import commands, context, environments, outputs, stage
 from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError, SlipwayError
-from slipway.training import command, provenance, repository, statement
+from slipway.training import command, provenance, repository, statement, telling
 from slipway.training.provenance import Provenance
 
 KEPT_IN = "slipway"
@@ -55,7 +55,8 @@ def main(given: Inputs) -> None:
     training = require_training(sourced)
     model = sourced.policy.model
     path = given.report or context.report_file(model, "train-model")
-    report = Report(stage="train-model", model=model, verdict=Verdict.INCONCLUSIVE)
+    policy = Subject(role="policy", name=str(sourced.path), id=sourced.policy.digest)
+    report = Report(stage="train-model", model=model, verdict=Verdict.INCONCLUSIVE, subjects=(policy,))
     try:
         before = prepare(given, sourced, training, run)
         registry = Registry(given.tracking_uri)
@@ -69,7 +70,9 @@ def main(given: Inputs) -> None:
         "verdict": Verdict.PASS,
         "headline": f"Trained {version.name} in {after.seconds:.0f} s from commit {after.commit[:12]}.",
         "reasons": after.remarks,
-        "provenance": facts(after, version),
+        "provenance": telling.facts(after, version),
+        "subjects": (policy, *telling.subjects(after, version)),
+        "attachments": telling.attach(after, path),
     }
     said = Outputs(
         report=path,
@@ -239,24 +242,6 @@ def find_model(registry: Registry, run_id: str, training: Training) -> LoggedMod
         fix="Call `mlflow.<flavour>.log_model(...)` in the command, switch autologging on, or name the MLflow model "
         "folder that it writes in `training.model`.",
     )
-
-
-def facts(after: Provenance, version: ModelVersion) -> dict[str, str | bool]:
-    """What the comment shows of the provenance."""
-    return {
-        "model_version": version.version,
-        "commit": after.commit,
-        "clean": after.clean,
-        **{f"data_{name}": found.in_words for name, found in after.datasets.items()},
-        "environment": after.environment.lock_digest or f"unlocked, {len(after.environment.packages)} packages",
-        "python": after.environment.python,
-        "command": " ".join(after.command),
-        "seed": "none" if after.seed is None else str(after.seed),
-        "peak_memory": f"{after.peak_memory / 2**20:.0f} MiB",
-        "model_digest": after.model_digest,
-        "mlflow_run": after.mlflow_run,
-        **after.policy,
-    }
 
 
 def last_lines(log: Path, count: int = 15) -> str:

@@ -15,7 +15,7 @@ from slipway import datasets
 from slipway.data import findings, leakage, reading, validation
 from slipway.data.schema import Schema, read
 from slipway.policy import Dataset, SourcedPolicy, load
-from slipway.report import Check, Report, Verdict, enforce, markdown
+from slipway.report import Check, Report, Subject, Verdict, enforce, markdown
 from slipway.report.model import Value
 from slipway.runner import outputs, stage
 from slipway.runner.context import Run, report_file
@@ -64,6 +64,13 @@ class Task:
         """What the report says of the policy."""
         return self.sourced.provenance if self.sourced else {}
 
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """The policy, for machines."""
+        if self.sourced is None:
+            return ()
+        return (Subject(role="policy", name=str(self.sourced.path), id=self.sourced.policy.digest),)
+
     def schema_text(self, path: str) -> str:
         """The schema that judges: in a pull request the base branch's."""
         if self.sourced:
@@ -81,6 +88,7 @@ class Found:
     checks: tuple[Check, ...]
     remarks: tuple[str, ...] = ()
     provenance: dict[str, Value]
+    subjects: tuple[Subject, ...] = ()
     frame: pl.LazyFrame | None = None
 
 
@@ -112,8 +120,11 @@ def inspect(name: str, dataset: Dataset, task: Task, examples: int) -> Found:
     text = task.schema_text(dataset.schema_) if dataset.schema_ else ""
     schema = read(text, file=dataset.schema_) if dataset.schema_ else None
     provenance: dict[str, Value] = {}
+    subjects: tuple[Subject, ...] = ()
     if text:
-        provenance[f"schema_{name}"] = f"{dataset.schema_} sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+        digest = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+        provenance[f"schema_{name}"] = f"{dataset.schema_} {digest}"
+        subjects += (Subject(role="schema", name=str(dataset.schema_), id=digest),)
     remarks = []
     if task.sourced and dataset.schema_ and (remark := task.sourced.remark_on(dataset.schema_)):
         remarks.append(remark)
@@ -122,14 +133,15 @@ def inspect(name: str, dataset: Dataset, task: Task, examples: int) -> Found:
         frame = reading.scan(dataset.path, text_columns=schema.text_columns if schema else ())
         version = datasets.identify(dataset.path)
         provenance[f"data_{name}"] = version.in_words
+        subjects += (Subject(role="data", name=name, id=str(version)),)
         if not version.immutable:
             remarks.append(f"{name}: {dataset.path} {version.remark}")
         checks = judge(name, dataset, schema, frame, examples)
     except InputError as error:
         detail = " ".join(part for part in (error.what, error.why, error.fix) if part)
         unusable = Check(name=f"{name}: readable", verdict=Verdict.FAIL, detail=detail)
-        return Found(checks=(unusable,), remarks=tuple(remarks), provenance=provenance)
-    return Found(checks=checks, remarks=tuple(remarks), provenance=provenance, frame=frame)
+        return Found(checks=(unusable,), remarks=tuple(remarks), provenance=provenance, subjects=subjects)
+    return Found(checks=checks, remarks=tuple(remarks), provenance=provenance, subjects=subjects, frame=frame)
 
 
 def judge(name: str, dataset: Dataset, schema: Schema | None, frame: pl.LazyFrame, examples: int) -> tuple[Check, ...]:
@@ -162,7 +174,10 @@ def judge_all(report: Report, task: Task, examples: int) -> Report:
     checks = [check for each in found.values() for check in each.checks] + list(leaked(task, found))
     remarks = [remark for each in found.values() for remark in each.remarks]
     versions = {key: value for each in found.values() for key, value in each.provenance.items()}
-    report = report.model_copy(update={"provenance": {**task.provenance, **versions}})
+    # Datasets that share a schema name it once.
+    subjects = dict.fromkeys((*report.subjects, *(subject for each in found.values() for subject in each.subjects)))
+    update = {"provenance": {**task.provenance, **versions}, "subjects": tuple(subjects)}
+    report = report.model_copy(update=update)
     return findings.complete(report, checks, datasets=len(found), remarks=remarks)
 
 
@@ -177,7 +192,9 @@ def main(given: Inputs) -> None:
     """Check every dataset, report, then let the verdict decide."""
     task = plan(given)
     path = given.report or report_file(task.model, STAGE)
-    report = Report(stage=STAGE, model=task.model, verdict=Verdict.INCONCLUSIVE, reasons=task.remarks)
+    report = Report(
+        stage=STAGE, model=task.model, verdict=Verdict.INCONCLUSIVE, reasons=task.remarks, subjects=task.subjects
+    )
     try:
         report = judge_all(report, task, given.examples)
     except SlipwayError as failure:

@@ -181,6 +181,7 @@ class RunnerDouble:
     event_name: str = ""
     repository: str = "octo/models"
     api_url: str = "https://api.github.invalid"
+    server_url: str = "https://github.invalid"
 
     def run_action(self, action: Path, inputs: Mapping[str, str] | None = None) -> StepResult:
         """Run the composite action in the folder `action`, as a step with `with: inputs` would."""
@@ -282,7 +283,7 @@ class RunnerDouble:
             "GITHUB_REPOSITORY": self.repository,
             "GITHUB_RUN_ATTEMPT": "1",
             "GITHUB_RUN_ID": "1000",
-            "GITHUB_SERVER_URL": "https://github.invalid",
+            "GITHUB_SERVER_URL": self.server_url,
             "GITHUB_SHA": sha,
             "GITHUB_TRIGGERING_ACTOR": "mona",
             "GITHUB_WORKFLOW_REF": f"{self.repository}/.github/workflows/model.yml@refs/heads/main",

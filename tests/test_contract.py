@@ -65,11 +65,17 @@ DEFINED_OTHERWISE = {
     ("input", "tracking-uri", "attest.yml"),
     ("input", "model-version", "attest.yml"),
     ("input", "model", "attest.yml"),
+    ("input", "github-token", "record-reports"),
+    ("input", "github-token", "audit-trail"),
+    ("input", "model", "audit-trail"),
+    ("input", "command", "sign-model"),
 }
-"""What may differ from its namesakes: machines that share no file need a server, and what is attested is named."""
+"""What may differ from its namesakes: machines that share no file need a server, and what is attested is named; tokens
+that read, comment or record need other rights; the ledger knows other models than the reports, and other commands."""
 
-AFTER_THE_PIPELINE = {"sign-model"}
-"""Stages that the pipeline does not run: its jobs run the change's own code, which must not come near a key."""
+BESIDE_THE_PIPELINE = {"audit-trail", "sign-model"}
+"""Stages that people and other workflows call. The pipeline's jobs run the change's own code, which must not come near
+a signing key."""
 
 OVER_ALL_STAGES = {ALL_STAGES, "post-report", "pipeline.yml"}
 """Where `verdict` is not that of one stage."""
@@ -581,7 +587,7 @@ def test_workflow__gives_no_more_than_it_must(file: Path) -> None:
 def test_pipeline__runs_every_stage() -> None:
     used = {step.get("uses", "") for step in mappings(yaml.safe_load(text_of(PIPELINE)))}
     assert {address for address in used if address.startswith("./")} == {
-        f"./.slipway-actions/actions/{name}" for name in STAGES if name not in AFTER_THE_PIPELINE
+        f"./.slipway-actions/actions/{name}" for name in STAGES if name not in BESIDE_THE_PIPELINE
     }
 
 

@@ -25,6 +25,9 @@ from act.harness import PYTHON, SLIPWAY, ActRun, Lab
 from github_double import bodies
 from github_double.server import GitHubDouble
 from github_double.world import PullRequest
+from slipway.ledger.place import Place
+from slipway.ledger.store import Ledger
+from slipway.ledger.verification import records
 from slipway.report import Report
 from slipway.report.comment import marker
 from slipway.runner import environments
@@ -308,7 +311,8 @@ def execute(folder: Path, *command: str, **environ: str) -> str:
 def reports(run: ActRun) -> dict[str, Report]:
     """The reports among the artifacts, by stage."""
     files = {**run.artifact("slipway-train-reports"), **run.artifact("slipway-evaluate-reports")}
-    return {name.removesuffix(".json"): Report.model_validate_json(text) for name, text in files.items()}
+    stages = {name.removesuffix(".json"): text for name, text in files.items() if not name.startswith("provenance")}
+    return {name: Report.model_validate_json(text) for name, text in stages.items()}
 
 
 def test_push__the_first_release_passes_without_a_comment(site: Site, first_release: ActRun) -> None:
@@ -335,8 +339,22 @@ def test_push__every_step_of_the_pipeline_runs(first_release: ActRun) -> None:
             "Fetch the reports of validation and training",
             "Fetch the report of the evaluation",
             "Post the report",
+            "Record the reports",
         ],
     }
+
+
+def test_push__every_stage_is_in_the_ledger(site: Site, first_release: ActRun, tmp_path: Path) -> None:
+    store = Place((site.lab.folder / "remotes" / f"{NAME}.git").as_uri(), tmp_path / "ledger.git")
+    ledger = Ledger(store)
+    entries = [record.entry for record in records(ledger.git, ledger.commits())]
+    first = [entry for entry in entries if entry.run.run_id == entries[1].run.run_id]
+    assert [entry.event for entry in first] == ["validation", "training", "evaluation", "comment"]
+    assert {(entry.model, entry.verdict) for entry in first} == {(MODEL, "pass")}
+    assert first[1].model_version == first[2].model_version == "1"
+    assert (first[0].trigger.event, first[0].trigger.actor, first[0].trigger.sha) == ("push", "mona", site.main)
+    assert entries[0].event == "genesis"
+    assert first_release.outputs("report", "Record the reports")["recorded"] == "4"
 
 
 def test_push__slipways_own_checkout_leaves_the_tree_clean(site: Site, first_release: ActRun) -> None:

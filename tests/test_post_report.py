@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import os
@@ -833,7 +834,14 @@ def test_action__as_declared(
         "comment-file": str(tmp_path / "temp" / "slipway" / "reports" / "flights" / "comment.md"),
         "comment-url": f"{hub.html_url}/{REPOSITORY}/pull/1#issuecomment-{next(iter(hub.world.comments))}",
         "action": "created",
+        "report": str(tmp_path / "temp" / "slipway" / "reports" / "flights" / "post-report.json"),
     }
+    own = Report.read(Path(result.outputs["report"]))
+    assert own.links == {"comment": result.outputs["comment-url"]}
+    assert own.verdict.value == "inconclusive"
+    # The file ends with a line end, the comment does not.
+    digest = hashlib.sha256(only.encode() + b"\n").hexdigest()
+    assert own.subjects[0].id == f"sha256:{digest}"
     assert result.summary.strip() == only
     assert environ["INPUT_GITHUB_TOKEN"] not in result.log
 

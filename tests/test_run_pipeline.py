@@ -14,7 +14,9 @@ import pytest
 from conftest import pull_request as pull_request_event
 from github_double.server import GitHubDouble
 from github_double.world import PullRequest
+from ledger_kit import ledger, served, subjects
 from runner_double import RunnerDouble, StepResult, machine_environ
+from slipway.ledger.verification import records
 from slipway.registry.mlflow import CANDIDATE, PRODUCTION
 from test_training_toy import MODEL, QUIET, ROOT, SCRIPTS, Toy, make_toy
 
@@ -54,13 +56,14 @@ def change(hub: GitHubDouble) -> PullRequest:
     return hub.world.pull_request(hub.world.repository("octo/models"))
 
 
-def run(toy: Toy, hub: GitHubDouble | None = None, **inputs: str) -> StepResult:
-    """Run the root action; what is on GitHub is reached where `hub` is given."""
+def run(toy: Toy, hub: GitHubDouble | None = None, *, server_url: str = "", **inputs: str) -> StepResult:
+    """Run the root action; what is on GitHub is reached where `hub` is given, and git where `server_url` is."""
     runner = (
         toy.runner()
         if hub is None
         else RunnerDouble(toy.folder, toy.temp, event=toy.event, env=toy.job, api_url=hub.base_url)
     )
+    runner.server_url = server_url or runner.server_url
     given = {"tracking-uri": toy.uri, **{name.replace("_", "-"): value for name, value in inputs.items()}}
     done = runner.run_action(ROOT, given)
     assert done.code in (0, 1), done.log
@@ -160,10 +163,37 @@ def test_pipeline__a_candidate_that_fails_still_leaves_every_output(
     assert done.outputs["production-version"] == "1"
     assert done.outputs["comment-url"].endswith(f"issuecomment-{posted.id}")
     assert [report["verdict"] for report in reports(done).values()] == ["pass", "pass", "fail"]
-    assert all(done.outputs.values())
+    assert all(value for name, value in done.outputs.items() if name != "ledger-head")
     production, candidate = (toy.registry().by_alias(MODEL, alias) for alias in (PRODUCTION, CANDIDATE))
     assert production is not None and candidate is not None
     assert (production.version, candidate.version) == ("1", "2")
+
+
+def test_pipeline__records_every_stage_in_the_ledger(
+    toy: Toy, hub: GitHubDouble, change: PullRequest, tmp_path: Path
+) -> None:
+    upstream = tmp_path / "served" / "octo" / "models"
+    upstream.parent.mkdir(parents=True)
+    toy.git("clone", "--quiet", "--bare", ".", str(upstream))
+    toy.version({"x1": 2.0, "x2": 1.0}, alias=PRODUCTION)
+    toy.event = pull_request_event(change.number, base=toy.git("rev-parse", "HEAD").strip())
+    token = hub.world.installation_token()
+    with served(tmp_path / "served", token=token) as address:
+        done = run(toy, hub, server_url=address, github_token=token, record="true")
+    stopped_by(done, "evaluate-model")
+    said = subjects(upstream)
+    assert [line.partition(" of ")[0] for line in said] == ["Begin the ledger", *STAGES, "post-report"]
+    read = ledger(toy.folder, remote=str(upstream))
+    found = [record.entry for record in records(read.git, read.commits())]
+    assert done.outputs["ledger-head"] == found[-1].head
+    trained, evaluated, commented = found[2:]
+    assert (trained.model_version, trained.verdict) == ("2", "pass")
+    assert (evaluated.model_version, evaluated.verdict) == ("2", "fail")
+    assert trained.model_digest == evaluated.model_digest != ""
+    assert {each.name for each in trained.evidence} == {"report.json", "provenance.json"}
+    assert {each.role for each in evaluated.subjects} == {"policy", "candidate", "production", "data"}
+    assert commented.links["comment"] == done.outputs["comment-url"]
+    assert token not in str(found)
 
 
 # What stops it

@@ -19,6 +19,7 @@ import pytest
 import sign_model
 from conftest import pull_request
 from slipway.policy import SigningMethod, SourcedPolicy, load
+from slipway.policy.source import file_digest
 from slipway.registry.digests import DOWNLOAD_MARK, digest
 from slipway.registry.mlflow import ModelVersion
 from slipway.runner.context import Run
@@ -100,6 +101,8 @@ def test_sign__with_a_key_and_verify(toy: Toy) -> None:
     assert tags["slipway.signer"].startswith("key sha256:")
     copy = Path(done.outputs["signature"])
     assert copy.read_bytes() == signature_of(toy, version).read_bytes()
+    assert done.report["attachments"] == {"model.sig": file_digest(copy)}
+    assert done.report["subjects"][1] == {"role": "model", "name": "1", "id": tags["slipway.model_digest"]}
     after = {file for file in stored(toy, version).rglob("*") if file.is_file()}
     assert after == before.keys(), "the signature lies outside of the model, which it covers whole"
 

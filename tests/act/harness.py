@@ -115,6 +115,8 @@ class Lab:
             "init.defaultBranch": "main",
             # GitHub hands out any commit that is asked for by its id.
             "uploadpack.allowAnySHA1InWant": "true",
+            # What the ledger pushes to GitHub arrives here.
+            f"url.{(folder / 'remotes').as_uri()}/.insteadOf": "https://github.com/",
         }.items():
             self.git(folder, "config", "--file", self._environ["GIT_CONFIG_GLOBAL"], name, value)
         self._slipway = folder / "slipway"
@@ -147,7 +149,8 @@ class Lab:
         remote = self.folder / "remotes" / f"{name}.git"
         if not remote.exists():
             self.git(self.folder, "init", "--quiet", "--bare", str(remote))
-        self.git(folder, "push", "--quiet", "--mirror", str(remote))
+        # What a run pushed there stays.
+        self.git(folder, "push", "--quiet", "--force", str(remote), "refs/*:refs/*")
 
     def run(
         self,

@@ -196,6 +196,33 @@ class Registry:
                     return None
                 raise
 
+    def versions(self, model: str) -> list[ModelVersion]:
+        """Every version of a model, oldest first; none where the model does not exist."""
+        with _talking(f"list the versions of `{model}`"):
+            found, token = [], None
+            # A filter has no escape for quotation marks; no name that MLflow took from us has one.
+            wanted = None if "'" in model else f"name='{model}'"
+            while True:
+                page = self._client.search_model_versions(wanted, 1_000, page_token=token)
+                found += [_version(each) for each in page if each.name == model]
+                token = page.token
+                if not token:
+                    return sorted(found, key=lambda version: int(version.version))
+
+    def aliases(self, model: str) -> dict[str, str]:
+        """The version that each alias of a model points at; none where the model does not exist."""
+        from mlflow.exceptions import MlflowException
+
+        with _talking(f"read the aliases of `{model}`"):
+            try:
+                return {
+                    name: str(version) for name, version in self._client.get_registered_model(model).aliases.items()
+                }
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return {}
+                raise
+
     def by_version(self, model: str, version: str) -> ModelVersion:
         """One version; InputError where it does not exist."""
         from mlflow.exceptions import MlflowException

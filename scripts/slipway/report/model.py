@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
@@ -18,6 +18,10 @@ from slipway.runner.errors import GateError, InputError, SlipwayError
 Number = int | FiniteFloat
 Value = bool | int | FiniteFloat | str | None
 Cell = int | FiniteFloat | str | None
+
+
+FileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
+"""A plain name, never a way to another folder."""
 
 
 class Verdict(StrEnum):
@@ -83,6 +87,17 @@ class Table(Part):
         return self
 
 
+class Subject(Part):
+    """One thing that a report or a ledger entry speaks of."""
+
+    role: str
+    """`candidate`, `production`, `data`, `schema`, `policy`, `commit`, `environment`, `image`, `comment`, …"""
+
+    name: str
+    id: str
+    """Its digest, or the identity that its own system gives it."""
+
+
 class Report(Part):
     """What one stage found."""
 
@@ -100,6 +115,12 @@ class Report(Part):
     tables: tuple[Table, ...] = ()
     provenance: dict[str, Value] = Field(default_factory=dict)
     links: dict[str, str] = Field(default_factory=dict)
+    subjects: tuple[Subject, ...] = ()
+    """What the stage worked on, for machines; `provenance` says it to people."""
+
+    attachments: dict[FileName, str] = Field(default_factory=dict)
+    """Files beside the report that belong to it, by name, with their SHA-256 (`sha256:…`)."""
+
     started: datetime = Field(default_factory=lambda: datetime.now(UTC))
     seconds: FiniteFloat = 0.0
 

@@ -1,0 +1,147 @@
+"""Ask the ledger: is it whole, what happened, what was live, does the registry agree, what is known of a version."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from slipway.audit import answers, reconciliation
+from slipway.audit.trail import Trail
+from slipway.ledger import drafting, place
+from slipway.ledger.store import Ledger
+from slipway.registry.mlflow import Registry
+from slipway.report import Report, Verdict, enforce, markdown
+from slipway.runner import commands, context, outputs, stage
+from slipway.runner.context import Run
+from slipway.runner.errors import GateError, InputError, RemoteError
+from slipway.runner.inputs import NO_SECRET, Secret
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Ask the ledger."""
+
+    command: Literal["verify", "history", "what-was-live", "compare", "acknowledge", "deliver"] = "verify"
+    model: str = ""
+    at: str = ""
+    environment: str = "production"
+    heads: tuple[str, ...] = ()
+    reason: str = ""
+    tracking_uri: str = ""
+    remote: str = ""
+    github_token: Secret = NO_SECRET
+    report: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """The answer."""
+
+    report: Path
+    verdict: Verdict
+    head: str = ""
+    live_version: str = ""
+
+
+def main(given: Inputs) -> None:
+    """Answer, then fail the step where the answer is a bad one."""
+    run = Run.from_environ()
+    ledger = Ledger(place.find(run, remote=given.remote, token=given.github_token))
+    if given.command == "deliver":
+        deliver(ledger)
+    path = given.report or context.report_file(given.model or "ledger", answers.STAGE)
+    try:
+        trail = Trail.read(ledger)
+    except GateError as failure:
+        broken = Report(stage=answers.STAGE, model=given.model or "ledger", verdict=Verdict.FAIL)
+        publish(broken.after_failure(failure, provenance={}), Outputs(report=path, verdict=Verdict.FAIL))
+        raise
+    model = "" if given.command in ("verify", "deliver") else given.model or only_model(trail)
+    if given.command == "acknowledge":
+        trail = acknowledge(given, run, ledger, trail, model)
+    report = answer(given, trail, model)
+    live = trail.live(model, given.environment, answers.moment(given.at))
+    version = live.version if live else ""
+    publish(report.finished(), Outputs(report=path, verdict=report.verdict, head=trail.head, live_version=version))
+    enforce(report, on_inconclusive="fail")
+
+
+def answer(given: Inputs, trail: Trail, model: str) -> Report:
+    """The report that a command asks for."""
+    if given.command in ("verify", "deliver"):
+        return answers.verify(trail, given.heads)
+    if given.command == "history":
+        return answers.history(trail, model)
+    if given.command == "what-was-live":
+        return answers.what_was_live(trail, model, given.environment, answers.moment(given.at))
+    registry = Registry(given.tracking_uri)
+    versions, aliases = registry.versions(model), registry.aliases(model)
+    return answers.compare(trail, model, reconciliation.compare(trail, model, versions, aliases, [given.environment]))
+
+
+def only_model(trail: Trail) -> str:
+    """The model that is meant where none is named."""
+    models = trail.models()
+    if len(models) == 1:
+        return models[0]
+    known = ", ".join(f"`{model}`" for model in models) or "none"
+    raise InputError(f"`model` was not given, and the ledger is about {len(models)} models: {known}.", fix="Name one.")
+
+
+def acknowledge(given: Inputs, run: Run, ledger: Ledger, trail: Trail, model: str) -> Trail:
+    """Bring on record which version the registry says is live, where the ledger says another one, and why."""
+    if not given.reason:
+        raise InputError("`reason` was not given.", fix="Say why the change was made outside of the pipeline.")
+    registry = Registry(given.tracking_uri)
+    before, version = trail.live(model, given.environment), registry.aliases(model).get(given.environment, "")
+    if version == (before.version if before else ""):
+        commands.say(f"Ledger and registry agree on {given.environment} already: nothing was recorded.")
+        return trail
+    digest = registry.by_version(model, version).tags.get("slipway.model_digest", "") if version else ""
+    now = datetime.now(UTC)
+    said = {
+        "model": model,
+        "model_version": version,
+        "model_digest": digest,
+        "justification": {"kind": "person", "text": given.reason, "issues": drafting.issues(given.reason)},
+        "details": {
+            "environment": given.environment,
+            "previous_version": before.version if before else "",
+            "observed_in": "registry",
+        },
+    }
+    summary = f"{model} version {version or 'none'} is live in {given.environment}, changed outside of the pipeline"
+    key = (model, version, given.environment, before.entry.sequence if before else "", given.reason)
+    draft = drafting.of_event("promotion" if version else "rollback", summary, run, occurred_at=now, key=key, said=said)
+    receipt = ledger.append([draft])
+    if receipt.waiting:
+        commands.warning(f"The entry waits in {ledger.place.store}: {receipt.why_not}", title="Ledger")
+    return Trail.read(ledger)
+
+
+def deliver(ledger: Ledger) -> None:
+    """Bring upstream what waits on this machine. RemoteError where it cannot be."""
+    receipt = ledger.deliver()
+    if receipt.waiting:
+        raise RemoteError(
+            f"{receipt.waiting} entries still wait in {ledger.place.store}.",
+            why=receipt.why_not,
+            fix="Mend what is said above and run the command again; nothing is lost meanwhile.",
+        )
+
+
+def publish(report: Report, said: Outputs) -> None:
+    """Report, outputs, summary; on a person's machine the answer itself."""
+    report.write(said.report)
+    outputs.publish(said)
+    page = markdown.stage_page(report)
+    outputs.summarise(page)
+    if not commands.on_runner():
+        commands.say(page)
+
+
+if __name__ == "__main__":
+    sys.exit(stage.run(main, Inputs))

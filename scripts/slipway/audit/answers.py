@@ -1,0 +1,144 @@
+"""Answers to an auditor's questions as reports: verify, history, what was live, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+
+from slipway.audit import reconciliation
+from slipway.audit.trail import Live, Trail
+from slipway.ledger.entries import Entry
+from slipway.ledger.verification import Record, unmet
+from slipway.report import Check, Column, Report, Table, Verdict, combine
+from slipway.runner.errors import InputError
+
+STAGE = "audit-trail"
+
+
+def verify(trail: Trail, remembered: Iterable[str]) -> Report:
+    """That the ledger is whole, that its entries agree on what they speak of, and that it is the one remembered."""
+    count = len(trail.records)
+    chain = Check(name="chain", verdict=Verdict.INCONCLUSIVE, detail="there is no entry yet")
+    if count:
+        detail = f"{count:,} entries follow from each other, with their evidence"
+        chain = Check(name="chain", verdict=Verdict.PASS, detail=detail)
+    checks = [chain, *reconciliation.references(trail)]
+    if len(checks) == 1:
+        detail = "all entries about a version name the same model"
+        checks.append(Check(name="references", verdict=Verdict.PASS, detail=detail))
+    for head in remembered:
+        problem = unmet(head, trail.heads)
+        verdict = Verdict.FAIL if problem else Verdict.PASS
+        checks.append(Check(name=f"head {head[:24]}…", verdict=verdict, detail=problem or "is in the ledger"))
+    behind = sum(record.entry.clock is not None for record in trail.records)
+    remarks = [f"{behind} entries were written by a clock that had fallen behind the entry before."] if behind else []
+    return _checked(trail, "", checks, good=f"The ledger is whole: {count:,} entries.", remarks=remarks)
+
+
+def compare(trail: Trail, model: str, checks: Sequence[Check]) -> Report:
+    """Whether ledger and registry tell the same story of a model."""
+    return _checked(trail, model, checks, good="Ledger and registry agree.")
+
+
+def history(trail: Trail, model: str) -> Report:
+    """Everything that happened to a model, in its order."""
+    found = list(trail.of(model))
+    columns = (
+        Column(name="entry", kind="number"),
+        Column(name="recorded (UTC)"),
+        Column(name="event"),
+        Column(name="version"),
+        Column(name="verdict", kind="verdict"),
+        Column(name="by"),
+        Column(name="why"),
+    )
+    rows = tuple(_row(record) for record in found)
+    table = Table(title=f"History of {model}", columns=columns, rows=rows)
+    return _answer(trail, model, f"{len(found)} entries are about `{model}`.", table)
+
+
+def what_was_live(trail: Trail, model: str, environment: str, at: datetime | None) -> Report:
+    """The version that an environment had at a moment (or has now), and why."""
+    when = f"on {at:%Y-%m-%d at %H:%M} UTC" if at else "now"
+    found = trail.live(model, environment, at)
+    placed = trail.placings(model, environment)
+    columns = (
+        *(Column(name="version"), Column(name="model digest", kind="code"), Column(name="from (UTC)")),
+        *(Column(name="until (UTC)"), Column(name="entry", kind="number"), Column(name="by"), Column(name="why")),
+    )
+    rows = tuple(_span(placed, number) for number in range(len(placed)))
+    table = Table(title=f"Live in {environment}", columns=columns, rows=rows)
+    where = f"live in {environment} {when}"
+    if found is None or not found.version:
+        return _answer(trail, model, f"By the ledger no version of `{model}` was {where}.", table)
+    headline = f"Version {found.version} of `{model}` was {where}, by entry {found.entry.sequence}."
+    return _answer(trail, model, headline, table)
+
+
+def moment(text: str) -> datetime | None:
+    """A day (its end) or a time, UTC unless it says otherwise; None for nothing. InputError where it is neither."""
+    if not text:
+        return None
+    try:
+        if len(text) == len("2026-11-25"):
+            next_day = date.fromisoformat(text) + timedelta(days=1)
+            return datetime.combine(next_day, time(), UTC) - timedelta(milliseconds=1)
+        found = datetime.fromisoformat(text)
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise InputError(
+            f"`at` is `{text}`, which is no date.", fix="Write `2026-11-25` (its end) or `2026-11-25T14:30+01:00`."
+        ) from None
+
+
+def who(entry: Entry) -> str:
+    """Whoever set the run off."""
+    trigger = entry.trigger
+    if trigger.triggering_actor and trigger.triggering_actor != trigger.actor:
+        return f"{trigger.triggering_actor} (again, first {trigger.actor})"
+    return trigger.actor
+
+
+def why(entry: Entry) -> str:
+    """Its justification in one line."""
+    said = entry.justification
+    first = said.text.partition("\n")[0]
+    number = f"#{entry.trigger.pull_request}" if entry.trigger.pull_request else ""
+    return " ".join(part for part in (said.kind if said.kind != "unknown" else "", number, first) if part)
+
+
+def _row(record: Record) -> tuple[str | int | None, ...]:
+    entry = record.entry
+    at = f"{entry.recorded_at:%Y-%m-%d %H:%M:%S}"
+    return (entry.sequence, at, entry.event, entry.model_version, entry.verdict, who(entry), why(entry))
+
+
+def _span(placed: Sequence[Live], number: int) -> tuple[str | int | None, ...]:
+    entry = placed[number].entry
+    until = f"{placed[number + 1].entry.recorded_at:%Y-%m-%d %H:%M}" if number + 1 < len(placed) else "now"
+    since = f"{entry.recorded_at:%Y-%m-%d %H:%M}"
+    version = placed[number].version or "none"
+    return (version, placed[number].digest, since, until, entry.sequence, who(entry), why(entry))
+
+
+def _checked(trail: Trail, model: str, checks: Sequence[Check], *, good: str, remarks: Sequence[str] = ()) -> Report:
+    bad = [check for check in checks if check.verdict is not Verdict.PASS]
+    columns = (Column(name="what"), Column(name="verdict", kind="verdict"), Column(name="finding"))
+    rows = tuple((check.name, check.verdict.value, check.detail) for check in checks)
+    headline = good if not bad else f"{len(bad)} of {len(checks)} checks did not pass."
+    reasons = (*(f"{check.name}: {check.detail}" for check in bad[:10]), *remarks)
+    table = Table(title="", columns=columns, rows=rows)
+    report = _answer(trail, model, headline, table)
+    verdict = combine(check.verdict for check in checks)
+    return report.model_copy(update={"verdict": verdict, "checks": tuple(checks), "reasons": reasons})
+
+
+def _answer(trail: Trail, model: str, headline: str, table: Table) -> Report:
+    return Report(
+        stage=STAGE,
+        model=model or "ledger",
+        verdict=Verdict.PASS,
+        headline=headline,
+        tables=(table,) if table.rows else (),
+        provenance={"ledger_head": trail.head, "ledger_entries": len(trail.records)},
+    )

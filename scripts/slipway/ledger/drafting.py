@@ -1,0 +1,187 @@
+"""From a stage's report to what the ledger says of it. Run, trigger and reason come from the runner, not the report:
+a report may have been made where code of the change could write."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from slipway.ledger.entries import (
+    ENTRY_FILE,
+    Draft,
+    Evidence,
+    Justification,
+    Kind,
+    RunFacts,
+    Trigger,
+    digest,
+    identity,
+    writable,
+)
+from slipway.report import Report
+from slipway.runner.context import Run
+from slipway.runner.errors import InputError
+
+REPORT_FILE = "report.json"
+EVENTS: dict[str, Kind] = {
+    "validate-data": "validation",
+    "train-model": "training",
+    "evaluate-model": "evaluation",
+    "post-report": "comment",
+    "sign-model": "signature",
+}
+"""The event that each stage's report is about."""
+
+RESERVED = frozenset({ENTRY_FILE, REPORT_FILE})
+LONGEST_REASON = 4_000
+"""Characters that are kept of a pull request's or commit's words."""
+
+CLOSING = re.compile(
+    r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s+((?:[\w.-]+/[\w.-]+)?#\d+|https?://\S+/issues/\d+)", re.IGNORECASE
+)
+"""https://docs.github.com/issues/tracking-your-work-with-issues/using-issues/linking-a-pull-request-to-an-issue"""
+
+Drafted = tuple[Draft, dict[str, bytes]]
+
+
+def of_report(path: Path, run: Run) -> Drafted:
+    """The draft about one report, with the report and its attachments as evidence.
+
+    Raises InputError where the file is no report, its stage has no event, or an attachment is missing or altered.
+    """
+    report = Report.read(path)
+    raw = path.read_bytes()
+    files = {REPORT_FILE: raw, **{name: _attached(path, name, said) for name, said in report.attachments.items()}}
+    event = EVENTS.get(report.stage)
+    if event is None:
+        raise InputError(f"The report {path} is of the stage `{report.stage}`, which the ledger does not know.")
+    candidate = next((subject for subject in report.subjects if subject.role == "candidate"), None)
+    said = {
+        "model": report.model,
+        "model_version": candidate.name if candidate else "",
+        "model_digest": candidate.id if candidate else "",
+        "verdict": report.verdict.value,
+        "reasons": report.reasons,
+        "subjects": [subject.model_dump() for subject in report.subjects],
+        "links": report.links,
+    }
+    summary = f"{report.stage} of {report.model}: {report.verdict.value}. {report.headline}"
+    key = (run.repository, run.run_id, run.attempt, report.stage, report.model, digest(raw))
+    return of_event(event, summary, run, occurred_at=report.started, files=files, key=key, said=said)
+
+
+def of_event(
+    event: Kind,
+    summary: str,
+    run: Run,
+    *,
+    occurred_at: datetime,
+    files: Mapping[str, bytes] | None = None,
+    key: tuple[object, ...],
+    said: Mapping[str, Any],
+) -> Drafted:
+    """A draft about anything that happens in a run. key: what makes the event this one; said: other fields."""
+    files = dict(files or {})
+    evidence = [Evidence(name=name, digest=digest(raw), bytes=len(raw)) for name, raw in sorted(files.items())]
+    facts = {
+        "summary": summary.strip(),
+        "justification": justification(run).model_dump(),
+        "trigger": trigger(run).model_dump(),
+        "run": run_facts(run).model_dump(),
+        **said,
+    }
+    draft = Draft(
+        id=identity(event, *key), event=event, occurred_at=occurred_at, evidence=tuple(evidence), **writable(facts)
+    )
+    return draft, files
+
+
+def justification(run: Run, folder: Path = Path()) -> Justification:
+    """Why the run took place, in the words of whoever asked for it."""
+    event = run.event
+    if run.pull_request:
+        said = run.pull_request
+        return _because("pull request", f"{said.get('title') or ''}\n\n{said.get('body') or ''}", said.get("html_url"))
+    if isinstance(commit := event.get("head_commit"), dict):
+        return _because("commit", commit.get("message"), commit.get("url"))
+    if run.event_name == "repository_dispatch":
+        payload = event.get("client_payload")
+        reason = payload.get("reason") if isinstance(payload, dict) else ""
+        return _because("dispatch", reason or event.get("action"))
+    if run.event_name == "workflow_dispatch":
+        inputs = event.get("inputs")
+        reason = inputs.get("reason") if isinstance(inputs, dict) else ""
+        return _because("person", reason or f"Started by hand by {run.actor}.")
+    if run.event_name == "schedule":
+        return _because("schedule", event.get("schedule"))
+    commit_message = "" if run.repository else _last_message(folder)
+    return _because("commit", commit_message) if commit_message else Justification()
+
+
+def trigger(run: Run, folder: Path = Path()) -> Trigger:
+    """Who set the run off; outside of a workflow, whoever git would name as a commit's author."""
+    head = run.pull_request.get("head")
+    repository = (head.get("repo") or {}).get("full_name") if isinstance(head, dict) else run.repository
+    number = run.pull_request.get("number")
+    return Trigger(
+        event=run.event_name,
+        actor=run.actor if run.repository else _person(folder),
+        actor_id=run.actor_id,
+        triggering_actor=run.triggering_actor,
+        pull_request=number if isinstance(number, int) else None,
+        sha=run.head_sha,
+        ref=run.ref,
+        fork=bool(run.repository) and repository != run.repository,
+    )
+
+
+def run_facts(run: Run) -> RunFacts:
+    """The workflow run."""
+    return RunFacts(
+        repository=run.repository, run_id=run.run_id, attempt=run.attempt, workflow=run.workflow_ref, url=run.url
+    )
+
+
+def issues(text: str) -> tuple[str, ...]:
+    """The issues that a text closes, each once."""
+    return tuple(dict.fromkeys(CLOSING.findall(text)))[:50]
+
+
+def _because(kind: str, text: object, url: object = "") -> Justification:
+    words = writable(str(text or "")).strip()
+    said = {"kind": kind, "text": words[:LONGEST_REASON], "url": writable(str(url or "")), "issues": issues(words)}
+    return Justification.model_validate(said)
+
+
+def _last_message(folder: Path) -> str:
+    return _git(folder, "log", "-1", "--format=%B")
+
+
+def _person(folder: Path) -> str:
+    return _git(folder, "config", "user.email")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False)
+    return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""
+
+
+def _attached(report: Path, name: str, said: str) -> bytes:
+    file = report.with_name(name)
+    if name in RESERVED:
+        raise InputError(f"{report} names an attachment `{name}`, which is the name of a file of the ledger's own.")
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file}, which {report} names, cannot be read.", why=str(error)) from error
+    if digest(raw) != said:
+        raise InputError(
+            f"{file} is not the file that {report} names.",
+            why=f"It has the digest {digest(raw)}, and the report says {said}.",
+            fix="Run the stage again; one of the two was overwritten or altered.",
+        )
+    return raw

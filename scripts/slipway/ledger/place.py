@@ -1,0 +1,102 @@
+"""Where a ledger lies: which repository holds its branch, how to reach it, and where the entries wait meanwhile."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from slipway.ledger.git import Setting
+from slipway.runner.context import Run, home
+from slipway.runner.errors import InputError
+from slipway.runner.inputs import NO_SECRET, Secret
+
+BRANCH = "slipway-ledger"
+REACHING = r"^(credential|http|url|ssh|core\.sshcommand)\b"
+"""Settings of the user's clone that may be needed to reach its remote."""
+
+
+ADDRESS = re.compile(r"[^/]*:")
+"""What git takes for an address: `https://…`, `host:path`. Anything else is a path on this machine."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """upstream: address of the repository whose branch is the ledger. store: our own git directory, where entries are
+    made and wait if the upstream cannot be reached. The user's clone, index and work tree are never touched."""
+
+    upstream: str
+    store: Path
+    branch: str = BRANCH
+    clone: str = ""
+    """Address of the user's clone, which has a ledger of its own from before it had a remote. Empty without one."""
+
+    settings: tuple[Setting, ...] = field(default=(), repr=False)
+
+    @property
+    def shown(self) -> str:
+        """The upstream without user name and password, for people."""
+        parts = urlsplit(self.upstream)
+        if parts.hostname is None:
+            return self.upstream
+        host = parts.netloc.rpartition("@")[2]
+        return parts._replace(netloc=host, query="", fragment="").geturl()
+
+
+def find(run: Run, *, folder: Path = Path(), remote: str = "", token: Secret = NO_SECRET) -> Place:
+    """The place of the ledger.
+
+    `remote` names it: a remote of the clone in `folder`, an address, or a path. Otherwise it is the workflow's own
+    repository where a token for it is given, else `origin` of the clone, else the clone itself.
+
+    Raises InputError where there is none of these.
+    """
+    clone = _git(folder, "rev-parse", "--path-format=absolute", "--git-common-dir")
+    upstream = _upstream(folder, clone, remote, run if token else Run())
+    if not upstream:
+        raise InputError(
+            "There is no repository for the ledger.",
+            why="`remote` and `github-token` were not given, and this folder is no clone.",
+            fix="Give `github-token` in a workflow, or run inside of a clone.",
+        )
+    digest = hashlib.sha256(upstream.encode()).hexdigest()[:12]
+    store = (Path(clone) / "slipway" if clone else home()) / f"ledger-{digest}.git"
+    settings = _reaching(folder) if clone else ()
+    if token and urlsplit(upstream).scheme in ("http", "https"):
+        # GitHub takes a token as the password of any user. https://docs.github.com/rest/authentication
+        basic = base64.b64encode(f"x-access-token:{token.reveal()}".encode()).decode()
+        # For this very address: it counts before what the clone says of the host, and the empty value drops that.
+        key = f"http.{upstream}.extraheader"
+        settings += ((key, ""), (key, f"Authorization: Basic {basic}"))
+    own = Path(clone).as_uri() if clone else ""
+    return Place(upstream, store, settings=settings, clone=own if own != upstream else "")
+
+
+def _upstream(folder: Path, clone: str, remote: str, run: Run) -> str:
+    if not remote and run.repository:
+        return f"{run.server_url}/{run.repository}"
+    named = _git(folder, "remote", "get-url", "--", remote or "origin") if clone else ""
+    found = named or remote or clone
+    if not found or ADDRESS.match(found):
+        return found
+    # As an address git fetches only what is asked for; from a path it would copy everything.
+    return (folder / found).resolve().as_uri()
+
+
+def _reaching(folder: Path) -> tuple[Setting, ...]:
+    said = _git(folder, "config", "--null", "--get-regexp", REACHING, whole=True)
+    pairs = [entry.partition("\n") for entry in said.split("\0") if entry]
+    return tuple((key, value) for key, _, value in pairs)
+
+
+def _git(folder: Path, *arguments: str, whole: bool = False) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False)
+    except FileNotFoundError as error:
+        raise InputError("git is not installed.", fix="Install git on the runner.") from error
+    said = done.stdout.decode(errors="surrogateescape") if done.returncode == 0 else ""
+    return said if whole else said.rstrip("\n")

@@ -1,0 +1,326 @@
+"""Appends entries and reads them back.
+
+An entry is one commit whose tree holds `entry.json` and its evidence, and whose parent is the entry before. So an
+append writes a handful of objects however long the ledger is, and `git log` on the branch is the audit trail. Git's own
+update of the remote branch, which is refused unless it still points where we last saw it, keeps writers in one order.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import random
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from slipway.ledger.entries import ENTRY_FILE, FIRST, Draft, Entry, chained, digest, read
+from slipway.ledger.git import Git, GitError
+from slipway.ledger.place import Place
+from slipway.runner.errors import ConflictError, InputError, RemoteError
+
+PATIENCE = 120.0
+"""Seconds for which a writer keeps trying while others are faster."""
+
+LONGEST_PAUSE = 2.0
+RECENT = 1_000
+"""How many entries back an event is looked for that may have been written before."""
+
+LOCAL = "refs/heads/ledger"
+"""Entries as we know them, those included that wait for the upstream."""
+
+SEEN = "refs/slipway/upstream"
+"""Where the upstream's branch stood when we last saw it."""
+
+INCOMING = "refs/slipway/incoming"
+IDENTITY = "Slipway ledger <ledger@slipway.invalid>"
+FASTER = (
+    *("(fetch first)", "(non-fast-forward)", "(stale info)", "failed to update ref", "cannot lock ref"),
+    *("reference already exists", "incorrect old value", "failed to lock"),
+)
+"""What git says where somebody else's entry came first."""
+
+REFUSED = (
+    *("[remote rejected]", "hook declined", "denied", "403", "401", "Authentication failed"),
+    *("could not read Username", "read-only"),
+)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of an append. why_not: why the entries wait in our own store; empty where they are upstream."""
+
+    entries: tuple[Entry, ...]
+    head: str
+    why_not: str = ""
+    waiting: int = 0
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A draft and where its evidence lies among git's objects."""
+
+    draft: Draft
+    blobs: Mapping[str, str]
+
+
+class Ledger:
+    """One ledger. Processes that share a store take turns; others meet at the upstream."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._git = Git(place.store, place.settings)
+
+    def append(self, drafts: Sequence[tuple[Draft, Mapping[str, bytes]]]) -> Receipt:
+        """Write each draft with its evidence (contents by name) as the next entries, and deliver them upstream.
+
+        What cannot be delivered waits in our own store and goes out with the next append or `deliver`. An event that
+        was written before is not written again.
+
+        Raises ConflictError where the upstream's branch was rewritten or taken away since we last saw it.
+        """
+        with self._alone():
+            try:
+                unreachable = self._refresh()
+            finally:
+                # Also where the branch was rewritten: what happened must not be lost for that.
+                entries = self._extend(drafts)
+            return self._deliver(len(entries), unreachable)
+
+    def deliver(self) -> Receipt:
+        """Bring upstream what waits. Raises ConflictError as `append` does."""
+        with self._alone():
+            return self._deliver(0, self._refresh())
+
+    def head(self) -> Entry | None:
+        """The newest entry that we know of, after a look upstream; None in an empty ledger."""
+        with self._alone():
+            self._refresh()
+            return self._last()
+
+    def commits(self) -> list[str]:
+        """Every commit of the ledger from the first to the newest, after a look upstream.
+
+        Raises RemoteError where the upstream cannot be reached and our own store does not hold all of it.
+        """
+        with self._alone():
+            unreachable = self._refresh(whole=True)
+            tip = self._git.commit_of(LOCAL)
+            if tip and self._git.is_shallow():
+                raise RemoteError(
+                    f"The ledger of {self.place.shown} cannot be read as a whole.",
+                    why=unreachable or "The repository itself holds only a part of its history.",
+                    fix="Run it where the repository can be reached, or inside of a full clone.",
+                )
+            return self._listed(tip) if tip else []
+
+    @property
+    def git(self) -> Git:
+        """The git directory of our own store."""
+        return self._git
+
+    # One append, step by step. Whoever is killed between two of them leaves a store from which the next one goes on.
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        store = self.place.store
+        store.mkdir(parents=True, exist_ok=True)
+        with (store / "slipway.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # A git that was killed leaves its lock files; nobody else works in this store.
+            for left in (*store.glob("*.lock"), *store.glob("refs/**/*.lock"), *store.glob("objects/**/*.lock")):
+                if left.name != "slipway.lock":
+                    left.unlink()
+            try:
+                self._git.run("init", "--bare", "--quiet", str(store))
+                self._adopt()
+                yield
+            except FileNotFoundError as error:
+                raise InputError("git is not installed.", fix="Install git on the runner.") from error
+
+    def _adopt(self) -> None:
+        """Begin with what the clone kept in a branch of its own before it had a remote."""
+        if self.place.clone and not self._git.commit_of(LOCAL):
+            fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", self.place.clone)
+            try:
+                self._git.run(*fetch, f"refs/heads/{self.place.branch}:{LOCAL}")
+            except GitError as error:
+                if "couldn't find remote ref" not in error.said:
+                    raise
+
+    def _refresh(self, *, whole: bool = False) -> str:
+        """Look at the upstream's branch and chain what waits after it. Returns why it could not be reached, if so."""
+        seen = self._git.commit_of(SEEN)
+        branch = f"refs/heads/{self.place.branch}"
+        try:
+            there = self._git.line("ls-remote", "--", self.place.upstream, branch).partition("\t")[0]
+            shallow = self._git.is_shallow()
+            if there and (there != seen or (whole and shallow)):
+                # At first the newest entry is enough; later git sends what is new since.
+                depth = ["--unshallow"] if whole and shallow else [] if seen or whole else ["--depth=1"]
+                fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *depth]
+                self._git.run(*fetch, "--", self.place.upstream, f"+{branch}:{INCOMING}")
+                there = self._git.commit_of(INCOMING)
+        except GitError as error:
+            return _why_not(error.said)
+        if seen and not (there and self._git.is_ancestor(seen, there)):
+            self._rewritten(seen, there)
+        if there:
+            self._git.run("update-ref", SEEN, there)
+            self._rebase(there)
+        return ""
+
+    def _rewritten(self, seen: str, there: str) -> None:
+        entry = self._entry(seen)
+        now = f"it ends at commit {there[:12]} now" if there else "it is gone now"
+        raise ConflictError(
+            f"The branch {self.place.branch} of {self.place.shown} was rewritten: entry {entry.sequence} "
+            f"(commit {seen[:12]}, recorded {entry.recorded_at:%Y-%m-%d %H:%M} UTC) was its end, and {now}.",
+            why="A ledger only grows. Somebody pushed it by force, or deleted it.",
+            fix=f"Find out who and why. To restore it: `git --git-dir '{self.place.store}' push --force "
+            f"{self.place.shown} {seen}:refs/heads/{self.place.branch}`. To accept what is there, delete "
+            f"{self.place.store}. Protect the branch by a ruleset (docs/ledger.md).",
+        )
+
+    def _rebase(self, onto: str) -> None:
+        """Let our own branch follow the upstream's; what waits gets its place after it."""
+        local = self._git.commit_of(LOCAL)
+        if local and self._git.is_ancestor(onto, local):
+            return
+        waiting = self._waiting(local, onto) if local else []
+        tip = onto
+        for each in waiting:
+            tip = self._commit(each, tip)
+        self._git.run("update-ref", LOCAL, tip)
+
+    def _waiting(self, local: str, upstream: str) -> list[Pending]:
+        entries = [(commit, self._entry(commit)) for commit in self._listed(local, f"^{upstream}")]
+        return [Pending(_drafted(entry), self._blobs(commit)) for commit, entry in entries if entry.event != FIRST]
+
+    def _extend(self, drafts: Sequence[tuple[Draft, Mapping[str, bytes]]]) -> list[str]:
+        """Chain what is new onto our own branch, where it is safe; returns the commits."""
+        tip = self._git.commit_of(LOCAL)
+        known = self._recent_events() if tip else set()
+        fresh = [Pending(draft, self._keep(draft, evidence)) for draft, evidence in drafts if draft.id not in known]
+        if fresh and not tip:
+            tip = self._commit(Pending(_genesis(), {}), "")
+        commits = []
+        for each in fresh:
+            tip = self._commit(each, tip)
+            commits.append(tip)
+        if fresh:
+            self._git.run("update-ref", LOCAL, tip)
+        return commits
+
+    def _recent_events(self) -> set[str]:
+        options = (f"--max-count={RECENT}", "--first-parent", "--format=%(trailers:key=Event,valueonly)")
+        return set(self._git.run("log", *options, LOCAL).decode(errors="replace").split())
+
+    def _keep(self, draft: Draft, evidence: Mapping[str, bytes]) -> dict[str, str]:
+        named = {each.name: each.digest for each in draft.evidence}
+        assert named == {name: digest(content) for name, content in evidence.items()}, "evidence is not what is named"
+        return {name: self._git.store(content) for name, content in evidence.items()}
+
+    def _deliver(self, count: int, unreachable: str) -> Receipt:
+        """Push until it succeeds, is refused, or others were faster for too long. count: how many entries are new."""
+        why_not, until, pause = unreachable, time.monotonic() + PATIENCE, 0.05
+        while not why_not and (local := self._git.commit_of(LOCAL)) != self._git.commit_of(SEEN):
+            try:
+                target = f"{local}:refs/heads/{self.place.branch}"
+                self._git.run("push", "--porcelain", "--no-verify", "--", self.place.upstream, target)
+                self._git.run("update-ref", SEEN, local)
+            except GitError as error:
+                if not any(sign in error.said for sign in FASTER) or time.monotonic() > until:
+                    why_not = _why_not(error.said)
+                    break
+                time.sleep(random.uniform(0, pause))  # noqa: S311 - spreads the writers; guards nothing
+                pause = min(2 * pause, LONGEST_PAUSE)
+                why_not = self._refresh()
+        last = self._last()
+        # Read again: where others were faster, the entries have other places than those that they were first given.
+        newest = self._listed(f"--max-count={count}", LOCAL) if count else []
+        waiting = len(self._listed(LOCAL, f"^{SEEN}" if self._git.commit_of(SEEN) else "")) if last else 0
+        entries = tuple(self._entry(commit) for commit in newest)
+        return Receipt(entries, last.head if last else "", why_not if waiting else "", waiting)
+
+    def _listed(self, *which: str) -> list[str]:
+        """Commits in their order."""
+        return self._git.run("rev-list", "--reverse", "--first-parent", *filter(None, which)).decode().split()
+
+    def _last(self) -> Entry | None:
+        tip = self._git.commit_of(LOCAL)
+        return self._entry(tip) if tip else None
+
+    def _entry(self, commit: str) -> Entry:
+        try:
+            return read(self._git.run("cat-file", "blob", f"{commit}:{ENTRY_FILE}"))
+        except (GitError, ValueError) as error:
+            raise ConflictError(
+                f"Commit {commit[:12]} on the branch {self.place.branch} of {self.place.shown} is no entry.",
+                why=str(error),
+                fix="Somebody else wrote to the branch. `command: verify` of audit-trail names the first bad entry.",
+            ) from error
+
+    def _blobs(self, commit: str) -> dict[str, str]:
+        listed = self._git.run("ls-tree", "-z", commit).decode().rstrip("\0").split("\0")
+        found = {name: entry.split()[2] for entry, _, name in (each.partition("\t") for each in listed)}
+        del found[ENTRY_FILE]
+        return found
+
+    def _commit(self, pending: Pending, parent: str) -> str:
+        after = self._entry(parent) if parent else None
+        entry = chained(pending.draft, after, utc_now())
+        raw = entry.canonical
+        blobs = {ENTRY_FILE: self._git.store(raw), **pending.blobs}
+        lines = "".join(f"100644 blob {blob}\t{name}\n" for name, blob in sorted(blobs.items()))
+        tree = self._git.line("mktree", given=lines.encode())
+        return self._git.store(commit_text(entry, digest(raw), tree, parent), "commit")
+
+
+def utc_now() -> datetime:
+    """The clock of this machine."""
+    return datetime.now(UTC)
+
+
+def commit_text(entry: Entry, digest: str, tree: str, parent: str) -> bytes:
+    """The commit that carries an entry. It follows from the entry, so that nothing in it can be altered unnoticed."""
+    who = f"{IDENTITY} {int(entry.recorded_at.timestamp())} +0000"
+    headers = [f"tree {tree}", *([f"parent {parent}"] if parent else []), f"author {who}", f"committer {who}"]
+    trailers = [f"Entry: {entry.sequence}", f"Digest: {digest}", f"Event: {entry.id}"]
+    return "\n".join([*headers, "", subject(entry), "", *trailers, ""]).encode()
+
+
+def subject(entry: Draft) -> str:
+    """The entry in one line of plain text, as `git log` shows it."""
+    line = entry.summary
+    if not line.isprintable():
+        line = "".join(sign if sign.isprintable() else " " for sign in line)
+    line = " ".join(line.split())
+    return line if len(line) <= 100 else f"{line[:99]}…"
+
+
+def _genesis() -> Draft:
+    now = utc_now()
+    return Draft(
+        id=secrets.token_hex(16),
+        event="genesis",
+        occurred_at=now,
+        summary="Begin the ledger",
+        details={
+            "format": "One commit an entry: entry.json is canonical JSON (RFC 8785), `previous` is the SHA-256 of the "
+            "entry before; the other files are the evidence that it names by SHA-256.",
+        },
+    )
+
+
+def _drafted(entry: Entry) -> Draft:
+    return Draft(**{name: getattr(entry, name) for name in Draft.model_fields})
+
+
+def _why_not(said: str) -> str:
+    text = " ".join(said.split())[-600:]
+    if any(sign in said for sign in REFUSED):
+        return f"The repository refused the push: {text}"
+    return f"The repository could not be reached: {text}"

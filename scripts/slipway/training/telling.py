@@ -1,0 +1,46 @@
+"""What a report says of a finished training: to people, to machines, and as files beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slipway.policy.source import file_digest
+from slipway.registry.mlflow import ModelVersion
+from slipway.report import Subject
+from slipway.training.provenance import Provenance
+
+
+def facts(after: Provenance, version: ModelVersion) -> dict[str, str | bool]:
+    """What the comment shows of the provenance."""
+    return {
+        "model_version": version.version,
+        "commit": after.commit,
+        "clean": after.clean,
+        **{f"data_{name}": found.in_words for name, found in after.datasets.items()},
+        "environment": after.environment.lock_digest or f"unlocked, {len(after.environment.packages)} packages",
+        "python": after.environment.python,
+        "command": " ".join(after.command),
+        "seed": "none" if after.seed is None else str(after.seed),
+        "peak_memory": f"{after.peak_memory / 2**20:.0f} MiB",
+        "model_digest": after.model_digest,
+        "mlflow_run": after.mlflow_run,
+        **after.policy,
+    }
+
+
+def subjects(after: Provenance, version: ModelVersion) -> tuple[Subject, ...]:
+    """What the training is about, for machines."""
+    lock = after.environment.lock_digest
+    return (
+        Subject(role="candidate", name=version.version, id=after.model_digest),
+        Subject(role="commit", name="clean" if after.clean else "with uncommitted changes", id=after.commit),
+        *(Subject(role="data", name=name, id=str(found)) for name, found in after.datasets.items()),
+        *([Subject(role="environment", name=after.environment.python, id=lock)] if lock else []),
+    )
+
+
+def attach(after: Provenance, report: Path) -> dict[str, str]:
+    """Keep the whole provenance beside the report: it says more, and the ledger keeps both."""
+    file = report.with_name("provenance.json")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return {file.name: file_digest(after.write(file))}

@@ -1,0 +1,309 @@
+"""The stage as its action declares it, over a real ledger and a real registry."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import pull_request
+from ledger_kit import clone, draft, ledger, subjects
+from runner_double import RunnerDouble
+from slipway.audit.answers import moment
+from slipway.audit.trail import Trail
+from slipway.ledger import place, store
+from slipway.ledger.git import Git
+from slipway.registry.mlflow import PRODUCTION, LoggedModel, ModelVersion, Registry
+from slipway.runner.errors import GateError, InputError
+from test_training_toy import QUIET, Done, empty_store, save_toy
+
+pytestmark = QUIET
+
+ROOT = Path(__file__).resolve().parents[1]
+MODEL = "toy"
+
+
+@dataclass
+class Site:
+    """A clone with its upstream, and a registry."""
+
+    clone: Path
+    upstream: Path
+    temp: Path
+    cache: Path
+    registry: Registry
+
+    def ask(self, **inputs: str) -> Done:
+        """Run the action."""
+        runner = RunnerDouble(self.clone, self.temp, event=pull_request(), env={"SLIPWAY_CACHE": str(self.cache)})
+        given = {"tracking-uri": self.registry.uri, "remote": str(self.upstream)}
+        named = {name.replace("_", "-"): value for name, value in inputs.items()}
+        done = runner.run_action(ROOT / "actions" / "audit-trail", {**given, **named})
+        return Done(done.code, done.outputs, done.annotations, done.summary, done.log)
+
+    def record(self, number: int, event: str, version: str = "", **said: Any) -> None:
+        """An entry about the model; a version's digest is made of its number."""
+        digest = f"sha256:{version * 64}"[:71] if version else ""
+        facts = {"model": MODEL, "model_version": version, "model_digest": digest, **said}
+        receipt = ledger(self.clone, remote=str(self.upstream)).append([draft(number, event=event, **facts)])
+        assert receipt.why_not == ""
+
+    def promote(self, number: int, version: str, event: str = "promotion", environment: str = PRODUCTION) -> None:
+        self.record(number, event, version, details={"environment": environment})
+
+    def register(self, version: str, digest: str = "") -> ModelVersion:
+        """A version in the registry, whose digest is that of its number."""
+        run_id = self.registry.start_run(MODEL, "by hand", {})
+        self.registry.log_model_folder(run_id, save_toy(self.temp / f"model-{run_id}", {"x1": 1.0}))
+        (logged,) = self.registry.logged_models(run_id)
+        tags = {"slipway.model_digest": digest or f"sha256:{version * 64}"}
+        made = self.registry.register(MODEL, LoggedModel(logged.model_id, logged.uri, logged.name), run_id, tags)
+        assert made.version == version
+        return made
+
+
+@pytest.fixture
+def site(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, environments_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> Site:
+    monkeypatch.chdir(tmp_path)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.setenv(name, "")
+    shutil.copy(empty_store(tmp_path_factory.getbasetemp(), environments_cache), tmp_path / "mlflow.db")
+    (tmp_path / "temp").mkdir()
+    here = clone(tmp_path / "up.git", tmp_path / "clone")
+    registry = Registry(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    return Site(here.path, tmp_path / "up.git", tmp_path / "temp", environments_cache, registry)
+
+
+def cells(done: Done, column: str) -> list[Any]:
+    """One column of the answer's table."""
+    (table,) = done.report["tables"]
+    at = [each["name"] for each in table["columns"]].index(column)
+    return [row[at] for row in table["rows"]]
+
+
+def forge(site: Site, number: int) -> None:
+    """Replace an entry's evidence upstream, and make every later commit anew."""
+    git, branch = Git(site.upstream), f"refs/heads/{place.BRANCH}"
+    commits = git.run("rev-list", "--reverse", branch).decode().split()
+    parent = commits[number - 1]
+    for commit in commits[number:]:
+        tree = git.line("rev-parse", f"{commit}^{{tree}}")
+        if commit == commits[number]:
+            raw = git.run("show", f"{commit}:entry.json").replace(b"Trained", b"Drained")
+            tree = git.line("mktree", given=f"100644 blob {git.store(raw)}\tentry.json\n".encode())
+        text = git.run("cat-file", "commit", commit).partition(b"\nauthor ")[2]
+        parent = git.store(f"tree {tree}\nparent {parent}\nauthor ".encode() + text, "commit")
+    git.run("update-ref", branch, parent)
+
+
+def test_verify__a_whole_ledger(site: Site) -> None:
+    site.record(1, "training", "1")
+    site.record(2, "evaluation", "1")
+    done = site.ask()
+    assert (done.code, done.outputs["verdict"]) == (0, "pass"), done.log
+    assert done.report["headline"] == "The ledger is whole: 3 entries."
+    last = ledger(site.clone, remote=str(site.upstream)).head()
+    assert last is not None and done.outputs["head"] == last.head
+    assert "The ledger is whole" in done.summary
+
+
+def test_verify__an_altered_entry_is_named(site: Site) -> None:
+    for number in range(1, 5):
+        site.record(number, "training", str(number))
+    forge(site, 2)
+    shutil.rmtree(site.clone / ".git" / "slipway")  # a machine that has never seen the ledger before
+    done = site.ask()
+    assert (done.code, done.outputs["verdict"]) == (1, "fail")
+    assert "Entry 2 (commit" in done.error and "The 2 entries before it" in done.error
+    assert done.report["verdict"] == "fail"
+    for command in ("history", "what-was-live", "compare"):
+        assert site.ask(command=command).code == 1
+
+
+def test_verify__remembered_heads(site: Site) -> None:
+    site.record(1, "training", "1")
+    remembered = site.ask().outputs["head"]
+    site.record(2, "training", "2")
+    assert site.ask(heads=remembered).code == 0
+    Git(site.upstream).run("update-ref", f"refs/heads/{place.BRANCH}", f"refs/heads/{place.BRANCH}~2")
+    shutil.rmtree(site.clone / ".git" / "slipway")
+    done = site.ask(heads=f"{remembered}\n")
+    assert done.code == 1
+    assert "The ledger ends at entry 0, and entry 1 is remembered" in done.error
+    assert "is no head of a ledger" in site.ask(heads="7").error
+
+
+def test_verify__entries_that_contradict_each_other(site: Site) -> None:
+    site.record(1, "training", "1")
+    site.record(2, "evaluation", "1", model_digest="sha256:another")
+    done = site.ask()
+    assert done.code == 1
+    assert "toy version 1: entry 2 names the digest sha256:another, entry 1 sha256:1111" in done.error
+
+
+def test_verify__nothing_was_verified_in_an_empty_ledger(site: Site) -> None:
+    done = site.ask()
+    assert (done.code, done.outputs["verdict"]) == (1, "inconclusive")
+    assert "there is no entry yet" in done.error
+
+
+def test_history__who_and_why(site: Site) -> None:
+    trigger = {"event": "pull_request", "actor": "mona", "pull_request": 7}
+    because = {"kind": "pull request", "text": "Wider trees\n\nMore words", "issues": ("#12",)}
+    site.record(1, "training", "1", verdict="pass", trigger=trigger, justification=because)
+    site.record(2, "evaluation", "1", verdict="fail", trigger={**trigger, "triggering_actor": "lisa"})
+    site.record(3, "training", "1", model="another")
+    done = site.ask(command="history", model=MODEL)
+    assert done.code == 0, done.log
+    assert cells(done, "event") == ["training", "evaluation"]
+    assert cells(done, "by") == ["mona", "lisa (again, first mona)"]
+    assert cells(done, "why") == ["pull request #7 Wider trees", "#7"]
+    assert cells(done, "verdict") == ["pass", "fail"]
+    # Which model, if not told?
+    done = site.ask(command="history")
+    assert done.code == 1 and "the ledger is about 2 models: `toy`, `another`" in done.error
+
+
+def test_what_was_live__at_any_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for day, (version, event) in enumerate([("1", "promotion"), ("2", "promotion"), ("1", "rollback")], start=1):
+        now = datetime(2026, 11, day, 12, tzinfo=UTC)
+        monkeypatch.setattr(store, "utc_now", lambda now=now: now)
+        site.promote(day, version, event)
+    site.promote(9, "3", environment="staging")
+    for at, version in {
+        **{"2026-10-31": "", "2026-11-01T11:59": "", "2026-11-01T12:00": "1", "2026-11-01": "1"},
+        **{"2026-11-02": "2", "2026-11-02T13:00+02:00": "1", "2026-11-03": "1", "": "1"},
+    }.items():
+        done = site.ask(command="what-was-live", at=at)
+        assert (done.code, done.outputs["live-version"]) == (0, version), (at, done.log)
+    assert done.report["headline"] == "Version 1 of `toy` was live in production now, by entry 3."
+    assert cells(done, "until (UTC)") == ["2026-11-02 12:00", "2026-11-03 12:00", "now"]
+    assert site.ask(command="what-was-live", environment="staging").outputs["live-version"] == "3"
+    done = site.ask(command="what-was-live", environment="dev")
+    assert done.report["headline"] == "By the ledger no version of `toy` was live in dev now."
+
+
+@pytest.mark.parametrize("at", ["yesterday", "2026-13-01", "2026-11-31", "11/25/2026", "9999-12-31"])
+def test_moment__no_date(at: str) -> None:
+    with pytest.raises(InputError, match="is no date"):
+        moment(at)
+
+
+def test_moment__days_and_times() -> None:
+    assert moment("2026-11-25") == datetime(2026, 11, 26, tzinfo=UTC) - timedelta(milliseconds=1)
+    assert moment("2026-11-25T14:30+01:00") == datetime(2026, 11, 25, 13, 30, tzinfo=UTC)
+    assert moment("2026-11-25T14:30Z") == datetime(2026, 11, 25, 14, 30, tzinfo=UTC)
+    assert moment("") is None
+
+
+def test_compare__agreement(site: Site) -> None:
+    for version in ("1", "2"):
+        site.register(version)
+        site.record(int(version), "training", version)
+    site.registry.set_alias(MODEL, PRODUCTION, "2")
+    site.promote(3, "2")
+    done = site.ask(command="compare")
+    assert (done.code, done.outputs["verdict"]) == (0, "pass"), done.log
+    assert cells(done, "finding") == ["version 2, entry 3", "as trained by entry 1", "as trained by entry 2"]
+    assert done.outputs["live-version"] == "2"
+
+
+def test_compare__behind_the_pipelines_back(site: Site) -> None:
+    for version in ("1", "2", "3"):
+        site.register(version, digest="sha256:other" if version == "2" else "")
+    site.record(1, "training", "1")
+    site.record(2, "training", "2")
+    site.record(4, "training", "4")
+    site.promote(5, "1")
+    site.registry.set_alias(MODEL, PRODUCTION, "3")
+    done = site.ask(command="compare")
+    assert (done.code, done.outputs["verdict"]) == (1, "fail")
+    findings = dict(zip(cells(done, "what"), cells(done, "finding"), strict=True))
+    assert "the ledger says version 1, the registry's alias points at version 3" in findings["live in production"]
+    assert findings["version 1"] == "as trained by entry 1"
+    assert findings["version 2"].startswith("the registry says sha256:other, entry 2 says sha256:2222")
+    assert findings["version 3"] == "is in the registry and was registered behind the pipeline's back"
+    assert findings["version 4"] == "was trained by entry 3 and is gone from the registry"
+
+
+def test_compare__a_model_that_the_registry_does_not_know(site: Site) -> None:
+    site.record(1, "training", "1")
+    assert "is gone from the registry" in site.ask(command="compare").error
+    done = site.ask(command="compare", model='it\'s "quoted"')
+    assert done.code == 0 and cells(done, "finding") == ["nothing was released yet"]
+
+
+def test_acknowledge__brings_a_change_by_hand_on_record(site: Site) -> None:
+    site.register("1")
+    site.record(1, "training", "1")
+    site.registry.set_alias(MODEL, PRODUCTION, "1")
+    assert site.ask(command="compare").code == 1
+    assert "`reason` was not given" in site.ask(command="acknowledge").error
+    reason = "Released by hand while the runners were down, fixes #3"
+    done = site.ask(command="acknowledge", reason=reason)
+    assert (done.code, done.outputs["live-version"]) == (0, "1"), done.log
+    trail = Trail.read(ledger(site.clone, remote=str(site.upstream)))
+    entry = trail.records[-1].entry
+    assert (entry.event, entry.model_version, entry.model_digest) == ("promotion", "1", f"sha256:{'1' * 64}")
+    assert (entry.justification.kind, entry.justification.text) == ("person", reason)
+    assert (entry.justification.issues, entry.trigger.actor) == (("#3",), "mona")
+    assert entry.details == {"environment": "production", "previous_version": "", "observed_in": "registry"}
+    # Once is enough.
+    assert site.ask(command="acknowledge", reason=reason).code == 0
+    assert len(subjects(site.upstream)) == 3
+
+
+def test_deliver__brings_upstream_what_waits(site: Site) -> None:
+    away = site.upstream.rename(site.upstream.with_name("away"))
+    ledger(site.clone, remote=str(site.upstream)).append([draft(1, event="training", model=MODEL)])
+    done = site.ask(command="deliver")
+    assert done.code == 1 and "2 entries still wait" in done.error
+    away.rename(site.upstream)
+    done = site.ask(command="deliver")
+    assert done.code == 0, done.log
+    assert subjects(site.upstream) == ["Begin the ledger", "Trained 1"]
+
+
+def test_about__a_version_and_the_run_that_made_it(site: Site) -> None:
+    run = {"repository": "octo/models", "run_id": 5, "attempt": 1}
+    site.record(1, "validation", run=run)
+    site.record(2, "validation", run={**run, "run_id": 6})
+    site.record(3, "training", "1", run=run)
+    site.record(4, "comment", run=run)
+    site.record(5, "training", "2", run={**run, "run_id": 6})
+    site.record(6, "promotion", "1", run={**run, "run_id": 7})
+    trail = Trail.read(ledger(site.clone, remote=str(site.upstream)))
+    assert [record.entry.sequence for record in trail.about(MODEL, "1")] == [1, 3, 4, 6]
+    with pytest.raises(InputError, match="says nothing of version 9") as failure:
+        trail.about(MODEL, "9")
+    assert "It knows the versions 1, 2." in failure.value.why
+
+
+def test_trail__reports_and_files(site: Site) -> None:
+    files = {"provenance.json": json.dumps({"commit": "abc"}).encode()}
+    found = ledger(site.clone, remote=str(site.upstream))
+    found.append([draft(1, files, model=MODEL)])
+    trail = Trail.read(found)
+    assert trail.provenance(trail.records[-1]) == {"commit": "abc"}
+    assert trail.file(trail.records[-1], "report.json") is None
+    assert trail.provenance(trail.records[0]) == {}
+
+
+def test_trail__an_altered_ledger_is_no_evidence(site: Site) -> None:
+    site.record(1, "training", "1")
+    found = ledger(site.clone, remote=str(site.upstream))
+    subprocess.run(["git", "clone", "--quiet", "--bare", str(site.upstream), str(site.temp / "copy")], check=True)
+    forge(site, 1)
+    fresh = ledger(site.clone, remote=str(site.temp / "copy"))
+    assert len(Trail.read(fresh).records) == 2
+    shutil.rmtree(site.clone / ".git" / "slipway")
+    with pytest.raises(GateError, match=r"was altered\. Entry 1"):
+        Trail.read(found)

@@ -1,0 +1,402 @@
+"""Appending: racing writers, killed writers, no remote, no network, no right, a branch that was rewritten."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from conftest import GitRepository
+from ledger_kit import clone, draft, ledger, served, subjects
+from slipway.ledger import place, store
+from slipway.ledger.git import Git
+from slipway.ledger.verification import records
+from slipway.runner.context import Run
+from slipway.runner.errors import ConflictError, InputError, RemoteError
+from slipway.runner.inputs import Secret
+
+ROOT = Path(__file__).resolve().parents[1]
+TOKEN = "ghs_0123456789abcdef"
+
+APPEND = """
+    import sys
+    sys.path[:0] = sys.argv[1:3]
+    from pathlib import Path
+    from ledger_kit import draft, ledger
+    receipt = ledger(Path(sys.argv[3])).append([draft(int(number)) for number in sys.argv[4:]])
+    assert not receipt.why_not, receipt.why_not
+    print(receipt.head)
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Path:
+    return tmp_path / "up stream ü%41.git"
+
+
+@pytest.fixture
+def here(upstream: Path, tmp_path: Path) -> GitRepository:
+    return clone(upstream, tmp_path / "clone")
+
+
+def command(folder: Path, *numbers: int) -> list[str]:
+    """A process that appends."""
+    code = textwrap.dedent(APPEND)
+    return [sys.executable, "-c", code, str(ROOT / "scripts"), str(ROOT / "tests"), str(folder), *map(str, numbers)]
+
+
+def verified(folder: Path) -> list[str]:
+    """The summaries of the whole ledger, every entry of which was checked."""
+    found = ledger(folder)
+    return [record.entry.summary for record in records(found.git, found.commits())]
+
+
+def test_append__one_commit_an_entry(here: GitRepository, upstream: Path) -> None:
+    receipt = ledger(here.path).append([draft(1, {"report.json": b"{}"}), draft(2)])
+    assert subjects(upstream) == ["Begin the ledger", "Trained 1", "Trained 2"]
+    assert [entry.sequence for entry in receipt.entries] == [1, 2]
+    assert (receipt.why_not, receipt.waiting) == ("", 0)
+    assert receipt.head == receipt.entries[-1].head
+    tree = Git(upstream).run("ls-tree", "--name-only", f"{place.BRANCH}~1").decode().split()
+    assert tree == ["entry.json", "report.json"]
+    trailers = Git(upstream).line("log", "-1", "--format=%(trailers:key=Digest,valueonly)", place.BRANCH)
+    assert f"2:{trailers.strip()}" == receipt.head
+    assert verified(here.path) == subjects(upstream)
+
+
+def test_append__touches_nothing_of_the_clone(here: GitRepository) -> None:
+    (here.path / "code.py").write_text("changed")
+    (here.path / "new.py").write_text("new")
+    here.git("add", "new.py")
+    before = [here.git("status", "--porcelain"), here.git("for-each-ref"), here.git("rev-parse", "HEAD")]
+    index = (here.path / ".git" / "index").read_bytes()
+    ledger(here.path).append([draft(1)])
+    assert [here.git("status", "--porcelain"), here.git("for-each-ref"), here.git("rev-parse", "HEAD")] == before
+    assert (here.path / ".git" / "index").read_bytes() == index
+
+
+def test_append__the_same_event_twice(here: GitRepository, upstream: Path) -> None:
+    ledger(here.path).append([draft(1)])
+    receipt = ledger(here.path).append([draft(1), draft(2), draft(1)])
+    assert subjects(upstream) == ["Begin the ledger", "Trained 1", "Trained 2"]
+    assert [entry.summary for entry in receipt.entries] == ["Trained 2"]
+
+
+def test_append__from_a_new_clone_only_the_newest_entry_is_fetched(
+    here: GitRepository, upstream: Path, tmp_path: Path
+) -> None:
+    for number in range(20):
+        ledger(here.path).append([draft(number)])
+    other = ledger(clone(upstream, tmp_path / "other").path)
+    other.append([draft(20)])
+    # 3 objects of the newest entry, 3 of the new one.
+    assert other.git.line("count-objects").startswith("6 objects")
+    assert len(verified(tmp_path / "other")) == 22
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["clones of their own", "one clone"])
+def test_append__twenty_writers_at_once(here: GitRepository, upstream: Path, tmp_path: Path, *, shared: bool) -> None:
+    folders = [here.path if shared else clone(upstream, tmp_path / f"writer {n}").path for n in range(20)]
+    processes = [
+        subprocess.Popen(command(folder, 100 + n), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for n, folder in enumerate(folders)
+    ]
+    said = [process.communicate(timeout=200) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 20, said
+    assert sorted(subjects(upstream)[1:]) == [f"Trained {100 + n}" for n in range(20)]
+    assert verified(here.path) == subjects(upstream)
+    heads = {out.strip() for out, _ in said}
+    # Everybody was told a head of their own, and each is in the ledger.
+    found = {record.entry.head for record in records(ledger(here.path).git, ledger(here.path).commits())}
+    assert heads < found and len(heads) == 20
+
+
+def killing_git(folder: Path) -> Path:
+    """A folder with a `git` that counts its calls in `calls` and kills its caller instead of doing the call `fatal`."""
+    real = subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout.strip()
+    shim = folder / "bin" / "git"
+    shim.parent.mkdir()
+    shim.write_text(
+        textwrap.dedent(f"""\
+            #!/bin/bash
+            n=$(( $(cat '{folder}/calls') + 1 )); echo $n > '{folder}/calls'
+            if [ $n = "$(cat '{folder}/fatal')" ]; then kill -9 $PPID; exit 1; fi
+            exec '{real}' "$@"
+            """)
+    )
+    shim.chmod(0o755)
+    return shim.parent
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first entry", "later entry"])
+def test_append__killed_between_every_two_steps(tmp_path: Path, *, first: bool) -> None:
+    path = f"{killing_git(tmp_path)}{os.pathsep}{os.environ['PATH']}"
+    # Every try starts from the same files at the same place.
+    place_of_it, kept = tmp_path / "try", tmp_path / "kept"
+    upstream, folder = place_of_it / "up.git", place_of_it / "clone"
+    place_of_it.mkdir()
+    clone(upstream, folder)
+    if not first:
+        # Somebody else's entry comes in between, so that the killed writer has one to catch up with.
+        ledger(folder).append([draft(1)])
+        ledger(clone(upstream, place_of_it / "other").path).append([draft(2)])
+    place_of_it.rename(kept)
+    fatal, survived = 0, False
+    while not survived:
+        fatal += 1
+        shutil.rmtree(place_of_it, ignore_errors=True)
+        shutil.copytree(kept, place_of_it)
+        (tmp_path / "calls").write_text("0")
+        (tmp_path / "fatal").write_text(str(fatal))
+        done = subprocess.run(command(folder, 3), env={**os.environ, "PATH": path}, capture_output=True, check=False)
+        survived = done.returncode == 0
+        assert survived or done.returncode == -signal.SIGKILL, done.stderr
+        receipt = ledger(folder).append([draft(3), draft(4)])
+        assert receipt.why_not == ""
+        earlier = [] if first else ["Trained 1", "Trained 2"]
+        assert subjects(upstream) == ["Begin the ledger", *earlier, "Trained 3", "Trained 4"]
+        assert verified(folder) == subjects(upstream)
+    assert fatal - 1 == int((tmp_path / "calls").read_text()) > 15
+
+
+def test_append__lock_files_of_a_git_that_was_killed(here: GitRepository, upstream: Path) -> None:
+    found = ledger(here.path)
+    found.append([draft(1)])
+    for name in (
+        "refs/heads/ledger.lock",
+        "refs/slipway/upstream.lock",
+        "config.lock",
+        "packed-refs.lock",
+        "HEAD.lock",
+    ):
+        (found.place.store / f"{name}.lock").touch()
+    assert found.append([draft(2)]).why_not == ""
+    assert subjects(upstream)[-1] == "Trained 2"
+
+
+def test_append__offline_and_later(here: GitRepository, upstream: Path, tmp_path: Path) -> None:
+    ledger(here.path).append([draft(1)])
+    other = clone(upstream, tmp_path / "other")
+    away = upstream.rename(upstream.with_name("away"))
+    receipt = ledger(here.path).append([draft(2)])
+    assert "could not be reached" in receipt.why_not
+    assert receipt.waiting == 1
+    assert ledger(here.path).append([draft(3)]).waiting == 2
+    away.rename(upstream)
+    ledger(other.path).append([draft(4)])
+    receipt = ledger(here.path).deliver()
+    assert (receipt.why_not, receipt.waiting) == ("", 0)
+    assert subjects(upstream) == ["Begin the ledger", *(f"Trained {n}" for n in (1, 4, 2, 3))]
+    assert verified(other.path) == subjects(upstream)
+
+
+def test_append__offline_from_the_start(here: GitRepository, upstream: Path, tmp_path: Path) -> None:
+    other = clone(upstream, tmp_path / "other")
+    away = upstream.rename(upstream.with_name("away"))
+    assert ledger(here.path).append([draft(1)]).waiting == 2  # the beginning and the entry
+    away.rename(upstream)
+    ledger(other.path).append([draft(2)])
+    ledger(here.path).append([draft(3)])
+    assert subjects(upstream) == ["Begin the ledger", "Trained 2", "Trained 1", "Trained 3"]
+    assert verified(here.path) == subjects(upstream)
+
+
+def test_append__no_remote_keeps_it_in_a_branch_of_the_clone(repository: GitRepository) -> None:
+    repository.commit({"code.py": ""})
+    ledger(repository.path).append([draft(1)])
+    ledger(repository.path).append([draft(2)])
+    assert subjects(repository.path) == ["Begin the ledger", "Trained 1", "Trained 2"]
+    assert repository.git("status", "--porcelain") == ""
+    assert repository.git("branch", "--show-current") == "main"
+
+
+def test_append__a_remote_that_is_added_later_gets_it_all(repository: GitRepository, tmp_path: Path) -> None:
+    repository.commit({"code.py": ""})
+    ledger(repository.path).append([draft(1)])
+    up = tmp_path / "later.git"
+    Git(up).run("init", "--quiet", "--bare", str(up))
+    repository.git("remote", "add", "origin", str(up))
+    receipt = ledger(repository.path).append([draft(2)])
+    assert receipt.why_not == ""
+    assert subjects(up) == ["Begin the ledger", "Trained 1", "Trained 2"]
+
+
+def test_append__shallow_clone_and_detached_head(here: GitRepository, upstream: Path, tmp_path: Path) -> None:
+    here.commit({"code.py": "2"})
+    here.git("push", "--quiet", "origin", "HEAD:refs/heads/main")
+    ledger(here.path).append([draft(1)])
+    shallow = tmp_path / "shallow"
+    subprocess.run(
+        ["git", "clone", "--quiet", "--depth=1", "--branch=main", upstream.as_uri(), str(shallow)], check=True
+    )
+    subprocess.run(["git", "checkout", "--quiet", "--detach"], cwd=shallow, check=True)
+    assert ledger(shallow).append([draft(2)]).why_not == ""
+    assert verified(shallow) == ["Begin the ledger", "Trained 1", "Trained 2"]
+
+
+def test_append__in_a_work_tree_and_below_its_root(here: GitRepository, upstream: Path, tmp_path: Path) -> None:
+    here.git("worktree", "add", "--quiet", "--detach", str(tmp_path / "tree"))
+    (tmp_path / "tree" / "below").mkdir()
+    ledger(tmp_path / "tree" / "below").append([draft(1)])
+    ledger(here.path).append([draft(2)])
+    assert subjects(upstream) == ["Begin the ledger", "Trained 1", "Trained 2"]
+
+
+def test_append__no_right_to_push(here: GitRepository, upstream: Path) -> None:
+    hook = upstream / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho 'GH013: Repository rule violations found'; exit 1\n")
+    hook.chmod(hook.stat().st_mode | stat.S_IXUSR)
+    receipt = ledger(here.path).append([draft(1)])
+    assert "refused the push" in receipt.why_not
+    assert "GH013: Repository rule violations found" in receipt.why_not
+    assert receipt.waiting == 2
+    hook.unlink()
+    assert ledger(here.path).deliver().waiting == 0
+    assert subjects(upstream) == ["Begin the ledger", "Trained 1"]
+
+
+@pytest.mark.parametrize("how", ["cut", "rewritten", "deleted"])
+def test_append__a_branch_that_somebody_forced(here: GitRepository, upstream: Path, tmp_path: Path, how: str) -> None:
+    found = ledger(here.path)
+    found.append([draft(1), draft(2)])
+    git, branch = Git(upstream), f"refs/heads/{place.BRANCH}"
+    old = git.commit_of(branch)
+    if how == "cut":
+        git.run("update-ref", branch, f"{old}~1")
+    elif how == "deleted":
+        git.run("update-ref", "-d", branch)
+    else:
+        git.run("update-ref", "-d", branch)
+        ledger(clone(upstream, tmp_path / "forger").path).append([draft(1), draft(9)])
+    with pytest.raises(ConflictError, match=r"was rewritten: entry 2 \(commit") as failure:
+        found.append([draft(3)])
+    # The repair is spelled out, and works as it stands; what happened meanwhile was kept.
+    repair = failure.value.fix.split("`")[1]
+    subprocess.run(["bash", "-c", repair], check=True, capture_output=True)
+    assert git.commit_of(branch) == old
+    assert found.deliver().why_not == ""
+    assert subjects(upstream) == ["Begin the ledger", "Trained 1", "Trained 2", "Trained 3"]
+
+
+def test_append__a_branch_that_is_no_ledger(here: GitRepository, upstream: Path) -> None:
+    here.git("push", "--quiet", "origin", f"HEAD:refs/heads/{place.BRANCH}")
+    with pytest.raises(ConflictError, match="is no entry"):
+        ledger(here.path).append([draft(1)])
+
+
+def test_append__one_megabyte(here: GitRepository, upstream: Path) -> None:
+    receipt = ledger(here.path).append([draft(1, {"report.json": b"x" * 2**20}, reasons=("y" * 2**20,))])
+    assert receipt.why_not == ""
+    assert verified(here.path) == ["Begin the ledger", "Trained 1"]
+
+
+def test_append__over_http_with_a_token(here: GitRepository, upstream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = upstream.rename(upstream.with_name("models"))
+    monkeypatch.chdir(here.path)
+    with served(named.parent, token=TOKEN) as address:
+        run = Run(repository="models", server_url=address)
+        # The clone's own header must not be sent beside ours.
+        here.git("config", f"http.{address}/.extraheader", "AUTHORIZATION: basic bm9ib2R5OndvcnNl")
+        receipt = ledger(here.path, run=run, token=Secret(TOKEN)).append([draft(1)])
+        assert receipt.why_not == ""
+        assert subjects(named) == ["Begin the ledger", "Trained 1"]
+
+
+def test_append__over_http_without_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Git(tmp_path / "models").run("init", "--quiet", "--bare", str(tmp_path / "models"))
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path / "home"))
+    (tmp_path / "empty").mkdir()
+    with served(tmp_path, token=TOKEN) as address:
+        run = Run(repository="models", server_url=address)
+        receipt = ledger(tmp_path / "empty", run=run, token=Secret(TOKEN)).append([draft(1)])
+        assert receipt.why_not == ""
+        assert subjects(tmp_path / "models") == ["Begin the ledger", "Trained 1"]
+
+
+def test_append__over_http_with_a_wrong_token(here: GitRepository, upstream: Path) -> None:
+    named = upstream.rename(upstream.with_name("models"))
+    with served(named.parent, token=TOKEN) as address:
+        receipt = ledger(here.path, run=Run(repository="models", server_url=address), token=Secret("wrong")).append(
+            [draft(1)]
+        )
+    assert "refused the push" in receipt.why_not
+    assert receipt.waiting == 2
+
+
+def test_append__the_token_is_on_no_command_line_and_in_no_file(
+    here: GitRepository, upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout.strip()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git").write_text(f"#!/bin/sh\necho \"$@\" >> '{tmp_path}/argv'\nexec '{real}' \"$@\"\n")
+    (tmp_path / "bin" / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    named = upstream.rename(upstream.with_name("models"))
+    with served(named.parent, token=TOKEN) as address:
+        found = ledger(here.path, run=Run(repository="models", server_url=address), token=Secret(TOKEN))
+        assert found.append([draft(1)]).why_not == ""
+    basic = base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()
+    said = (tmp_path / "argv").read_text() + repr(found.place) + repr(found.git)
+    assert "push" in said and TOKEN not in said and basic not in said
+    for file in found.place.store.rglob("*"):
+        assert not file.is_file() or basic.encode() not in file.read_bytes()
+
+
+def test_append__nobody_answers(here: GitRepository) -> None:
+    receipt = ledger(here.path, remote="http://user:secret@127.0.0.1:9/models").append([draft(1)])
+    assert "could not be reached" in receipt.why_not
+    assert receipt.waiting == 2
+    assert ledger(here.path, remote="http://user:secret@127.0.0.1:9/models").place.shown == "http://127.0.0.1:9/models"
+
+
+def test_commits__a_part_is_not_the_whole(here: GitRepository, upstream: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        ledger(here.path).append([draft(number)])
+    other = ledger(clone(upstream, tmp_path / "other").path)
+    other.append([draft(4)])
+    upstream.rename(upstream.with_name("away"))
+    with pytest.raises(RemoteError, match="cannot be read as a whole"):
+        other.commits()
+
+
+def test_find__nothing_at_all(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no repository for the ledger"):
+        place.find(Run(), folder=tmp_path)
+
+
+def test_find__git_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="git is not installed"):
+        place.find(Run(), folder=tmp_path)
+
+
+def test_subject__one_line_of_at_most_a_hundred_signs() -> None:
+    said = draft(1, summary="a\n\nb\u202e\x1b[31m" + "c" * 200)[0]
+    line = store.subject(said)
+    assert line.startswith("a b [31mccc") and len(line) == 100 and line.isprintable()
+
+
+def test_head__of_an_empty_ledger_and_of_one(here: GitRepository) -> None:
+    assert ledger(here.path).head() is None
+    assert ledger(here.path).commits() == []
+    receipt = ledger(here.path).append([draft(1)])
+    last = ledger(here.path).head()
+    assert last is not None and last.head == receipt.head
+    assert last.recorded_at <= datetime.now(UTC)
