@@ -62,7 +62,7 @@ def main(given: Inputs) -> None:
         refuse_contradictions(given, sourced)
         registry = Registry(given.tracking_uri)
         version = find_version(registry, model, given.model_version)
-        subject = Subject(role="model", name=version.version, id=version.tags.get("slipway.model_digest", ""))
+        subject = Subject(role="candidate", name=version.version, id=version.tags.get("slipway.model_digest", ""))
         report = report.model_copy(
             update={"provenance": facts(sourced, version), "subjects": (policy, subject)},
         )

@@ -102,7 +102,7 @@ def test_sign__with_a_key_and_verify(toy: Toy) -> None:
     copy = Path(done.outputs["signature"])
     assert copy.read_bytes() == signature_of(toy, version).read_bytes()
     assert done.report["attachments"] == {"model.sig": file_digest(copy)}
-    assert done.report["subjects"][1] == {"role": "model", "name": "1", "id": tags["slipway.model_digest"]}
+    assert done.report["subjects"][1] == {"role": "candidate", "name": "1", "id": tags["slipway.model_digest"]}
     after = {file for file in stored(toy, version).rglob("*") if file.is_file()}
     assert after == before.keys(), "the signature lies outside of the model, which it covers whole"
 
