@@ -13,17 +13,18 @@ from pathlib import Path
 
 from slipway import datasets
 from slipway.policy import SourcedPolicy, Training, load
+from slipway.policy.source import file_digest
 from slipway.registry import mlflow
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import LoggedModel, ModelVersion, Registry
 from slipway.report import Report, Subject, Verdict, markdown
 from slipway.runner import commands, context, environments, outputs, stage
 from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError, SlipwayError
-from slipway.training import command, provenance, repository, telling
+from slipway.training import command, provenance, repository, statement, telling
 from slipway.training.provenance import Provenance
 
 KEPT_IN = "slipway"
-"""Folder of the run's artifacts for provenance, lock and log."""
+"""Folder of the run's artifacts for provenance, statement, lock and log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,7 @@ class Outputs:
     verdict: Verdict
     model_version: str = ""
     run_id: str = ""
+    statement_digest: str = ""
 
 
 def main(given: Inputs) -> None:
@@ -64,21 +66,22 @@ def main(given: Inputs) -> None:
         report = report.after_failure(failure, provenance=sourced.provenance)
         publish(report.finished(), path, Outputs(report=path, verdict=report.verdict))
         raise
-    report = report.model_copy(
-        update={
-            "verdict": Verdict.PASS,
-            "headline": f"Trained {version.name} in {after.seconds:.0f} s from commit {after.commit[:12]}.",
-            "reasons": after.remarks,
-            "provenance": telling.facts(after, version),
-            "subjects": (policy, *telling.subjects(after, version)),
-            "attachments": telling.attach(after, path),
-        }
+    update = {
+        "verdict": Verdict.PASS,
+        "headline": f"Trained {version.name} in {after.seconds:.0f} s from commit {after.commit[:12]}.",
+        "reasons": after.remarks,
+        "provenance": telling.facts(after, version),
+        "subjects": (policy, *telling.subjects(after, version)),
+        "attachments": telling.attach(after, path),
+    }
+    said = Outputs(
+        report=path,
+        verdict=Verdict.PASS,
+        model_version=version.version,
+        run_id=version.run_id,
+        statement_digest=version.tags[statement.DIGEST_TAG],
     )
-    publish(
-        report.finished(),
-        path,
-        Outputs(report=path, verdict=Verdict.PASS, model_version=version.version, run_id=version.run_id),
-    )
+    publish(report.model_copy(update=update).finished(), path, said)
 
 
 def require_training(sourced: SourcedPolicy) -> Training:
@@ -115,7 +118,8 @@ def prepare(given: Inputs, sourced: SourcedPolicy, training: Training, run: cont
         seed=training.seed,
         policy=sourced.provenance,
         machine=provenance.describe_machine(),
-        run={"url": run.url, "id": run.run_id, "attempt": run.attempt, "event": run.event_name, "actor": run.actor},
+        run=provenance.describe_run(run, checkout.commit),
+        base=provenance.describe_base(),
         remarks=tuple(remarks),
     )
 
@@ -136,7 +140,9 @@ def train_and_register(registry: Registry, training: Training, before: Provenanc
     with run_ended_by(registry, run_id), tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "training.log"
         earlier = written(training)
+        started = provenance.now()
         ended = run_command(registry, training, before, run_id, experiment, log)
+        finished = provenance.now()
         registry.log_file(run_id, log, KEPT_IN)
         if not ended.succeeded:
             raise GateError(
@@ -156,12 +162,19 @@ def train_and_register(registry: Registry, training: Training, before: Provenanc
             before,
             seconds=round(ended.seconds, 3),
             peak_memory=ended.peak_memory,
+            started=started,
+            finished=finished,
             mlflow_run=run_id,
+            log_digest=file_digest(log),
+            base_model=registry.said_of_run(run_id, provenance.BASE_MODEL),
             model_digest=digest(files),
             payload_digest=digest(files, payload_only=True),
         )
-        keep_evidence(registry, run_id, after, Path(scratch))
-        version = registry.register(before.model, logged, run_id, after.tags())
+        for file in (kept := statement.write_evidence(after, files, Path(scratch), kept_in=KEPT_IN)):
+            registry.log_file(run_id, file, KEPT_IN)
+        tags = after.tags() | {statement.DIGEST_TAG: file_digest(kept[-1])}
+        registry.log(run_id, tags=tags, parameters=after.parameters)
+        version = registry.register(before.model, logged, run_id, tags)
     registry.set_alias(before.model, mlflow.CANDIDATE, version.version)
     return version, after
 
@@ -229,16 +242,6 @@ def find_model(registry: Registry, run_id: str, training: Training) -> LoggedMod
         fix="Call `mlflow.<flavour>.log_model(...)` in the command, switch autologging on, or name the MLflow model "
         "folder that it writes in `training.model`.",
     )
-
-
-def keep_evidence(registry: Registry, run_id: str, after: Provenance, scratch: Path) -> None:
-    """Store provenance and lock with the run, and its parameters and tags."""
-    registry.log_file(run_id, after.write(scratch / "provenance.json"), KEPT_IN)
-    if after.environment.lock:
-        lock = scratch / "requirements.txt"
-        lock.write_text(after.environment.lock, encoding="utf-8")
-        registry.log_file(run_id, lock, KEPT_IN)
-    registry.log(run_id, tags=after.tags(), parameters=after.parameters)
 
 
 def last_lines(log: Path, count: int = 15) -> str:

@@ -41,6 +41,9 @@ ALL_STAGES = "run-pipeline"
 ACTIONS = {ALL_STAGES: ROOT / "action.yml"} | {name: ROOT / "actions" / name / "action.yml" for name in STAGES}
 DOCS = {ALL_STAGES: ROOT / "docs" / "pipeline.md"} | {name: ROOT / "docs" / f"{name}.md" for name in STAGES}
 PIPELINE = ROOT / ".github" / "workflows" / "pipeline.yml"
+REUSABLE = {"pipeline.yml": ROOT / "docs" / "pipeline.md", "attest.yml": ROOT / "docs" / "provenance.md"}
+"""Workflows that callers use, and the page whose section "The reusable workflow" explains each."""
+
 WORKFLOWS = sorted([*PIPELINE.parent.glob("*.yml"), *(ROOT / "examples").glob("*/.github/workflows/*.yml")])
 PAGES = sorted(page for folder in (".", "docs", "tests", "examples/*") for page in ROOT.glob(f"{folder}/*.md"))
 WHOLE_LOCK = ROOT / "requirements.txt"
@@ -59,22 +62,27 @@ OURS = "your-org/slipway"
 
 DEFINED_OTHERWISE = {
     ("input", "tracking-uri", "pipeline.yml"),
+    ("input", "tracking-uri", "attest.yml"),
+    ("input", "model-version", "attest.yml"),
+    ("input", "model", "attest.yml"),
     ("input", "github-token", "record-reports"),
     ("input", "github-token", "audit-trail"),
     ("input", "model", "audit-trail"),
+    ("input", "command", "sign-model"),
 }
-"""What may differ from its namesakes: the pipeline's machines share no file, so there must be a server; tokens that
-read, comment or record need other rights; and the ledger knows other models than the reports."""
+"""What may differ from its namesakes: machines that share no file need a server, and what is attested is named; tokens
+that read, comment or record need other rights; the ledger knows other models than the reports, and other commands."""
 
-BESIDE_THE_PIPELINE = {"audit-trail"}
-"""Stages that people and other workflows call."""
+BESIDE_THE_PIPELINE = {"audit-trail", "sign-model"}
+"""Stages that people and other workflows call. The pipeline's jobs run the change's own code, which must not come near
+a signing key."""
 
 OVER_ALL_STAGES = {ALL_STAGES, "post-report", "pipeline.yml"}
 """Where `verdict` is not that of one stage."""
 
 
 class Interface(NamedTuple):
-    """What a caller sees of an action or of the reusable workflow."""
+    """What a caller sees of an action or of a reusable workflow."""
 
     inputs: dict[str, Any]
     outputs: dict[str, Any]
@@ -91,9 +99,9 @@ def text_of(path: Path) -> str:
 
 @cache
 def interface(name: str) -> Interface:
-    """Of an action by its script's name, or of `pipeline.yml`."""
-    if name == PIPELINE.name:
-        call = yaml.safe_load(text_of(PIPELINE))[True]["workflow_call"]  # YAML reads `on` as true
+    """Of an action by its script's name, or of a reusable workflow by its file's."""
+    if name in REUSABLE:
+        call = yaml.safe_load(text_of(PIPELINE.with_name(name)))[True]["workflow_call"]  # YAML reads `on` as true
         return Interface(call["inputs"], call["outputs"], call["secrets"])
     said = yaml.safe_load(text_of(ACTIONS[name]))
     return Interface(said["inputs"], said["outputs"], {})
@@ -103,7 +111,7 @@ def interface(name: str) -> Interface:
 def called() -> dict[str, Interface]:
     """What can be called, by the address before the `@`."""
     stages = {f"{place}/actions/{name}": name for name in STAGES for place in (OURS, "./.slipway-actions")}
-    whole = {OURS: ALL_STAGES, f"{OURS}/.github/workflows/pipeline.yml": PIPELINE.name}
+    whole = {OURS: ALL_STAGES} | {f"{OURS}/.github/workflows/{name}": name for name in REUSABLE}
     return {address: interface(name) for address, name in {**stages, **whole}.items()}
 
 
@@ -228,8 +236,9 @@ def docs_problems(page: str, known: Interface, *, below: str = "") -> list[str]:
     """Where the tables of a page (or of one section) differ from the inputs, secrets and outputs."""
     text = section(page, below) if below else page
     inputs = {
-        f"`{key}`": "required" if said.get("required") else f"`{said['default']}`" if said["default"] != "" else ""
+        f"`{key}`": "required" if said.get("required") else f"`{default}`" if default != "" else ""
         for key, said in known.inputs.items()
+        for default in [str(said.get("default")).lower() if said.get("type") == "boolean" else said.get("default")]
     }
     secrets = {f"`{key}`": "required" if said["required"] else "optional" for key, said in known.secrets.items()}
     outputs = {f"`{key}`": None for key in known.outputs}
@@ -305,18 +314,26 @@ def yaml_problems(text: str, *, whole: bool) -> list[str]:
     steps: dict[str, str] = {}
     for each in mappings(content):
         if isinstance(each.get("id"), str):
-            steps[each["id"]] = str(each.get("uses", "")).partition("@")[0]
+            script = re.search(r"\.slipway-actions/scripts/(\w+\.py)$", str(each.get("run", "")))
+            steps[each["id"]] = str(SCRIPTS / script[1]) if script else str(each.get("uses", "")).partition("@")[0]
         if isinstance(each.get("run"), str) and "${{" in each["run"]:
             problems.append(f"an expression stands in `run: {each['run'].strip()}`; forward it in `env:`")
         if isinstance(each.get("uses"), str):
             problems += call_problems(each, whole=whole)
-    outputs = {address: known.outputs.keys() for address, known in called().items()}
+    outputs = {address: set(known.outputs) for address, known in called().items()}
+    outputs |= {str(file): script_outputs(file) for file in SCRIPTS.glob("*.py")}
     for step, output in re.findall(r"\bsteps\.([\w-]+)\.outputs\.([\w-]+)", text):
         if whole and step not in steps:
             problems.append(f"there is no step `{step}`")
         if output not in outputs.get(steps.get(step, ""), set().union(*outputs.values())):
             problems.append(f"the step `{step}` has no output `{output}`")
     return problems
+
+
+def script_outputs(file: Path) -> set[str]:
+    """What a step that runs a script by itself, not as an action, can give to later ones."""
+    declared = getattr(importlib.import_module(file.stem), "Outputs", None)
+    return {user_name(field.name) for field in dataclasses.fields(declared)} if declared else set()
 
 
 def call_problems(step: dict[str, Any], *, whole: bool) -> Iterator[str]:
@@ -520,7 +537,7 @@ def test_action__agrees_with_its_script(name: str) -> None:
 
 
 def test_actions__define_what_they_share_alike() -> None:
-    assert shared_problems({name: interface(name) for name in (*ACTIONS, PIPELINE.name)}) == []
+    assert shared_problems({name: interface(name) for name in (*ACTIONS, *REUSABLE)}) == []
 
 
 @pytest.mark.parametrize("name", ACTIONS)
@@ -529,9 +546,9 @@ def test_docs__list_the_inputs_and_outputs(name: str) -> None:
     assert docs_problems(text_of(DOCS[name]), interface(name), below=below) == [], shown(DOCS[name])
 
 
-def test_docs__list_what_the_reusable_workflow_takes_and_gives() -> None:
-    page = text_of(DOCS[ALL_STAGES])
-    assert docs_problems(page, interface(PIPELINE.name), below="The reusable workflow") == [], "docs/pipeline.md"
+@pytest.mark.parametrize(("name", "page"), REUSABLE.items(), ids=list(REUSABLE))
+def test_docs__list_what_a_reusable_workflow_takes_and_gives(name: str, page: Path) -> None:
+    assert docs_problems(text_of(page), interface(name), below="The reusable workflow") == [], shown(page)
 
 
 def test_readme__lists_every_stage() -> None:
@@ -558,7 +575,8 @@ def test_script__has_the_shape_of_a_stage(file: Path) -> None:
 @pytest.mark.parametrize("name", ACTIONS)
 def test_script__takes_tokens_as_secrets(name: str) -> None:
     hints = get_type_hints(importlib.import_module(name.replace("-", "_")).Inputs)
-    assert {key for key in hints if "token" in key} == {key for key, kind in hints.items() if kind is Secret}
+    secret = {key for key in hints if "token" in key or key.startswith("private")}
+    assert secret == {key for key, kind in hints.items() if kind is Secret}
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=shown)
@@ -778,6 +796,14 @@ SPOILT = [
         ("a required input is not given", "reports: |", "model: |", "needs the input `reports`"),
         ("an output does not exist", "train.outputs.model-version", "train.outputs.version", "no output `version`"),
         ("a step does not exist", "        id: train\n", "        id: fit\n", "no step `train`"),
+    ),
+    *spoilt(
+        "workflow that runs a script",
+        workflow_problems,
+        text_of(PIPELINE.with_name("attest.yml")),
+        ("an output does not exist", "statement.outputs.subjects", "statement.outputs.subject", "no output `subject`"),
+        ("another script is run", "scripts/fetch_statement.py", "scripts/write_schema.py", "no output `subjects`"),
+        ("a right has no reason", "write # prove to Sigstore which workflow this is", "write", "`id-token` has no"),
     ),
     *spoilt(
         "page",

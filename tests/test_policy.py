@@ -579,6 +579,57 @@ def test_load__a_wrong_policy_of_the_change_is_an_error_too(repository: GitRepos
         load(Path("slipway.yml"), run_of(base))
 
 
+SIGNING = "signing: {method: key, public_key: keys/model.pub}\n"
+
+
+def test_signing__says_whom_to_trust() -> None:
+    assert parse(FULL).signing is None
+    signing = parse(FULL + SIGNING).signing
+    assert signing is not None
+    assert (signing.method, signing.public_key, signing.required) == ("key", "keys/model.pub", True)
+    assert signing.identity_provider == "https://token.actions.githubusercontent.com"
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("{method: key}", "`method: key` needs `public_key`"),
+        ("{method: key, public_key: ''}", "`method: key` needs `public_key`"),
+        ("{method: certificate, public_key: k.pub}", "`method: certificate` needs `certificate_chain`"),
+        ("{method: workflow}", "`method: workflow` needs `identity`"),
+        ("{method: pgp, public_key: k.pub}", "'key', 'certificate' or 'workflow'"),
+        ("{method: key, public_key: k.pub, required: 'no'}", "required"),
+        ("{method: key, pubic_key: k.pub}", "did you mean `public_key`?"),
+    ],
+)
+def test_signing__that_nobody_could_satisfy(section: str, said: str) -> None:
+    with pytest.raises(PolicyError) as refused:
+        parse(FULL + f"signing: {section}\n")
+    assert said in str(refused.value)
+
+
+def test_trusted_file__is_the_base_branchs_in_a_pull_request(repository: GitRepository) -> None:
+    base = repository.commit({"slipway.yml": FULL + SIGNING, "keys/model.pub": "base"})
+    repository.commit({"slipway.yml": FULL, "keys/model.pub": "change"})
+    here = load(Path("slipway.yml"), Run())
+    assert here.policy.signing is None
+    assert here.trusted_file("keys/model.pub") == "change"
+    judged = load(Path("slipway.yml"), Run(event=pull_request(base=base)))
+    assert judged.policy.signing is not None, "a change cannot do away with the demand for a signature"
+    assert judged.trusted_file("keys/model.pub") == "base"
+    assert judged.remarks
+
+
+def test_trusted_file__is_never_one_that_the_change_brings(repository: GitRepository) -> None:
+    base = repository.commit({"slipway.yml": FULL + SIGNING})
+    repository.commit({"keys/model.pub": "change"})
+    judged = load(Path("slipway.yml"), Run(event=pull_request(base=base)))
+    with pytest.raises(PolicyError, match=r"The base branch has no keys/model\.pub"):
+        judged.trusted_file("keys/model.pub")
+    with pytest.raises(PolicyError, match=r"There is no file at keys/none\.pub"):
+        load(Path("slipway.yml"), Run()).trusted_file("keys/none.pub")
+
+
 def test_load__gates_from_head_counts_where_the_base_says_it(repository: GitRepository) -> None:
     base = repository.commit({"slipway.yml": changed("gates_from: base", "gates_from: head")})
     repository.commit({"slipway.yml": LOOSE})

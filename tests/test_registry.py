@@ -114,11 +114,16 @@ def live(registry: Registry, tmp_path: Path) -> None:
     by_run = digest(registry.download_logged(model, tmp_path / "one"), payload_only=True)
     by_version = digest(registry.download(first, tmp_path / "two"), payload_only=True)
     assert by_run == by_version
+    assert digest(tmp_path / "one") == digest(tmp_path / "two"), "what MLflow writes into a download does not count"
     assert digest(registry.download(second, tmp_path / "three"), payload_only=True) != by_run
 
     registry.log(run_id, tags={"slipway.seed": "1"}, parameters={"lr": "0.1"})
     registry.log(run_id, tags={}, parameters={"lr": "0.2", "depth": "3"})
     assert registry.parameters(run_id) == {"lr": "0.1", "depth": "3"}, "what the run knows stays"
+    assert [registry.said_of_run(run_id, name) for name in ("lr", "slipway.seed", "none")] == ["0.1", "1", ""]
+    registry.tag_version(first, {"slipway.signer": "ü", "slipway.commit": "def"})
+    tagged = registry.by_version(MODEL, "1").tags
+    assert tagged == {"slipway.commit": "def", "slipway.command": '["a b", "ü"]', "slipway.signer": "ü"}
     lock = tmp_path / "requirements.txt"
     lock.write_text("numpy\n")
     registry.log_file(run_id, lock, "slipway")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import signal
@@ -9,15 +10,27 @@ import sqlite3
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from slipway.registry.digests import digest, file_digests
 from slipway.registry.mlflow import CANDIDATE
+from slipway.training.provenance import read
+from test_training_statement import hold_to_the_protobufs
 from test_training_toy import LOCK, MODEL, QUIET, Toy, assert_gone, make_toy, wait_for
 
 pytestmark = QUIET
+
+BASE = """
+import sqlite3
+store = sqlite3.connect(os.environ["MLFLOW_TRACKING_URI"].removeprefix("sqlite:///"))
+store.execute("insert into tags values ('slipway.base_model', 'hf://org/base', ?)", (os.environ["MLFLOW_RUN_ID"],))
+store.commit()
+"""
+"""What `mlflow.set_tag("slipway.base_model", "hf://org/base")` leaves, without a second spent on importing MLflow."""
 
 
 @pytest.fixture
@@ -75,12 +88,26 @@ def test_train__everything_a_rebuild_needs(toy: Toy) -> None:
     assert len(packages) > 40
     assert kept.pop("datasets")["train"]["kind"] == "git"
     assert kept.pop("machine").keys() == {"platform", "machine", "processor"}
-    assert kept.pop("run")["id"] == 1000
+    assert kept.pop("run") == {
+        "url": "https://github.invalid/octo/models/actions/runs/1000",
+        "id": 1000,
+        "attempt": 1,
+        "event": "workflow_dispatch",
+        "actor": "mona",
+        "actor_id": "1",
+        "triggering_actor": "mona",
+        "repository": "https://github.invalid/octo/models",
+        "ref": "",  # the runner's GITHUB_SHA is not the toy's commit
+        "workflow": "https://github.invalid/octo/models/.github/workflows/model.yml@refs/heads/main",
+    }
+    assert kept.pop("base").keys() == {"kind", "image", "version"}
+    started, finished = (datetime.fromisoformat(kept.pop(name)) for name in ("started", "finished"))
+    assert timedelta(0) <= finished - started < timedelta(minutes=1)
     assert 0 < kept.pop("seconds") < 60
     assert 5 << 20 < kept.pop("peak_memory") < 1 << 30
-    digests = {kept.pop("model_digest"), kept.pop("payload_digest"), lock_digest}
+    digests = {kept.pop(name) for name in ("model_digest", "payload_digest", "log_digest")} | {lock_digest}
     assert all(digest.startswith("sha256:") for digest in digests)
-    assert len(digests) == 3
+    assert len(digests) == 4
     policy = kept.pop("policy")
     assert policy["policy_digest"] == done.report["provenance"]["policy_digest"]
     assert kept == {
@@ -89,7 +116,8 @@ def test_train__everything_a_rebuild_needs(toy: Toy) -> None:
         "clean": True,
         "changes": [],
         "parameters": {"model.depth": "3", "model.rates": "[0.1, 0.2]", "name": "ünï", "lr@start": "1.5"},
-        "environment": {"python": ".".join(map(str, sys.version_info[:3]))},
+        "environment": {"python": ".".join(map(str, sys.version_info[:3])), "hash_locked": True},
+        "base_model": "",
         "command": ["python", "train.py"],
         "seed": 2013,
         "mlflow_run": run_id,
@@ -106,6 +134,11 @@ def test_train__everything_a_rebuild_needs(toy: Toy) -> None:
     assert json.loads(tags["command"]) == ["python", "train.py"]
     assert tags["environment"] == lock_digest
     assert tags["seed"] == "2013"
+    assert tags["hash_locked"] == "true"
+    assert (tags["actor"], tags["actor_id"], tags["triggering_actor"]) == ("mona", "1", "mona")
+    assert tags["workflow_attempt"] == "1"
+    assert tags["base"]
+    assert datetime.fromisoformat(tags["started"]) == started
     assert tags["policy_digest"] == policy["policy_digest"]
     assert tags["dataset.train"].startswith("git:")
     assert tags["workflow_run"] == "https://github.invalid/octo/models/actions/runs/1000"
@@ -174,6 +207,38 @@ def test_train__mlflow_run_as_the_command_with_an_explicit_model(toy: Toy) -> No
     version = toy.registry().by_alias(MODEL, CANDIDATE)
     assert version is not None
     assert version.run_id == done.outputs["run-id"]
+
+
+def test_train__leaves_a_statement_about_exactly_the_registered_files(toy: Toy) -> None:
+    toy.write("train.py", (toy.folder / "train.py").read_text() + BASE)
+    toy.policy(training={"requirements": None})
+    toy.environ = {"SLIPWAY_CONTAINER_IMAGE": f"ghcr.io/octo/train@sha256:{'9' * 64}"}
+    done = toy.train()
+    assert done.code == 0, done.log
+    registry = toy.registry()
+    version = registry.by_version(MODEL, "1")
+    file = registry.run_file(version.run_id, "slipway/provenance.intoto.json", toy.temp / "kept")
+    record = registry.run_file(version.run_id, "slipway/provenance.json", toy.temp / "kept")
+    log = registry.run_file(version.run_id, "slipway/training.log", toy.temp / "kept")
+    assert file and record and log
+    said = json.loads(file.read_text(encoding="utf-8"))
+    hold_to_the_protobufs(said)
+    model = registry.download(version, toy.temp / "model")
+    subjects = {each["name"]: each["digest"]["sha256"] for each in said["subject"]}
+    assert subjects.pop(MODEL) == digest(model).removeprefix("sha256:")
+    assert version.tags["slipway.model_digest"] == digest(model), "a download changes nothing of the digest"
+    assert subjects == {f"{MODEL}/{name}": content for name, content in file_digests(model).items()}
+    assert f"{MODEL}/weights.json" in subjects
+    byproducts = said["predicate"]["runDetails"]["byproducts"]
+    assert [each["digest"]["sha256"] for each in byproducts] == [
+        hashlib.sha256(kept.read_bytes()).hexdigest() for kept in (log, record)
+    ]
+    roles = [each["annotations"]["role"] for each in said["predicate"]["buildDefinition"]["resolvedDependencies"]]
+    assert {"source", "policy", "dataset", "package", "container", "base model"} == set(roles)
+    made = read(record)
+    assert (made.base_model, version.tags["slipway.base_model"]) == ("hf://org/base", "hf://org/base")
+    assert version.tags["slipway.hash_locked"] == "false"
+    assert version.tags["slipway.base"].startswith("container: ghcr.io/octo/train@sha256:")
 
 
 def test_train__dvc_repro_as_the_command(toy: Toy) -> None:

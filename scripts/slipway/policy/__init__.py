@@ -1,6 +1,6 @@
 """Ground floor: slipway.yml as typed values, and the strict reading of every YAML file that a person writes."""
 
-from slipway.policy.model import Dataset, Evaluation, MetricRule, Policy, PullRequest, Training
+from slipway.policy.model import Dataset, Evaluation, MetricRule, Policy, PullRequest, Signing, SigningMethod, Training
 from slipway.policy.reading import read_text
 from slipway.policy.source import SourcedPolicy, load
 
@@ -10,6 +10,8 @@ __all__ = [
     "MetricRule",
     "Policy",
     "PullRequest",
+    "Signing",
+    "SigningMethod",
     "SourcedPolicy",
     "Training",
     "load",

@@ -20,6 +20,7 @@ from pydantic import (
 
 OnInconclusive = Literal["warn", "fail"]
 Task = Literal["binary", "multiclass", "regression"]
+SigningMethod = Literal["key", "certificate", "workflow"]
 Label = StrictBool | StrictInt | StrictStr
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]*$", max_length=200)]
 """Letters, digits, space, `_`, `.`, `-`: what every registry, file system and container tag can carry."""
@@ -136,12 +137,42 @@ class Evaluation(Strict):
     """Rules by metric, under scikit-learn's names."""
 
 
+class Signing(Strict):
+    """Whose signature a model must carry. What belongs to another method than `method` counts for nothing."""
+
+    method: SigningMethod
+    """A key pair of your own, a certificate of an authority of your own, or the identity of a workflow (Sigstore)."""
+
+    public_key: str | None = None
+    """Method `key`: path of the public key (PEM, elliptic curve)."""
+
+    certificate_chain: str | None = None
+    """Method `certificate`: path of the certificates (PEM) of the authorities that are trusted."""
+
+    identity: str | None = None
+    """Method `workflow`: the workflow that must have signed, `https://github.com/<owner>/<name>/.github/workflows/
+    <file>@<ref>`. Method `certificate`: common name, address or URI that its certificate must name; any by default."""
+
+    identity_provider: str = "https://token.actions.githubusercontent.com"
+    """Method `workflow`: who vouches for the workflow; GitHub's own by default."""
+
+    required: StrictBool = True
+    """Whether a version without a signature is refused. A wrong signature always is."""
+
+    @model_validator(mode="after")
+    def _the_method_has_what_it_needs(self) -> Self:
+        needed = {"key": "public_key", "certificate": "certificate_chain", "workflow": "identity"}[self.method]
+        if not getattr(self, needed):
+            raise ValueError(f"`method: {self.method}` needs `{needed}`")
+        return self
+
+
 class PullRequest(Strict):
     """What holds in pull requests."""
 
     gates_from: Literal["base", "head"] = "base"
-    """Whose `data` and `evaluation` sections and schemas judge a pull request. With `base` a change cannot loosen
-    its own gate. Only the base branch's own copy of this line counts."""
+    """Whose `data`, `evaluation` and `signing` sections, schemas and public keys judge a pull request. With `base` a
+    change cannot loosen its own gate. Only the base branch's own copy of this line counts."""
 
 
 class Policy(Strict):
@@ -161,6 +192,9 @@ class Policy(Strict):
 
     evaluation: Evaluation | None = None
     """How a candidate is judged against production."""
+
+    signing: Signing | None = None
+    """Whose signature a model must carry before it is deployed."""
 
     pull_request: PullRequest = PullRequest()
     """What holds in pull requests."""

@@ -34,6 +34,22 @@ class SourcedPolicy:
                 return text
         return _in_work_tree(Path(path), "schema")
 
+    def trusted_file(self, path: str) -> str:
+        """Text of a file that says whom to trust (a public key): from where the policy comes that names it.
+
+        Other than a schema it is never taken from the change that brings it: PolicyError where the base lacks it.
+        """
+        if not self.gates_commit:
+            return _in_work_tree(Path(path), "file")
+        text = _at_commit(self.gates_commit, path)
+        if text is None:
+            raise PolicyError(
+                f"The base branch has no {path}, which its policy names in `signing`.",
+                why="A change must not bring the key by which it is judged.",
+                fix="Bring the file to the base branch first.",
+            )
+        return text
+
     def remark_on(self, path: str) -> str:
         """What a reader should know about a gate file: that the change brings it, or that it alters it."""
         if not self.gates_commit:
@@ -56,7 +72,7 @@ class SourcedPolicy:
 
 
 def load(path: Path, run: Run) -> SourcedPolicy:
-    """The policy at `path`; in a pull request with its gates (`data`, `evaluation`) taken from the base commit.
+    """The policy at `path`; in a pull request its gates (`data`, `evaluation`, `signing`) are the base commit's.
 
     `training` always comes from the change itself: it is part of what is judged.
 

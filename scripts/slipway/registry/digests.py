@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
-BOOKKEEPING = frozenset({"MLmodel", "registered_model_meta"})
+DOWNLOAD_MARK = "registered_model_meta"
+"""A file that MLflow writes into every copy it downloads, with the address asked for. It is no part of the model."""
+
+BOOKKEEPING = frozenset({"MLmodel", DOWNLOAD_MARK})
 """Files that hold times and ids of the logging, which differ between two equal models."""
 
 ARCHIVES = (".skops", ".npz")
@@ -20,11 +24,27 @@ def digest(folder: Path, *, payload_only: bool = False) -> str:
     whole = hashlib.sha256()
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder).as_posix()
-        if file.is_file() and not (payload_only and name in BOOKKEEPING):
+        if file.is_file() and name not in (BOOKKEEPING if payload_only else {DOWNLOAD_MARK}):
             with file.open("rb") as opened:
                 content = _payload(opened, name) if payload_only else _bytes(opened)
             whole.update(f"{name}\0{content}\n".encode())
     return f"sha256:{whole.hexdigest()}"
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 (hexadecimal) of every file of a model by name, in the order in which `digest` takes them."""
+    found = {}
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder).as_posix()
+        if file.is_file() and name != DOWNLOAD_MARK:
+            with file.open("rb") as opened:
+                found[name] = _bytes(opened)
+    return found
+
+
+def listing(digests: Mapping[str, str]) -> str:
+    """The list of a model's files whose SHA-256 is the digest of the folder: name, NUL, digest, line end."""
+    return "".join(f"{name}\0{content}\n" for name, content in digests.items())
 
 
 def _bytes(opened: IO[bytes]) -> str:

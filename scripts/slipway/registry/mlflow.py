@@ -129,6 +129,12 @@ class Registry:
         with _talking(f"read the MLflow run {run_id}"):
             return dict(self._client.get_run(run_id).data.params)
 
+    def said_of_run(self, run_id: str, name: str) -> str:
+        """What a run says under `name`, as a parameter or else as a tag; nothing where it says nothing."""
+        with _talking(f"read the MLflow run {run_id}"):
+            data = self._client.get_run(run_id).data
+            return str(data.params.get(name) or data.tags.get(name) or "")
+
     def logged_models(self, run_id: str) -> list[LoggedModel]:
         """The models that the run has logged."""
         with _talking(f"read the models of the MLflow run {run_id}"):
@@ -168,6 +174,12 @@ class Registry:
         """Point an alias (`production`, `candidate`, an environment) at a version."""
         with _talking(f"set the alias `{alias}` of `{model}`"):
             self._client.set_registered_model_alias(model, alias, version)
+
+    def tag_version(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Add tags to a version."""
+        with _talking(f"tag {version.name} of `{version.model}`"):
+            for name, value in tags.items():
+                self._client.set_model_version_tag(version.model, version.version, name, value[:5000])
 
     def by_alias(self, model: str, alias: str) -> ModelVersion | None:
         """The version that an alias points at; None where the model or the alias does not exist."""

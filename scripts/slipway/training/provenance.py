@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from slipway.datasets import DatasetVersion
 from slipway.policy.source import file_digest
+from slipway.runner.context import Run
 from slipway.runner.errors import InputError
+
+BASE_MODEL = "slipway.base_model"
+"""Parameter or tag of its run by which a training command says what model it started from."""
+
+SCHEMA_VERSION: Literal[1] = 1
+"""Of provenance.json. A field that may be missing is added without a new version; any other change takes one."""
 
 FREEZE = (
     "import importlib.metadata as m, json, platform; "
@@ -31,11 +42,35 @@ class Environment:
     packages: tuple[str, ...]
     lock: str = ""
     lock_digest: str = ""
+    hash_locked: bool = False
+    """Whether every package was checked against a hash of the lock when the environment was built."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """What the environment was built on: the hosted runner's image, a container, or nothing that could be told.
+
+    image, version: as the runner or the job names them; empty where neither does.
+    """
+
+    kind: Literal["hosted image", "container", "unknown"]
+    image: str = ""
+    version: str = ""
+
+    def __str__(self) -> str:
+        named = " ".join(filter(None, (self.image, self.version)))
+        return self.kind if self.kind == "unknown" else f"{self.kind}: {named or 'not named'}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Commit, data, parameters, environment and command of one training run; sizes in bytes, durations in seconds."""
+    """Commit, data, parameters, environment and command of one training run; sizes in bytes, durations in seconds.
+
+    run: who and which run, as the runner says it. started, finished: of the command, ISO 8601 in UTC. base_model: what
+    the run itself names as the model that it started from. log_digest: of the command's output.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # for `read`; what it contains is read alike
 
     model: str
     commit: str
@@ -54,7 +89,12 @@ class Provenance:
     model_digest: str = ""
     payload_digest: str = ""
     mlflow_run: str = ""
-    schema_version: int = 1
+    base: Base = Base(kind="unknown")
+    base_model: str = ""
+    started: str = ""
+    finished: str = ""
+    log_digest: str = ""
+    schema_version: Literal[1] = SCHEMA_VERSION
     remarks: tuple[str, ...] = field(default_factory=tuple)
 
     def write(self, path: Path) -> Path:
@@ -69,6 +109,8 @@ class Provenance:
             "clean": str(self.clean).lower(),
             "command": json.dumps(self.command),
             "environment": self.environment.lock_digest or "unlocked",
+            "hash_locked": str(self.environment.hash_locked).lower(),
+            "base": str(self.base),
             "python": self.environment.python,
             "policy_digest": self.policy["policy_digest"],
             "model_digest": self.model_digest,
@@ -79,8 +121,10 @@ class Provenance:
         }
         if self.seed is not None:
             tags["seed"] = str(self.seed)
-        if self.run.get("url"):
-            tags["workflow_run"] = str(self.run["url"])
+        said = {"workflow_run": "url", "workflow_attempt": "attempt"}
+        said |= {name: name for name in ("actor", "actor_id", "triggering_actor")}
+        tags |= {name: str(self.run[key]) for name, key in said.items() if self.run.get(key)}
+        tags |= {name: getattr(self, name) for name in ("base_model", "started", "finished") if getattr(self, name)}
         tags |= {f"dataset.{name}": str(version) for name, version in self.datasets.items()}
         return {f"slipway.{name}": value for name, value in tags.items()}
 
@@ -94,7 +138,85 @@ def describe_environment(python: Path, lock: Path | None) -> Environment:
     if lock is None:
         return Environment(python=version, packages=tuple(packages))
     text = lock.read_text(encoding="utf-8")
-    return Environment(python=version, packages=tuple(packages), lock=text, lock_digest=file_digest(lock))
+    return Environment(
+        python=version,
+        packages=tuple(packages),
+        lock=text,
+        lock_digest=file_digest(lock),
+        hash_locked="--hash=" in text,  # then the installer was told to take nothing without one
+    )
+
+
+def describe_run(run: Run, commit: str) -> dict[str, str | int]:
+    """Who and which run; all of it empty outside of GitHub Actions.
+
+    `ref` is the branch, tag or pull request whose tip is the commit: of a pull request the head's, since the merge
+    commit that GITHUB_SHA names is not what was trained from. Empty where the commit is the tip of neither.
+    """
+    head = f"refs/pull/{run.pull_request.get('number')}/head" if run.pull_request else ""
+    return {
+        "url": run.url,
+        "id": run.run_id,
+        "attempt": run.attempt,
+        "event": run.event_name,
+        "actor": run.actor,
+        "actor_id": run.actor_id,
+        "triggering_actor": run.triggering_actor,
+        "repository": f"{run.server_url}/{run.repository}" if run.repository else "",
+        "ref": run.ref if commit == run.sha else head if commit == run.head_sha else "",
+        "workflow": f"{run.server_url}/{run.workflow_ref}" if run.workflow_ref else "",
+    }
+
+
+def describe_base(environ: Mapping[str, str] | None = None, root: Path = Path("/")) -> Base:
+    """What the environment was built on, from what can be seen: nothing is guessed.
+
+    A container cannot see the name of its own image; the job may say it in SLIPWAY_CONTAINER_IMAGE.
+    """
+    environ = os.environ if environ is None else environ
+    if environ.get("SLIPWAY_CONTAINER_IMAGE"):
+        return Base(kind="container", image=environ["SLIPWAY_CONTAINER_IMAGE"])
+    if (root / ".dockerenv").exists() or environ.get("KUBERNETES_SERVICE_HOST"):
+        return Base(kind="container")
+    podman = root / "run" / ".containerenv"
+    if podman.is_file():
+        named = re.search(r'^image="(.*)"$', podman.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        return Base(kind="container", image=named[1] if named else "")
+    # Set on the virtual machines that GitHub hosts; a self-hosted runner has neither.
+    if environ.get("ImageOS") and environ.get("ImageVersion"):
+        return Base(kind="hosted image", image=environ["ImageOS"], version=environ["ImageVersion"])
+    return Base(kind="unknown")
+
+
+def now() -> str:
+    """This second, as provenance writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read(path: Path) -> Provenance:
+    """A provenance.json; InputError where it is none, has keys that are not known, or is of a later version."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
+        version = content.get("schema_version") if isinstance(content, dict) else None
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise InputError(
+                f"{path} has version {version} of its format, and this Slipway reads up to {SCHEMA_VERSION}.",
+                fix="Use the Slipway that wrote it, or a later one.",
+            )
+        return TypeAdapter(Provenance).validate_json(text)
+    except OSError as error:
+        raise InputError(f"The provenance {path} cannot be read.", why=str(error)) from error
+    except ValidationError as error:
+        problems = [f"`{'.'.join(map(str, each['loc']))}`: {each['msg']}" for each in error.errors()[:5]]
+        why = "; ".join(problems)
+    except ValueError as error:
+        why = f"It is no JSON: {error}"
+    raise InputError(
+        f"{path} is not a provenance of Slipway.",
+        why=why,
+        fix="Give the file slipway/provenance.json of the MLflow run that trained the model, unchanged.",
+    )
 
 
 def describe_machine() -> dict[str, str]:
