@@ -60,7 +60,7 @@ def main(given: Inputs) -> None:
     try:
         before = prepare(given, sourced, training, run)
         registry = Registry(given.tracking_uri)
-        version, after = train_and_register(registry, training, before)
+        version, after, evidence = train_and_register(registry, training, before, path.parent)
     except SlipwayError as failure:
         # The comment needs to say why there is no candidate, so the report comes before the failure.
         report = report.after_failure(failure, provenance=sourced.provenance)
@@ -72,7 +72,7 @@ def main(given: Inputs) -> None:
         "reasons": after.remarks,
         "provenance": telling.facts(after, version),
         "subjects": (policy, *telling.subjects(after, version)),
-        "attachments": telling.attach(after, path),
+        "attachments": {file.name: file_digest(file) for file in evidence},
     }
     said = Outputs(
         report=path,
@@ -133,8 +133,10 @@ def training_python(training: Training) -> tuple[Path, Path | None]:
     return Path(found or sys.executable), None
 
 
-def train_and_register(registry: Registry, training: Training, before: Provenance) -> tuple[ModelVersion, Provenance]:
-    """Run the command inside an MLflow run, and register what it logged."""
+def train_and_register(
+    registry: Registry, training: Training, before: Provenance, beside: Path
+) -> tuple[ModelVersion, Provenance, list[Path]]:
+    """Run the command inside an MLflow run, and register what it logged. Its evidence is left in `beside`, too."""
     experiment = training.experiment or before.model
     run_id = registry.start_run(experiment, f"{before.model} {before.commit[:12]}", {"slipway.commit": before.commit})
     with run_ended_by(registry, run_id), tempfile.TemporaryDirectory() as scratch:
@@ -170,13 +172,14 @@ def train_and_register(registry: Registry, training: Training, before: Provenanc
             model_digest=digest(files),
             payload_digest=digest(files, payload_only=True),
         )
-        for file in (kept := statement.write_evidence(after, files, Path(scratch), kept_in=KEPT_IN)):
+        beside.mkdir(parents=True, exist_ok=True)
+        for file in (kept := statement.write_evidence(after, files, beside, kept_in=KEPT_IN)):
             registry.log_file(run_id, file, KEPT_IN)
         tags = after.tags() | {statement.DIGEST_TAG: file_digest(kept[-1])}
         registry.log(run_id, tags=tags, parameters=after.parameters)
         version = registry.register(before.model, logged, run_id, tags)
     registry.set_alias(before.model, mlflow.CANDIDATE, version.version)
-    return version, after
+    return version, after, kept
 
 
 @contextmanager

@@ -1,10 +1,7 @@
-"""What a report says of a finished training: to people, to machines, and as files beside it."""
+"""What a report says of a finished training: to people and to machines."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from slipway.policy.source import file_digest
 from slipway.registry.mlflow import ModelVersion
 from slipway.report import Subject
 from slipway.training.provenance import Provenance
@@ -37,10 +34,3 @@ def subjects(after: Provenance, version: ModelVersion) -> tuple[Subject, ...]:
         *(Subject(role="data", name=name, id=str(found)) for name, found in after.datasets.items()),
         *([Subject(role="environment", name=after.environment.python, id=lock)] if lock else []),
     )
-
-
-def attach(after: Provenance, report: Path) -> dict[str, str]:
-    """Keep the whole provenance beside the report: it says more, and the ledger keeps both."""
-    file = report.with_name("provenance.json")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return {file.name: file_digest(after.write(file))}
