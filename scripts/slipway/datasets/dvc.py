@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from slipway.runner import commands, environments
 from slipway.runner.errors import InputError, RemoteError
 
@@ -116,6 +114,9 @@ def _tracked(file: Path, out: Mapping[str, Any]) -> Tracked:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    # Not at the top: the programs that read remote data share this package, and have no yaml.
+    import yaml
+
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
