@@ -21,12 +21,16 @@ KNOWN = {
 
 @dataclass(frozen=True)
 class Address:
-    """A URI in its parts. host: bucket, account, repository. path: percent-signs decoded, without the first `/`."""
+    """A URI in its parts. host: bucket, account, repository. path: percent-signs decoded, without the first `/`.
+
+    raw: the path as it was written.
+    """
 
     text: str
     scheme: str
     host: str
     path: str
+    raw: str
     query: dict[str, str]
 
     @property
@@ -75,7 +79,8 @@ def parse(text: str) -> Address:
         if not (sign and value) or key in query:
             raise InputError(f"The dataset {text} has `{each}` after the `?`, which is not `name=value`.", fix=form)
         query[key] = unquote(value)
-    return Address(text, scheme, parts.netloc, unquote(parts.path).removeprefix("/"), query)
+    raw = parts.path.removeprefix("/")
+    return Address(text, scheme, parts.netloc, unquote(raw), raw, query)
 
 
 def join(scheme: str, host: str, path: str, **query: str) -> str:

@@ -46,7 +46,6 @@ class Store:
 
     kind: str
     group: str
-    scheme: str
     pin: str
     enable: str
 
@@ -59,9 +58,10 @@ class Store:
         else:
             entry = Entry(**call("stat", {**place, "version": address.query.get(self.pin, "")}))
             version, entries = self._object(address, entry), [entry]
-        prefix = address.path[: len(address.path) - len(address.name)]
+        key = str(place["key"])
+        prefix = key[: len(key) - len(address.name)]
         wanted = [_wanted(entry, prefix) for entry in entries]
-        return version, {**place, "objects": wanted}
+        return version, {**place, "folder": address.is_folder, "objects": wanted}
 
     def place(self, address: Address) -> dict[str, Any]:
         """The address as its client takes it."""

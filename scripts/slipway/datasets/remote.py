@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from slipway.datasets import address as addresses
-from slipway.datasets import content, objects, s3
+from slipway.datasets import azure, content, gcs, huggingface, lakefs, objects, s3
 from slipway.datasets.address import Address
 from slipway.datasets.version import DatasetVersion
 from slipway.runner import commands, context, environments, errors
@@ -51,7 +51,13 @@ class System(Protocol):
         """The version that the address names, or the one that it has now, and what `fetch` needs to bring it."""
 
 
-SYSTEMS: dict[str, System] = {"s3": s3.STORE}
+SYSTEMS: dict[str, System] = {
+    "s3": s3.STORE,
+    "gs": gcs.STORE,
+    "az": azure.STORE,
+    "lakefs": lakefs.STORE,
+    "hf": huggingface.STORE,
+}
 """By the scheme of the address."""
 
 
@@ -72,8 +78,12 @@ class Resolved:
     @property
     def place(self) -> Path:
         """What is read: the one file, or the folder."""
-        data = self.folder / "data"
-        return data if addresses.parse(self.version.path).is_folder else data / self.request["objects"][0]["file"]
+        return self.folder / "data" / self.inside
+
+    @property
+    def inside(self) -> str:
+        """The one file in the copy that the address names; empty where it names a folder."""
+        return "" if self.request["folder"] else str(self.request["objects"][0]["file"])
 
 
 def resolve(path: str) -> Resolved:
@@ -127,7 +137,7 @@ def _bring(found: Resolved) -> None:
     commands.say(f"Fetching {found.version.path} ({len(wanted)} files, {size:,.1f} MB) at {found.version}")
     try:
         address = addresses.parse(found.version.path)
-        call(SYSTEMS[address.scheme], "fetch", {**found.request, "folder": str(partial / "data")})
+        call(SYSTEMS[address.scheme], "fetch", {**found.request, "into": str(partial / "data")})
         digest = _digest(partial / "data", found)
         _write(partial / "version.json", {**dataclasses.asdict(found.version), "sha256": digest})
         partial.rename(found.folder)
@@ -145,8 +155,7 @@ def _is_whole(found: Resolved) -> bool:
 
 
 def _digest(data: Path, found: Resolved) -> str:
-    place = data if found.place == found.folder / "data" else data / found.place.name
-    return content.sha256_of(place)
+    return content.sha256_of(data / found.inside)
 
 
 def call(system: System, action: str, given: Mapping[str, Any]) -> dict[str, Any]:

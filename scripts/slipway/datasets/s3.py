@@ -7,7 +7,6 @@ from slipway.datasets.objects import Store
 STORE = Store(
     kind="s3",
     group="s3",
-    scheme="s3",
     pin="versionId",
     enable="`aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled`",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,8 @@ Action = Callable[[dict[str, Any]], dict[str, Any]]
 
 def serve(actions: dict[str, Action]) -> None:
     """Answer the one request on the standard input; whatever else the SDK prints goes to the standard error."""
+    # For SDKs that set no limit of their own.
+    socket.setdefaulttimeout(READ_SECONDS)
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     given = json.load(sys.stdin)
@@ -41,7 +44,7 @@ def serve(actions: dict[str, Action]) -> None:
 
 def fetch_all(given: dict[str, Any], fetch: Callable[[dict[str, Any], Path], None]) -> dict[str, Any]:
     """Bring every object of the request into its folder, and hold each to the size and digest that were announced."""
-    folder = Path(given["folder"])
+    folder = Path(given["into"])
     wanted: Sequence[dict[str, Any]] = given["objects"]
 
     def bring(entry: dict[str, Any]) -> None:
@@ -66,6 +69,9 @@ def verify(entry: dict[str, Any], file: Path) -> None:
     """Raise RemoteError where the file is not what the listing announced."""
     found = {"size": str(file.stat().st_size)}
     announced = {"size": str(entry["size"])}
+    if entry.get("git_blob"):
+        announced["git_blob"] = entry["git_blob"]
+        found["git_blob"] = git_blob(file)
     for algorithm, started in HASHES.items():
         if entry.get(algorithm):
             announced[algorithm] = entry[algorithm]
@@ -77,6 +83,13 @@ def verify(entry: dict[str, Any], file: Path) -> None:
             why=f"Announced were {announced}, received {found}.",
             fix="Run the job again. If it happens again, the object is damaged in its store.",
         )
+
+
+def git_blob(file: Path) -> str:
+    """The id that git gives to the file's content."""
+    hasher = hashlib.sha1(b"blob %d\0" % file.stat().st_size, usedforsecurity=False)
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, lambda: hasher).hexdigest()
 
 
 def denied(what: str, why: str, fix: str) -> InputError:
