@@ -17,7 +17,7 @@ from slipway.runner.errors import InputError, SlipwayError
 
 CREDENTIALS = (
     "Give the job credentials that may read the container: `azure/login` with OIDC and the role Storage Blob Data "
-    "Reader, or AZURE_STORAGE_SAS_TOKEN, AZURE_STORAGE_KEY or AZURE_STORAGE_CONNECTION_STRING in its `env:`, from secrets."
+    "Reader, or AZURE_STORAGE_SAS_TOKEN, AZURE_STORAGE_KEY or AZURE_STORAGE_CONNECTION_STRING in its `env:`."
 )
 LIMITS: dict[str, Any] = {
     "connection_timeout": program.CONNECT_SECONDS,

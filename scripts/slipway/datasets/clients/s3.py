@@ -43,6 +43,12 @@ def client() -> Any:
 def stat(given: dict[str, Any]) -> dict[str, Any]:
     """One object, in the version that is asked for, or else in its present one."""
     bucket, key, version = given["bucket"], given["key"], given["version"]
+    if version == "null":
+        raise InputError(
+            f"`null` is no version of s3://{bucket}/{key}.",
+            why="Whatever is written next without versioning takes its place under that name.",
+            fix="Switch versioning on, write the object once more, and pin the version that it gets.",
+        )
     try:
         said = client().head_object(
             Bucket=bucket, Key=key, ChecksumMode="ENABLED", **({"VersionId": version} if version else {})
