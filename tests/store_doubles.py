@@ -13,8 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import pytest
 import requests
 
+from slipway import datasets
+from slipway.runner.errors import InputError, SlipwayError
 from test_training_toy import stage_python
 
 Headers = dict[str, str]
@@ -87,6 +90,13 @@ class HttpDouble:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+def refusal(path: str, kind: type[SlipwayError] = InputError) -> SlipwayError:
+    """What is said where the dataset cannot be fetched."""
+    with pytest.raises(kind) as caught:
+        datasets.fetch_missing(path)
+    return caught.value
 
 
 def free_port() -> int:

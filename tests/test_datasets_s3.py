@@ -18,8 +18,8 @@ import requests
 
 from slipway import datasets
 from slipway.datasets import content, objects, remote
-from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError, SlipwayError
-from store_doubles import Asked, HttpDouble, Said, free_port, moto
+from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError
+from store_doubles import Asked, HttpDouble, Said, free_port, moto, refusal
 from test_training_toy import SCRIPTS
 
 SECRET = "wJalrXUtnFEMI-not-a-real-one"
@@ -60,7 +60,7 @@ def server(environments_cache: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def store(server: str, in_job: None, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(server: str, credentials: None, monkeypatch: pytest.MonkeyPatch) -> Store:
     """An empty store with the buckets `versioned` and `plain`; this process has credentials for it."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", server)
     found = Store(server)
@@ -70,22 +70,10 @@ def store(server: str, in_job: None, monkeypatch: pytest.MonkeyPatch) -> Store:
     return found
 
 
-@pytest.fixture
-def in_job(tmp_path: Path, environments_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment of a job that has credentials for AWS, and nothing of the machine's own."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    home = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-    ours = {"SLIPWAY_HOME": str(tmp_path / "home"), "SLIPWAY_CACHE": str(environments_cache), "SLIPWAY_JOB": "1"}
-    access = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_DEFAULT_REGION": "us-east-1"}
-    for name, value in {**home, **ours, **access, "AWS_EC2_METADATA_DISABLED": "true"}.items():
-        monkeypatch.setenv(name, value)
-
-
-def refusal(path: str, kind: type[SlipwayError] = InputError) -> SlipwayError:
-    with pytest.raises(kind) as caught:
-        datasets.fetch_missing(path)
-    return caught.value
+@pytest.fixture(autouse=True)
+def credentials(data_job: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
 
 
 # One object
@@ -285,7 +273,7 @@ def test_fetch__a_version_that_is_a_mark_of_deletion(store: Store) -> None:
     assert failure.what == f"s3://versioned/a.csv was deleted by the version {marker}."
 
 
-def test_fetch__a_server_that_does_not_answer(in_job: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch__a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     failure = refusal("s3://versioned/a.csv", RemoteError)
     assert failure.what == "The store of s3://versioned/a.csv did not answer."
@@ -293,10 +281,10 @@ def test_fetch__a_server_that_does_not_answer(in_job: None, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("path", ["s3://versioned/a.csv", "s3://versioned/a/"])
-@pytest.mark.parametrize("credentials", [True, False])
-def test_fetch__refused(in_job: None, monkeypatch: pytest.MonkeyPatch, path: str, credentials: bool) -> None:
+@pytest.mark.parametrize("known", [True, False])
+def test_fetch__refused(monkeypatch: pytest.MonkeyPatch, path: str, known: bool) -> None:
     """A public bucket needs no credentials, so their absence is told only once access is refused."""
-    if not credentials:
+    if not known:
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
         monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     error = f"<Error><Code>AccessDenied</Code><Message>No, {SECRET}</Message></Error>".encode()
@@ -305,14 +293,14 @@ def test_fetch__refused(in_job: None, monkeypatch: pytest.MonkeyPatch, path: str
         failure = refusal(path)
         signed = {"authorization" in asked.headers for asked in double.log}
     assert failure.what == f"Access to {path} was refused."
-    assert ("No credentials were found." in failure.why) is not credentials
-    assert signed == {credentials}
+    assert ("No credentials were found." in failure.why) is not known
+    assert signed == {known}
     assert "s3:GetObjectVersion" in failure.fix
-    if credentials:
+    if known:
         assert SECRET not in str(failure)
 
 
-def test_fetch__a_server_that_breaks(in_job: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch__a_server_that_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
     with HttpDouble(lambda _: Said(500)) as double:
         monkeypatch.setenv("AWS_ENDPOINT_URL", double.url)
         assert refusal("s3://versioned/a/", RemoteError).what == "The store of s3://versioned/a/ did not answer."
@@ -436,7 +424,7 @@ def test_fetch__keeps_credentials_off_command_lines(store: Store, monkeypatch: p
     assert seen and not any(SECRET in argument for command in seen for argument in command)
 
 
-def test_fetch__answers_of_a_client_that_breaks(in_job: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch__answers_of_a_client_that_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "s3.py").write_text(f"import sys; print('no JSON'); sys.exit('MemoryError near {SECRET}')")
     monkeypatch.setattr(remote, "CLIENTS", tmp_path)
     failure = refusal("s3://versioned/a.csv", RemoteError)

@@ -86,8 +86,12 @@ def parse(text: str) -> Address:
 def join(scheme: str, host: str, path: str, **query: str) -> str:
     """The URI of these parts; `parse` gives them back."""
     said = "&".join(f"{key}={quote(value, safe=':._-~')}" for key, value in query.items())
-    # `=` stands for itself: folders are called `day=2026-01-31`.
-    return f"{scheme}://{host}/{quote(path, safe='/=,:@!$*+;()')}" + (f"?{said}" if said else "")
+    return f"{scheme}://{host}/{quoted(path)}" + (f"?{said}" if said else "")
+
+
+def quoted(path: str) -> str:
+    """The path with percent-signs where it needs them; `day=2026-01-31` needs none."""
+    return quote(path, safe="/=,:@!$*+;()")
 
 
 def only(address: Address, *known: str) -> None:

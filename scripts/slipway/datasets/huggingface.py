@@ -30,8 +30,8 @@ class HuggingFace(CommitStore):
 
     def pinned(self, place: Place) -> str:
         """The URI of these parts."""
-        revision = quote(place.ref, safe="")
-        return addresses.join("hf", "datasets", f"{place.repository}@{revision}/{place.path}")
+        path = f"/{addresses.quoted(place.path)}" if place.path else ""
+        return f"hf://datasets/{place.repository}@{quote(place.ref, safe='')}{path}"
 
 
 STORE = HuggingFace(kind="huggingface", group="huggingface", commit=re.compile(r"[0-9a-f]{40}"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from lakefs.client import Client
 from urllib3.exceptions import HTTPError
 
 from slipway.datasets.clients import program
-from slipway.runner.errors import InputError, SlipwayError
+from slipway.runner.errors import InputError, RemoteError, SlipwayError
 
 CREDENTIALS = (
     "Put LAKECTL_SERVER_ENDPOINT_URL, LAKECTL_CREDENTIALS_ACCESS_KEY_ID and LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY into "
@@ -71,14 +70,17 @@ def fetch(given: dict[str, Any]) -> dict[str, Any]:
 
 def entry(said: Any) -> dict[str, Any]:
     """An object as the other adapters name it. Its checksum is its store's, and often no digest of the content."""
-    return {"name": said.path, "size": said.size_bytes or 0}
+    if said.size_bytes is None:
+        raise RemoteError(f"lakeFS does not tell the size of `{said.path}`.", fix="Upload the object once more.")
+    return {"name": said.path, "size": said.size_bytes}
 
 
 def explained(error: Exception, repository: str, ref: str) -> SlipwayError:
     """What an error of lakeFS means for the one who reads it."""
     why = said(error)
     server = client().config.host
-    if isinstance(error, exceptions.NotFoundException):
+    # 410 is the answer for an object that was deleted for good.
+    if isinstance(error, exceptions.NotFoundException) or getattr(error, "status_code", 0) == 410:
         return InputError(
             f"lakeFS has no `{ref}` in the repository `{repository}`, or not all of its objects.",
             why=why,
@@ -96,10 +98,8 @@ def explained(error: Exception, repository: str, ref: str) -> SlipwayError:
 def said(error: Exception) -> str:
     """The server's own message, or else the exception's."""
     body = getattr(error, "body", None)
-    try:
-        return str(json.loads(body)["message"]) if isinstance(body, str) else str(error)
-    except (ValueError, KeyError, TypeError):
-        return str(error)
+    message = body.get("message") if isinstance(body, dict) else None
+    return str(message or error)
 
 
 if __name__ == "__main__":
