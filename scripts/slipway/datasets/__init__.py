@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from slipway.datasets import address, dvc, git, remote
+from slipway.datasets import address, dvc, git, lfs, remote
 from slipway.datasets.content import content_digest, files_of, without_glob
 from slipway.datasets.version import DatasetVersion
 from slipway.runner.errors import GateError, PolicyError
@@ -45,6 +45,9 @@ def identify(path: str) -> DatasetVersion:
             )
         remark = f"differs from what {tracked.file} tracks: {changed}. Run `dvc add {tracked.out}` (or `dvc repro`)."
         return DatasetVersion(path=path, kind="file", id=content_digest(path), immutable=False, remark=remark)
+    pointers = lfs.committed(place)
+    if pointers and files_of(path):
+        return lfs.identify(path, pointers)
     committed = git.object_id(place)
     if committed and files_of(path):
         return DatasetVersion(
@@ -69,22 +72,25 @@ def changed_since(commit: str, version: DatasetVersion) -> bool:
         return False
     if version.kind == "dvc":
         md5 = version.id.removeprefix("md5:").partition("#")[0]
-        return md5 not in git.text_at(commit, version.tracked_by)
+        return md5 not in dvc.versions_in(git.text_at(commit, version.tracked_by))
+    if version.kind == "lfs":
+        return lfs.changed_since(commit, version)
     return version.kind != "git" or git.object_id_at(commit, Path(version.tracked_by)) != version.id
 
 
 def fetch_missing(path: str) -> str:
     """Where to read the dataset from, once it is there.
 
-    Remote data are fetched in exactly the version that `identify` tells; what DVC tracks and is missing is pulled.
+    Remote data are fetched in exactly the version that `identify` tells; what DVC or Git LFS track and is missing is
+    pulled.
     """
     if address.is_remote(path):
         return str(remote.fetch(path))
     place = without_glob(path)
-    if not place.exists():
-        tracked = dvc.find(place)
-        if tracked:
-            dvc.pull(tracked)
+    if place.exists():
+        lfs.bring(path)
+    elif tracked := dvc.find(place):
+        dvc.pull(tracked)
     return path
 
 
