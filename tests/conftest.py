@@ -104,7 +104,9 @@ def data_job(tmp_path: Path, environments_cache: Path, monkeypatch: pytest.Monke
     for name in [name for name in os.environ if name.startswith(stores)]:
         monkeypatch.delenv(name)
     ours = {"SLIPWAY_HOME": str(tmp_path / "home"), "SLIPWAY_CACHE": str(environments_cache), "SLIPWAY_JOB": "1"}
-    aws = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_DEFAULT_REGION": "us-east-1"}
+    empty = tmp_path / "empty"
+    empty.touch()
+    aws = {"AWS_CONFIG_FILE": str(empty), "AWS_SHARED_CREDENTIALS_FILE": str(empty), "AWS_DEFAULT_REGION": "us-east-1"}
     others = {
         "AWS_EC2_METADATA_DISABLED": "true",
         "HF_HOME": str(tmp_path / "hf"),
