@@ -410,6 +410,24 @@ def test_validate_data__on_a_folder_in_s3(store: Store, tmp_path: Path, environm
     assert SECRET not in done.stdout + done.stderr + json.dumps(report)
 
 
+@pytest.mark.parametrize(("pin", "verdict"), [(True, "pass"), (False, "fail")])
+def test_validate_data__with_the_reproducibility_gate(store: Store, tmp_path: Path, pin: bool, verdict: str) -> None:
+    version = store.put("versioned", "a.csv", "x\n1\n")
+    path = "s3://versioned/a.csv" + (f"?versionId={version}" if pin else "")
+    policy = {"version": 1, "model": "m", "data": {"train": {"path": path, "schema": "schema.yml"}}}
+    (tmp_path / "slipway.yml").write_text(json.dumps({**policy, "reproducibility": {"mutable_data": "fail"}}))
+    (tmp_path / "schema.yml").write_text("columns:\n  x: {dtype: int64}\n")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "INPUT_"))}
+    command = [sys.executable, str(SCRIPTS / "validate_data.py")]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**kept, "INPUT_REPORT": "report.json"}, capture_output=True, text=True, check=False
+    )
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (done.returncode, report["verdict"]) == (0 if pin else 1, verdict), done.stdout
+    (check,) = (each for each in report["checks"] if each["name"] == "train: pinned")
+    assert (check["verdict"], f"versionId={version}" in check["detail"] or pin) == (verdict, True)
+
+
 def test_fetch__keeps_credentials_off_command_lines(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.put("versioned", "a.csv", "1")
     seen: list[list[str]] = []

@@ -123,7 +123,7 @@ def require_pinned(versions: Mapping[str, DatasetVersion], on_mutable: str) -> N
 
 
 def variables(versions: Mapping[str, DatasetVersion]) -> dict[str, str]:
-    """Where every dataset lies, as variables of a command: SLIPWAY_DATA_TRAIN for `train`, as an absolute path."""
+    """Where every dataset lies that `bring` brought: SLIPWAY_DATA_TRAIN for `train`, as an absolute path."""
     found: dict[str, str] = {}
     for name, version in versions.items():
         variable = "SLIPWAY_DATA_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
@@ -132,5 +132,6 @@ def variables(versions: Mapping[str, DatasetVersion]) -> dict[str, str]:
                 f"Two datasets would be handed to the command as {variable}.",
                 fix="Give them names that differ in more than case and punctuation.",
             )
-        found[variable] = str(Path.cwd() / fetch_missing(version.path))
+        place = remote.resolve(version.path).place if address.is_remote(version.path) else version.path
+        found[variable] = str(Path.cwd() / place)
     return found
