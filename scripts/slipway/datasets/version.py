@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from urllib.parse import quote
+
+from slipway.datasets.address import is_remote, quoted
 
 HEX = re.compile(r"[0-9a-f]+")
 
@@ -29,6 +32,9 @@ class DatasetVersion:
     sha256: str = ""
     """SHA-256 over names and bytes of the files, where they were read for it (a single file: of its bytes)."""
 
+    tree: bool = False
+    """Kept in git: whether `id` is a folder's."""
+
     def __str__(self) -> str:
         return f"{self.kind}:{self.id}"
 
@@ -40,11 +46,11 @@ class DatasetVersion:
     @property
     def uri(self) -> str:
         """The version as one URI, as SLSA's `resolvedDependencies` want it."""
-        if "://" in self.path:
-            return self.pinned or self.path
+        if is_remote(self.path):
+            return self.pinned or quote(self.path, safe="/=,:@!$*+;()%?#&")
         algorithm, _, value = self.id.partition(":")
         named = {"dvc": "dvc", "git": "git", "lfs": "git-lfs"}.get(self.kind, "file")
-        return f"{named}:{self.path}" + (f"?{algorithm}={value}" if value else f"?oid={self.id}")
+        return f"{named}:{quoted(self.path)}?" + (f"{algorithm}={value}" if value else f"oid={self.id}")
 
     @property
     def digest(self) -> dict[str, str]:
@@ -58,6 +64,3 @@ class DatasetVersion:
         elif self.kind == "huggingface":
             known["gitCommit"] = self.id
         return known
-
-    tree: bool = False
-    """Kept in git: whether `id` is a folder's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,10 @@ def fetch(given: dict[str, Any]) -> dict[str, Any]:
             raise explained(error, repository, ref) from error
         Path(arrived).replace(file)
 
-    return program.fetch_all(given, bring)
+    said = program.fetch_all(given, bring)
+    # What the Hub's client noted of its downloads is no part of the copy.
+    shutil.rmtree(hub, ignore_errors=True)
+    return said
 
 
 def entry(file: RepoFile) -> dict[str, Any]:
