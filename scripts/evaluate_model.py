@@ -160,8 +160,7 @@ def compare(
 def read_holdout(sourced: SourcedPolicy, evaluation: Evaluation, scratch: Path) -> Holdout:
     """Truth and clusters in memory, features in a file that does not hold the target."""
     path = sourced.policy.data[evaluation.holdout].path
-    datasets.fetch_missing(path)
-    frame = reading.scan(path)
+    frame = reading.scan(datasets.fetch_missing(path))
     columns = frame.collect_schema().names()
     for column in filter(None, (evaluation.target, evaluation.cluster)):
         if column not in columns:

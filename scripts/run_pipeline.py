@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from slipway.runner.errors import GateError
 from slipway.runner.inputs import NO_SECRET, Secret, variable
 
 SCRIPTS = Path(__file__).resolve().parent
+THIS_RUN = secrets.token_hex(8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +127,9 @@ def record(given: Inputs, reports: list[str]) -> Ran:
 def run(name: str, **inputs: str) -> Ran:
     """Run one stage in its own environment, with its inputs in place of ours: no stage gets another's token."""
     inherited = {key: value for key, value in environments.clean_environ().items() if not key.startswith("INPUT_")}
+    if "GITHUB_RUN_ID" not in inherited:
+        # On a person's machine this is the job, within which a dataset stays what it was found to be.
+        inherited.setdefault("SLIPWAY_JOB", THIS_RUN)
     given = {variable(field): value for field, value in inputs.items()}
     with commands.group(name), tempfile.NamedTemporaryFile(prefix="slipway-outputs-") as written:
         python = environments.for_group(name)

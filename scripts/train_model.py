@@ -18,7 +18,7 @@ from slipway.registry import mlflow
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import LoggedModel, ModelVersion, Registry
 from slipway.report import Report, Subject, Verdict, markdown
-from slipway.runner import commands, context, environments, outputs, stage
+from slipway.runner import commands, context, environments, outputs, redaction, stage
 from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError, SlipwayError
 from slipway.training import command, provenance, repository, statement, telling
 from slipway.training.provenance import Provenance
@@ -99,9 +99,8 @@ def prepare(given: Inputs, sourced: SourcedPolicy, training: Training, run: cont
     """Check and record everything that can be known before compute is spent."""
     checkout = repository.look()
     repository.require_clean(checkout, allow_dirty=given.allow_dirty_tree)
-    for dataset in sourced.policy.data.values():
-        datasets.fetch_missing(dataset.path)
-    versions = {name: datasets.identify(dataset.path) for name, dataset in sourced.policy.data.items()}
+    paths = {name: dataset.path for name, dataset in sourced.policy.data.items()}
+    versions = datasets.bring(paths, sourced.policy.reproducibility.mutable_data)
     python, lock = training_python(training)
     remarks = [f"The dataset `{name}` {version.remark}" for name, version in versions.items() if version.remark]
     if not checkout.clean:
@@ -207,6 +206,7 @@ def run_command(
         "MLFLOW_RUN_ID": run_id,
         "MLFLOW_EXPERIMENT_NAME": experiment,
         "SLIPWAY_COMMIT": before.commit,
+        **datasets.variables(before.datasets),
     }
     if training.seed is not None:
         # Python does not start with a hash seed beyond 32 bits.
@@ -252,7 +252,7 @@ def last_lines(log: Path, count: int = 15) -> str:
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 8_000))
         text = "\n".join(file.read().decode(errors="replace").splitlines()[-count:])
-    return command.without_secrets(text)
+    return redaction.without_secrets(text)
 
 
 def publish(report: Report, path: Path, said: Outputs) -> None:

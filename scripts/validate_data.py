@@ -30,7 +30,7 @@ class Inputs:
     """Validate the datasets of the policy, or one dataset by itself."""
 
     policy: Path = Path("slipway.yml")
-    data: Path | None = None
+    data: str = ""
     schema: Path | None = None
     examples: int = 3
     report: Path | None = None
@@ -97,8 +97,8 @@ def plan(given: Inputs) -> Task:
     if given.examples < 0:
         raise InputError(f"`examples` must not be negative, and is {given.examples}.")
     if given.data:
-        one = Dataset(path=str(given.data), schema=str(given.schema) if given.schema else None)
-        name = datasets.without_glob(str(given.data)).stem or "data"
+        one = Dataset(path=given.data, schema=str(given.schema) if given.schema else None)
+        name = datasets.name_of(given.data)
         return Task(model=name, datasets={name: one})
     if given.schema:
         raise InputError(
@@ -128,20 +128,28 @@ def inspect(name: str, dataset: Dataset, task: Task, examples: int) -> Found:
     remarks = []
     if task.sourced and dataset.schema_ and (remark := task.sourced.remark_on(dataset.schema_)):
         remarks.append(remark)
-    datasets.fetch_missing(dataset.path)
+    place = dataset.path
     try:
-        frame = reading.scan(dataset.path, text_columns=schema.text_columns if schema else ())
+        place = datasets.fetch_missing(dataset.path)
+        frame = reading.scan(place, text_columns=schema.text_columns if schema else ())
         version = datasets.identify(dataset.path)
         provenance[f"data_{name}"] = version.in_words
         subjects += (Subject(role="data", name=name, id=str(version)),)
         if not version.immutable:
             remarks.append(f"{name}: {dataset.path} {version.remark}")
-        checks = judge(name, dataset, schema, frame, examples)
+        checks = (*pinned(name, version, task), *judge(name, dataset, schema, frame, examples))
     except InputError as error:
-        detail = " ".join(part for part in (error.what, error.why, error.fix) if part)
+        detail = " ".join(part for part in (error.what, error.why, error.fix) if part).replace(place, dataset.path)
         unusable = Check(name=f"{name}: readable", verdict=Verdict.FAIL, detail=detail)
         return Found(checks=(unusable,), remarks=tuple(remarks), provenance=provenance, subjects=subjects)
     return Found(checks=checks, remarks=tuple(remarks), provenance=provenance, subjects=subjects, frame=frame)
+
+
+def pinned(name: str, version: datasets.DatasetVersion, task: Task) -> Iterator[Check]:
+    """Whether the data can change under their name, where the policy forbids it."""
+    if task.sourced and task.sourced.policy.reproducibility.mutable_data == "fail":
+        verdict = Verdict.PASS if version.immutable else Verdict.FAIL
+        yield Check(name=f"{name}: pinned", verdict=verdict, detail=version.remark or f"{version}")
 
 
 def judge(name: str, dataset: Dataset, schema: Schema | None, frame: pl.LazyFrame, examples: int) -> tuple[Check, ...]:

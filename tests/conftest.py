@@ -98,6 +98,26 @@ def environments_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def data_job(tmp_path: Path, environments_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process is a job with a folder of its own, and without the machine's credentials for stores of data."""
+    stores = ("AWS_", "AZURE_", "GOOGLE_", "CLOUDSDK_", "STORAGE_", "HF_", "HUGGING", "LAKECTL_")
+    for name in [name for name in os.environ if name.startswith(stores)]:
+        monkeypatch.delenv(name)
+    ours = {"SLIPWAY_HOME": str(tmp_path / "home"), "SLIPWAY_CACHE": str(environments_cache), "SLIPWAY_JOB": "1"}
+    empty = tmp_path / "empty"
+    empty.touch()
+    aws = {"AWS_CONFIG_FILE": str(empty), "AWS_SHARED_CREDENTIALS_FILE": str(empty), "AWS_DEFAULT_REGION": "us-east-1"}
+    others = {
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "HF_HOME": str(tmp_path / "hf"),
+        "LAKECTL_CONFIG_FILE": str(tmp_path / "none"),
+    }
+    google = {"NO_GCE_CHECK": "true", "CLOUDSDK_CONFIG": str(tmp_path / "gcloud")}
+    for name, value in {**ours, **aws, **others, **google}.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
 def on_runner(monkeypatch: pytest.MonkeyPatch) -> None:
     """This process is a step on GitHub Actions."""
     monkeypatch.setenv("GITHUB_ACTIONS", "true")

@@ -52,7 +52,10 @@ LOCKS = [
     *sorted((ROOT / "requirements").glob("*.txt")),
     *sorted((ROOT / "examples" / "flights").glob("*.txt")),
 ]
-GROUPS = sorted({file.stem for file in (ROOT / "requirements").glob("*.in")} - {"core", "dev", "uv"})
+OPTIONAL = {"azure", "dvc-s3", "gcs", "huggingface", "lakefs", "moto", "s3"}
+"""Groups with packages of their own: one outside system each, which no stage needs before its data lie there."""
+
+GROUPS = sorted({file.stem for file in (ROOT / "requirements").glob("*.in")} - {"core", "dev", "uv"} - OPTIONAL)
 
 CODE_LINES = 240
 """Lines of a script without blank lines and comments. About 200 are meant; the longest, train_model.py, has 234."""
@@ -408,6 +411,17 @@ def subset_problems(lock: str, whole: str) -> list[str]:
     ]
 
 
+def shared_pin_problems(lock: str, whole: str) -> list[str]:
+    """Packages of a lock that the whole resolution has with another version or other hashes."""
+    every = pinned(whole)
+    names = {entry.partition("==")[0] for entry in every}
+    return [
+        f"{entry} is another one in the whole resolution"
+        for entry, hashes in pinned(lock).items()
+        if entry.partition("==")[0] in names and every.get(entry) != hashes
+    ]
+
+
 def models_in(kind: Any) -> list[type[BaseModel]]:
     """The pydantic models that a field's type is made from."""
     if get_origin(kind) is None:
@@ -619,6 +633,11 @@ def test_lock__is_hashed_and_names_no_index(lock: Path) -> None:
 @pytest.mark.parametrize("group", GROUPS)
 def test_lock__is_a_subset_of_the_one_resolution(group: str) -> None:
     assert subset_problems(text_of(ROOT / "requirements" / f"{group}.txt"), text_of(WHOLE_LOCK)) == []
+
+
+@pytest.mark.parametrize("group", sorted(OPTIONAL))
+def test_lock__of_an_optional_group_agrees_with_the_one_resolution(group: str) -> None:
+    assert shared_pin_problems(text_of(ROOT / "requirements" / f"{group}.txt"), text_of(WHOLE_LOCK)) == []
 
 
 def test_lock__of_the_tests_holds_the_whole_resolution() -> None:
@@ -854,6 +873,13 @@ SPOILT = [
         ("another version", "2.0", "2.1", "numpy==2.1"),
         ("another hash", "a" * 64, "b" * 64, "numpy==2.0"),
         ("another package", "numpy", "scipy", "scipy==2.0"),
+    ),
+    *spoilt(
+        "shared pins",
+        lambda lock: shared_pin_problems(lock, HASHED),
+        HASHED + HASHED.replace("numpy", "scipy"),
+        ("another version", "numpy==2.0", "numpy==2.1", "numpy==2.1"),
+        ("another hash", "a" * 64, "b" * 64, "numpy==2.0"),
     ),
     *spoilt(
         "policy",

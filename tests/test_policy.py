@@ -493,6 +493,13 @@ def test_load__in_a_pull_request_the_base_judges_and_the_change_trains(repositor
     assert sourced.provenance == {"policy": "slipway.yml", "policy_digest": sourced.policy.digest, "gates_from": base}
 
 
+def test_load__a_change_cannot_allow_itself_data_that_change(repository: GitRepository) -> None:
+    base = repository.commit({"slipway.yml": FULL + "\nreproducibility: {mutable_data: fail}\n"})
+    repository.commit({"slipway.yml": LOOSE + "\nreproducibility: {mutable_data: warn}\n"})
+    assert load(Path("slipway.yml"), run_of(base)).policy.reproducibility.mutable_data == "fail"
+    assert load(Path("slipway.yml"), Run(event=push())).policy.reproducibility.mutable_data == "warn"
+
+
 def test_load__the_work_tree_counts_not_the_commit(repository: GitRepository) -> None:
     base = repository.commit({"slipway.yml": FULL})
     (repository.path / "slipway.yml").write_text(LOOSE, encoding="utf-8")

@@ -278,6 +278,7 @@ def test_train__the_command_sees_the_run_and_no_secret(toy: Toy) -> None:
     assert seen["MLFLOW_TRACKING_URI"] == toy.uri
     assert seen["MLFLOW_EXPERIMENT_NAME"] == MODEL
     assert (seen["SLIPWAY_SEED"], seen["PYTHONHASHSEED"]) == ("5", "5")
+    assert seen["SLIPWAY_DATA_TRAIN"] == str(toy.folder / "data" / "train.csv")
     assert seen["SLIPWAY_COMMIT"] == toy.git("rev-parse", "HEAD").strip()
     assert seen["DB_PASSWORD"] == "pw1234", "the team's own credentials are for the command"
     hidden = (
@@ -496,6 +497,25 @@ def test_train__data_in_dvc_are_pulled_pinned_and_watched(toy: Toy) -> None:
     kept = provenance(toy, done.outputs["run-id"])
     assert kept["datasets"]["train"]["immutable"] is False
     assert kept["remarks"]
+
+
+def test_train__data_that_can_change_where_the_policy_forbids_it(toy: Toy) -> None:
+    toy.policy({"reproducibility": {"mutable_data": "fail"}})
+    done = toy.train()
+    assert done.code == 0, done.log
+    toy.git("rm", "--quiet", "--cached", "data/train.csv")
+    toy.write(".gitignore", (toy.folder / ".gitignore").read_text() + "/data/train.csv\n")
+    toy.commit()
+    before = rows(toy, "select count(*) from runs")
+    done = toy.train()
+    assert done.code == 1
+    assert done.error.startswith("A dataset can change without a change of name: `train`.")
+    assert "- `train` (data/train.csv) is not versioned, so it can change under its name. Run `dvc add" in done.error
+    assert done.report["verdict"] == "fail"
+    assert rows(toy, "select count(*) from runs") == before, "no run was started"
+    toy.policy({"reproducibility": {"mutable_data": "warn"}})
+    done = toy.train()
+    assert done.code == 0, done.log
 
 
 def test_train__data_that_the_remote_does_not_have(toy: Toy) -> None:

@@ -547,14 +547,6 @@ def test_in_run__other_commands_stay_as_they_are(given: list[str]) -> None:
     assert command.in_run(given, "abc") == given
 
 
-def test_without_secrets__values_and_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "geheim")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "geheim-und-lang")
-    monkeypatch.setenv("EMPTY_TOKEN", "")
-    text = "401 for geheim and geheim-und-lang at https://user:pa55@host/x and sqlite:////a@b/c.db"
-    assert command.without_secrets(text) == "401 for *** and *** at https://***@host/x and sqlite:////a@b/c.db"
-
-
 def test_run__works_outside_of_the_main_thread(run: Callable[..., command.Ended]) -> None:
     ended: list[command.Ended] = []
     thread = threading.Thread(target=lambda: ended.append(run("pass")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -124,33 +125,33 @@ def _scan_file(file: Path, text_columns: Collection[str]) -> pl.LazyFrame:
     kind = _format(file)
     if kind == "parquet":
         # Folders called `day=2026-01-31` carry a column in their name.
-        frame = pl.scan_parquet(file, hive_partitioning=any("=" in part for part in file.parent.parts))
+        frame = pl.scan_parquet(file, glob=False, hive_partitioning=any("=" in part for part in file.parent.parts))
     elif kind == "ipc":
-        frame = pl.scan_ipc(file)
+        frame = pl.scan_ipc(file, glob=False)
     elif kind == "csv":
         return _scan_csv(file, text_columns)
     else:
-        return _readable(lambda infer: pl.scan_ndjson(file, infer_schema_length=infer))
+        return _readable(lambda infer: pl.scan_ndjson(glob.escape(str(file)), infer_schema_length=infer))
     frame.collect_schema()
     return frame
 
 
 def _scan_csv(file: Path, text_columns: Collection[str]) -> pl.LazyFrame:
-    header = pl.scan_csv(file, has_header=False, n_rows=1, infer_schema=False).collect().row(0)
+    header = pl.scan_csv(file, glob=False, has_header=False, n_rows=1, infer_schema=False).collect().row(0)
     if twice := {each for each in header if header.count(each) > 1}:
         name = sorted(map(str, twice))[0]
         raise InputError(f"The data file {file} has two columns called `{name}`.", fix="Rename one of them.")
     as_text: dict[str, Any] = {name: pl.String for name in header if name in text_columns}
     options: dict[str, Any] = {"infer_schema_length": ROWS_TO_INFER, "try_parse_dates": True}
-    frame = pl.scan_csv(file, schema_overrides=as_text, **options)
+    frame = pl.scan_csv(file, glob=False, schema_overrides=as_text, **options)
     try:
         _read_through(frame)
     except pl.exceptions.ComputeError:
         # The types were guessed from the first rows. What fits them becomes null here, and is not null as text.
-        lenient = _read_through(pl.scan_csv(file, schema_overrides=as_text, ignore_errors=True, **options))
-        text = _read_through(pl.scan_csv(file, infer_schema=False))
+        lenient = _read_through(pl.scan_csv(file, glob=False, schema_overrides=as_text, ignore_errors=True, **options))
+        text = _read_through(pl.scan_csv(file, glob=False, infer_schema=False))
         as_text |= {name: pl.String for name in header if lenient[name] != text[name]}
-        frame = pl.scan_csv(file, schema_overrides=as_text, **options)
+        frame = pl.scan_csv(file, glob=False, schema_overrides=as_text, **options)
         _read_through(frame)
     return frame
 

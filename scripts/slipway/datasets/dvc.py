@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import configparser
+import contextlib
 import hashlib
 import json
 import os
@@ -12,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from slipway.runner import commands, environments
 from slipway.runner.errors import InputError, RemoteError
+from slipway.runner.redaction import without_secrets
 
 NEVER_DATA = frozenset({".git", ".hg", ".dvc"})
 """Folders that DVC never counts to an output."""
@@ -61,7 +62,7 @@ def pull(tracked: Tracked) -> None:
 
     Raises RemoteError with DVC's own words.
     """
-    dvc = shutil.which("dvc") or str(environments.for_group("dvc").with_name("dvc"))
+    dvc = shutil.which("dvc") or str(environments.for_group(group_for(tracked)).with_name("dvc"))
     commands.say(f"Pulling {tracked.out} with DVC")
     done = subprocess.run(
         [dvc, "pull", str(tracked.out)], capture_output=True, text=True, errors="replace", check=False
@@ -69,11 +70,26 @@ def pull(tracked: Tracked) -> None:
     if done.returncode:
         raise RemoteError(
             f"`dvc pull {tracked.out}` ended with {done.returncode}.",
-            why=done.stderr.strip()[-2000:],
+            why=without_secrets(done.stderr.strip()[-2000:]),
             fix="Check that the remote is reachable from the runner, that its credentials are in the job's `env:`, "
-            "and that the version was pushed (`dvc push`). A remote on S3, GCS or Azure needs its DVC plugin: "
-            "install DVC with it in a step before this one.",
+            "and that the version was pushed (`dvc push`). A remote on GCS, Azure or another system than S3 needs its "
+            "DVC plugin: install DVC with it in a step before this one.",
         )
+
+
+def group_for(tracked: Tracked) -> str:
+    """The group of requirements whose DVC can reach the remotes of this repository, and the source of an import."""
+    settings = configparser.RawConfigParser(strict=False)
+    for folder in (Path.cwd() / tracked.file).parents:
+        files = [folder / ".dvc" / name for name in ("config", "config.local")]
+        if files[0].is_file():
+            with contextlib.suppress(configparser.Error, OSError):
+                settings.read(files, encoding="utf-8")
+            break
+    addresses = [settings[section].get("url", "") for section in settings.sections()]
+    deps = _read(tracked.file).get("deps")
+    addresses += [str(_mapping(dep).get("path", "")) for dep in (deps if isinstance(deps, list) else [])]
+    return "dvc-s3" if any(address.startswith("s3://") for address in addresses) else "dvc"
 
 
 def _outputs(place: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -104,18 +120,46 @@ def _mapping(content: Any) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def versions_in(text: str) -> set[str]:
+    """The md5 of every output in the text of a `.dvc` file or `dvc.lock`."""
+    import yaml
+
+    try:
+        content = _mapping(yaml.safe_load(text))
+    except yaml.YAMLError:
+        return set()
+    stages = [content, *_mapping(content.get("stages")).values()]
+    outs = [out for stage in stages for out in _mapping(stage).get("outs") or [] if isinstance(out, dict)]
+    return {md5 for out in outs if (md5 := _md5(out))}
+
+
+def _md5(out: Mapping[str, Any]) -> str:
+    """The output's md5. Pushed to a remote that keeps versions, a folder has it for every file, and none of its own."""
+    if out.get("md5"):
+        return str(out["md5"])
+    files = out.get("files")
+    listed = [_mapping(file) for file in files] if isinstance(files, list) else []
+    if not listed or not all(file.get("md5") and file.get("relpath") for file in listed):
+        return ""
+    return _listing_md5([{"md5": str(file["md5"]), "relpath": str(file["relpath"])} for file in listed])
+
+
 def _tracked(file: Path, out: Mapping[str, Any]) -> Tracked:
-    if not out.get("md5"):
+    md5 = _md5(out)
+    if not md5:
         raise InputError(
             f"{file} has an output without 'md5'.",
             why="Only outputs that DVC identifies by md5 can be pinned.",
             fix="Track the data with `dvc add`, or run `dvc commit` to record its version.",
             file=str(file),
         )
-    return Tracked(file, out["out"], str(out["md5"]))
+    return Tracked(file, out["out"], md5)
 
 
 def _read(file: Path) -> dict[str, Any]:
+    # Not at the top: the programs that read remote data share this package, and have no yaml.
+    import yaml
+
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:

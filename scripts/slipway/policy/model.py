@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 OnInconclusive = Literal["warn", "fail"]
+OnMutable = Literal["warn", "fail"]
 Task = Literal["binary", "multiclass", "regression"]
 SigningMethod = Literal["key", "certificate", "workflow"]
 Label = StrictBool | StrictInt | StrictStr
@@ -47,7 +48,8 @@ class Dataset(Strict):
     """One dataset of the model."""
 
     path: str
-    """File, folder or glob of parquet or CSV, relative to the repository."""
+    """File, folder or glob of parquet or CSV, relative to the repository; or a URI: `s3://`, `gs://`, `az://`,
+    `lakefs://`, `hf://`."""
 
     schema_: str | None = Field(default=None, alias="schema")
     """Path of the pandera schema (YAML) that the dataset must satisfy."""
@@ -171,8 +173,15 @@ class PullRequest(Strict):
     """What holds in pull requests."""
 
     gates_from: Literal["base", "head"] = "base"
-    """Whose `data`, `evaluation` and `signing` sections, schemas and public keys judge a pull request. With `base` a
-    change cannot loosen its own gate. Only the base branch's own copy of this line counts."""
+    """Whose `data`, `reproducibility`, `evaluation` and `signing` sections, schemas and public keys judge a pull
+    request. With `base` a change cannot loosen its own gate. Only the base branch's own copy of this line counts."""
+
+
+class Reproducibility(Strict):
+    """What a candidate must be made from, so that it can be made again."""
+
+    mutable_data: OnMutable = "warn"
+    """Whether train-model refuses a dataset that can change under its name, or only says so."""
 
 
 class Policy(Strict):
@@ -186,6 +195,9 @@ class Policy(Strict):
 
     data: dict[Name, Dataset] = Field(default_factory=dict)
     """The model's datasets by name."""
+
+    reproducibility: Reproducibility = Reproducibility()
+    """What a candidate must be made from, so that it can be made again."""
 
     training: Training | None = None
     """How a candidate is made."""

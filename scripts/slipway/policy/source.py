@@ -72,7 +72,7 @@ class SourcedPolicy:
 
 
 def load(path: Path, run: Run) -> SourcedPolicy:
-    """The policy at `path`; in a pull request its gates (`data`, `evaluation`, `signing`) are the base commit's.
+    """The policy at `path`; in a pull request with its gates (all but `training`) taken from the base commit.
 
     `training` always comes from the change itself: it is part of what is judged.
 

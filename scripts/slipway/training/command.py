@@ -51,9 +51,6 @@ TOKENS = (
 )
 """The job's own tokens."""
 
-SECRET_NAMES = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.IGNORECASE)
-"""Names of variables whose values must not be quoted."""
-
 
 @dataclass(frozen=True)
 class Ended:
@@ -108,14 +105,6 @@ def in_run(arguments: Sequence[str], run_id: str) -> list[str]:
     starts_project = Path(arguments[0]).name == "mlflow" and arguments[1:2] == ["run"]
     told = any(each.partition("=")[0] == "--run-id" for each in arguments)
     return [*arguments, "--run-id", run_id] if starts_project and not told else list(arguments)
-
-
-def without_secrets(text: str) -> str:
-    """`text` without the values of the environment's secrets, and without passwords in addresses."""
-    values = {value for name, value in os.environ.items() if SECRET_NAMES.search(name) and len(value) >= 4}
-    for value in sorted(values, key=len, reverse=True):
-        text = text.replace(value, "***")
-    return re.sub(r"(\w://)[^/\s]*@", r"\1***@", text)
 
 
 def environ_for(extra: Mapping[str, str], *, path_first: Path | None = None) -> dict[str, str]:

@@ -1,0 +1,63 @@
+"""Files of a dataset on this machine, and what their bytes add up to."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from slipway.runner.errors import InputError
+
+GLOB = frozenset("*?[")
+
+
+def without_glob(path: str) -> Path:
+    """The part of `path` before the first component with a wildcard."""
+    parts: list[str] = []
+    for part in Path(path).parts:
+        if GLOB & set(part):
+            break
+        parts.append(part)
+    return Path(os.path.normpath(Path(*parts))) if parts else Path()
+
+
+def files_of(path: str) -> list[Path]:
+    """The file, or all files of the folder or glob, in order of their names. InputError where there are none."""
+    place = without_glob(path)
+    if GLOB & set(path):
+        found = list(place.glob(os.path.relpath(os.path.normpath(path), place)))
+    else:
+        found = list(place.rglob("*")) if place.is_dir() else [place]
+    files = sorted(file for file in found if file.is_file())
+    if not files:
+        raise InputError(
+            f"There are no data at {path}.",
+            fix="Check the path (it is relative to the repository's root) and the step that brings the data.",
+        )
+    return files
+
+
+def content_digest(path: str) -> str:
+    """SHA-256 over names and bytes of all files at `path`."""
+    place = without_glob(path)
+    return f"sha256:{_over(place, files_of(path))}"
+
+
+def sha256_of(place: Path) -> str:
+    """SHA-256 of a file's bytes, or over names and bytes of a folder's files."""
+    if place.is_dir():
+        return _over(place, sorted(file for file in place.rglob("*") if file.is_file()))
+    return _sha256(place)
+
+
+def _over(place: Path, files: list[Path]) -> str:
+    whole = hashlib.sha256()
+    for file in files:
+        name = file.relative_to(place).as_posix() if place.is_dir() else ""
+        whole.update(f"{name}\0{_sha256(file)}\n".encode())
+    return whole.hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
