@@ -8,21 +8,19 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
 from slipway import datasets
-from slipway.data import reading
 from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.judgement import Judgement, judge
 from slipway.evaluation.metrics import find
 from slipway.policy import Evaluation, SourcedPolicy, load
+from slipway.prediction.holdout import Holdout, read_holdout
 from slipway.prediction.outcome import cluster_positions, outcomes
 from slipway.prediction.process import Job, Predictions, predict_all
 from slipway.registry import mlflow
 from slipway.registry.mlflow import ModelVersion, Registry
-from slipway.report import Report, Subject, Verdict, enforce, markdown
+from slipway.report import Report, Subject, Verdict, enforce, markdown, reuse
 from slipway.runner import commands, context, environments, outputs, stage
-from slipway.runner.errors import ConflictError, InputError, PolicyError, SlipwayError
+from slipway.runner.errors import InputError, PolicyError, SlipwayError
 
 PREDICT_SECONDS = 1_800.0
 
@@ -34,6 +32,7 @@ class Inputs:
     policy: Path = Path("slipway.yml")
     model_version: str = ""
     tracking_uri: str = ""
+    reuse_from: Path | None = None
     report: Path | None = None
 
 
@@ -44,17 +43,6 @@ class Outputs:
     report: Path
     verdict: Verdict
     production_version: str = ""
-
-
-@dataclass(frozen=True)
-class Holdout:
-    """The rows that both models are judged on. features: parquet file without the target. clusters: one per row."""
-
-    name: str
-    features: Path
-    truth: pl.Series
-    clusters: pl.Series | None
-    version: datasets.DatasetVersion
 
 
 def main(given: Inputs) -> None:
@@ -75,8 +63,11 @@ def main(given: Inputs) -> None:
         registry = Registry(given.tracking_uri)
         candidate = find_candidate(registry, model, given.model_version)
         report = report.model_copy(update={"subjects": (*report.subjects, subject("candidate", candidate))})
-        production = find_production(registry, candidate)
-        report = compare(report, registry, sourced, evaluation, candidate, production)
+        production = registry.by_alias(model, mlflow.PRODUCTION)  # None before the first release
+        if production and production.version == candidate.version:
+            report = nothing_new(report, sourced, candidate)
+        else:
+            report = compare(report, registry, sourced, given, path, candidate, production)
     except SlipwayError as failure:
         report = report.after_failure(failure, provenance=sourced.provenance)
         publish(report, path, production)
@@ -116,30 +107,33 @@ def find_candidate(registry: Registry, model: str, version: str) -> ModelVersion
     return found
 
 
-def find_production(registry: Registry, candidate: ModelVersion) -> ModelVersion | None:
-    """The version in production; None before the first release."""
-    production = registry.by_alias(candidate.model, mlflow.PRODUCTION)
-    if production and production.version == candidate.version:
-        raise ConflictError(
-            f"The candidate is {candidate.name} of `{candidate.model}`, which is in production: a model is not "
-            "compared with itself.",
-            fix="Give the `model-version` of a new candidate.",
-        )
-    return production
+def nothing_new(report: Report, sourced: SourcedPolicy, candidate: ModelVersion) -> Report:
+    """The report where the candidate is the version in production, as after a training that was reused."""
+    update = {
+        "headline": f"The candidate is {candidate.name}, which is in production already.",
+        "reasons": ("A model is not compared with itself, so there is nothing to decide.", *report.reasons),
+        "provenance": {"candidate": candidate.version, "production": candidate.version, **sourced.provenance},
+    }
+    return report.model_copy(update=update)
 
 
 def compare(
     report: Report,
     registry: Registry,
     sourced: SourcedPolicy,
-    evaluation: Evaluation,
+    given: Inputs,
+    path: Path,
     candidate: ModelVersion,
     production: ModelVersion | None,
 ) -> Report:
-    """Both models predict the holdout; the policy's metrics judge the difference."""
+    """Both models predict the holdout; the policy's metrics judge the difference. What was judged before is reused."""
+    evaluation = require_evaluation(sourced)
     versions = {"The candidate": candidate} | ({"Production": production} if production else {})
     with tempfile.TemporaryDirectory() as scratch:
         holdout = read_holdout(sourced, evaluation, Path(scratch))
+        key = key_of(sourced, holdout, versions, report) if given.reuse_from else ""
+        if key and (earlier := reuse.find(given.reuse_from, key, path.parent)):
+            return earlier
         said = predict(registry, versions, holdout, evaluation, Path(scratch))
         sampling = Sampling(
             rows=len(holdout.truth),
@@ -154,30 +148,23 @@ def compare(
         remarks += (f"The holdout {holdout.version.remark}",)
     if sourced.gates_commit and datasets.changed_since(sourced.gates_commit, holdout.version):
         remarks += ("This pull request changes the holdout itself: both models were judged on its rows.",)
-    return finish(report, sourced, judgement, candidate, production, holdout, remarks)
+    done = finish(report, sourced, judgement, candidate, production, holdout, remarks)
+    if key:
+        reuse.keep(given.reuse_from, key, done.finished(), path.parent, context.Run.from_environ())
+    return done
 
 
-def read_holdout(sourced: SourcedPolicy, evaluation: Evaluation, scratch: Path) -> Holdout:
-    """Truth and clusters in memory, features in a file that does not hold the target."""
-    path = sourced.policy.data[evaluation.holdout].path
-    frame = reading.scan(datasets.fetch_missing(path))
-    columns = frame.collect_schema().names()
-    for column in filter(None, (evaluation.target, evaluation.cluster)):
-        if column not in columns:
-            raise InputError(
-                f"The holdout {path} has no column `{column}`.",
-                fix=f"Its columns are: {', '.join(columns)}. Correct `evaluation` in the policy.",
-            )
-    features = scratch / "features.parquet"
-    frame.drop(evaluation.target).sink_parquet(features)
-    kept = frame.select([evaluation.target, *([evaluation.cluster] if evaluation.cluster else [])]).collect()
-    return Holdout(
-        evaluation.holdout,
-        features,
-        kept[evaluation.target],
-        kept[evaluation.cluster] if evaluation.cluster else None,
-        datasets.identify(path),
-    )
+def key_of(sourced: SourcedPolicy, holdout: Holdout, versions: dict[str, ModelVersion], report: Report) -> str:
+    """Digest of all that the verdict follows from; empty where that can change unseen."""
+    models = [
+        (name, version.version, version.tags.get("slipway.model_digest"), version.tags.get("slipway.environment"))
+        for name, version in versions.items()
+    ]
+    # A version that Slipway did not register can be changed in place.
+    if not holdout.version.immutable or not all(digest for *_, digest, _ in models):
+        return ""
+    said = {"models": models, "holdout": str(holdout.version), "policy": sourced.provenance, "reasons": report.reasons}
+    return reuse.key("evaluate-model", said)
 
 
 def predict(

@@ -24,6 +24,7 @@ class Inputs:
     policy: Path = Path("slipway.yml")
     tracking_uri: str = ""
     allow_dirty_tree: bool = False
+    reuse_from: Path | None = None
     pull_request: int | None = None
     comment_author: str = ""
     full_report: str = ""
@@ -95,14 +96,14 @@ def keep_out_of_git() -> None:
 
 def judge(given: Inputs) -> list[Ran]:
     """Validate, train, evaluate, as far as it goes."""
-    policy, uri = str(given.policy), given.tracking_uri
-    ran = [run("validate-data", policy=policy)]
+    policy, uri, kept = str(given.policy), given.tracking_uri, str(given.reuse_from or "")
+    ran = [run("validate-data", policy=policy, reuse_from=kept)]
     if not ran[-1].code:
         dirty = str(given.allow_dirty_tree)
-        ran.append(run("train-model", policy=policy, tracking_uri=uri, allow_dirty_tree=dirty))
+        ran.append(run("train-model", policy=policy, tracking_uri=uri, allow_dirty_tree=dirty, reuse_from=kept))
     if not ran[-1].code and ran[-1].name == "train-model":
         version = ran[-1].said["model-version"]
-        ran.append(run("evaluate-model", policy=policy, tracking_uri=uri, model_version=version))
+        ran.append(run("evaluate-model", policy=policy, tracking_uri=uri, model_version=version, reuse_from=kept))
     return ran
 
 

@@ -17,10 +17,10 @@ from slipway.policy.source import file_digest
 from slipway.registry import mlflow
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import LoggedModel, ModelVersion, Registry
-from slipway.report import Report, Subject, Verdict, markdown
+from slipway.report import Report, Subject, Verdict, markdown, reuse
 from slipway.runner import commands, context, environments, outputs, redaction, stage
 from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError, SlipwayError
-from slipway.training import command, provenance, repository, statement, telling
+from slipway.training import command, earlier, provenance, repository, statement, telling
 from slipway.training.provenance import Provenance
 
 KEPT_IN = "slipway"
@@ -34,6 +34,7 @@ class Inputs:
     policy: Path = Path("slipway.yml")
     tracking_uri: str = ""
     allow_dirty_tree: bool = False
+    reuse_from: Path | None = None
     report: Path | None = None
 
 
@@ -60,28 +61,28 @@ def main(given: Inputs) -> None:
     try:
         before = prepare(given, sourced, training, run)
         registry = Registry(given.tracking_uri)
-        version, after, evidence = train_and_register(registry, training, before, path.parent)
+        key = earlier.key_of(before, training) if given.reuse_from else ""
+        if found := earlier.find(given.reuse_from, key, path.parent, registry):
+            report, version = found
+            registry.set_alias(model, mlflow.CANDIDATE, version.version)
+        else:
+            version, after, evidence = train_and_register(registry, training, before, path.parent)
+            report = report.model_copy(update=telling.success(after, version, evidence, report.subjects))
+            if key:
+                reuse.keep(given.reuse_from, key, report.finished(), path.parent, run)
     except SlipwayError as failure:
         # The comment needs to say why there is no candidate, so the report comes before the failure.
         report = report.after_failure(failure, provenance=sourced.provenance)
         publish(report.finished(), path, Outputs(report=path, verdict=report.verdict))
         raise
-    update = {
-        "verdict": Verdict.PASS,
-        "headline": f"Trained {version.name} in {after.seconds:.0f} s from commit {after.commit[:12]}.",
-        "reasons": after.remarks,
-        "provenance": telling.facts(after, version),
-        "subjects": (policy, *telling.subjects(after, version)),
-        "attachments": {file.name: file_digest(file) for file in evidence},
-    }
     said = Outputs(
         report=path,
         verdict=Verdict.PASS,
         model_version=version.version,
         run_id=version.run_id,
-        statement_digest=version.tags[statement.DIGEST_TAG],
+        statement_digest=version.tags.get(statement.DIGEST_TAG, ""),
     )
-    publish(report.model_copy(update=update).finished(), path, said)
+    publish(report.finished(), path, said)
 
 
 def require_training(sourced: SourcedPolicy) -> Training:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,7 @@ from slipway import datasets
 from slipway.data import findings, leakage, reading, validation
 from slipway.data.schema import Schema, read
 from slipway.policy import Dataset, SourcedPolicy, load
-from slipway.report import Check, Report, Subject, Verdict, enforce, markdown
+from slipway.report import Check, Report, Subject, Verdict, enforce, markdown, reuse
 from slipway.report.model import Value
 from slipway.runner import outputs, stage
 from slipway.runner.context import Run, report_file
@@ -33,6 +33,7 @@ class Inputs:
     data: str = ""
     schema: Path | None = None
     examples: int = 3
+    reuse_from: Path | None = None
     report: Path | None = None
 
 
@@ -83,12 +84,14 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What was found of one dataset; `frame` is None where it cannot be read."""
+    """What was found of one dataset; `version` and `frame` are None where it cannot be read."""
 
-    checks: tuple[Check, ...]
+    checks: tuple[Check, ...] = ()
     remarks: tuple[str, ...] = ()
     provenance: dict[str, Value]
     subjects: tuple[Subject, ...] = ()
+    schema: Schema | None = None
+    version: datasets.DatasetVersion | None = None
     frame: pl.LazyFrame | None = None
 
 
@@ -115,8 +118,8 @@ def plan(given: Inputs) -> Task:
     )
 
 
-def inspect(name: str, dataset: Dataset, task: Task, examples: int) -> Found:
-    """One dataset: fetched, pinned, read and held against its schema. Data that cannot be used are a failing check."""
+def inspect(name: str, dataset: Dataset, task: Task) -> Found:
+    """One dataset, fetched and pinned. Data that cannot be used are a failing check."""
     text = task.schema_text(dataset.schema_) if dataset.schema_ else ""
     schema = read(text, file=dataset.schema_) if dataset.schema_ else None
     provenance: dict[str, Value] = {}
@@ -137,12 +140,17 @@ def inspect(name: str, dataset: Dataset, task: Task, examples: int) -> Found:
         subjects += (Subject(role="data", name=name, id=str(version)),)
         if not version.immutable:
             remarks.append(f"{name}: {dataset.path} {version.remark}")
-        checks = (*pinned(name, version, task), *judge(name, dataset, schema, frame, examples))
     except InputError as error:
-        detail = " ".join(part for part in (error.what, error.why, error.fix) if part).replace(place, dataset.path)
-        unusable = Check(name=f"{name}: readable", verdict=Verdict.FAIL, detail=detail)
-        return Found(checks=(unusable,), remarks=tuple(remarks), provenance=provenance, subjects=subjects)
-    return Found(checks=checks, remarks=tuple(remarks), provenance=provenance, subjects=subjects, frame=frame)
+        checks = (unusable(name, error, place, dataset.path),)
+        return Found(checks=checks, remarks=tuple(remarks), provenance=provenance, subjects=subjects)
+    found = Found(remarks=tuple(remarks), provenance=provenance, subjects=subjects, schema=schema)
+    return replace(found, version=version, frame=frame, checks=tuple(pinned(name, version, task)))
+
+
+def unusable(name: str, error: InputError, place: str, path: str) -> Check:
+    """The failing check of data that cannot be read, in the words of the policy's path."""
+    detail = " ".join(part for part in (error.what, error.why, error.fix) if part).replace(place, path)
+    return Check(name=f"{name}: readable", verdict=Verdict.FAIL, detail=detail)
 
 
 def pinned(name: str, version: datasets.DatasetVersion, task: Task) -> Iterator[Check]:
@@ -152,8 +160,21 @@ def pinned(name: str, version: datasets.DatasetVersion, task: Task) -> Iterator[
         yield Check(name=f"{name}: pinned", verdict=verdict, detail=version.remark or f"{version}")
 
 
-def judge(name: str, dataset: Dataset, schema: Schema | None, frame: pl.LazyFrame, examples: int) -> tuple[Check, ...]:
-    """The dataset's checks, named after it."""
+def judge(name: str, dataset: Dataset, found: Found, examples: int) -> Found:
+    """The dataset held against its schema; every check is named after it."""
+    if found.frame is None:
+        return found
+    try:
+        checks = against_schema(name, dataset, found.schema, found.frame, examples)
+    except InputError as error:
+        return replace(found, checks=(unusable(name, error, dataset.path, dataset.path),), frame=None)
+    return replace(found, checks=(*found.checks, *checks))
+
+
+def against_schema(
+    name: str, dataset: Dataset, schema: Schema | None, frame: pl.LazyFrame, examples: int
+) -> tuple[Check, ...]:
+    """The checks of the schema."""
     if schema is None:
         detail = "no schema: nothing was checked. Name one under `schema` of the dataset."
         return (Check(name=f"{name}: schema", verdict=Verdict.INCONCLUSIVE, detail=detail),)
@@ -176,17 +197,42 @@ def leaked(task: Task, found: dict[str, Found]) -> Iterator[Check]:
             yield leakage.check(train, holdout, name=f"leakage: rows of {task.holdout} in {training}")
 
 
-def judge_all(report: Report, task: Task, examples: int) -> Report:
-    """The report on every dataset, and on what they have in common."""
-    found = {name: inspect(name, dataset, task, examples) for name, dataset in task.datasets.items()}
-    checks = [check for each in found.values() for check in each.checks] + list(leaked(task, found))
-    remarks = [remark for each in found.values() for remark in each.remarks]
+def key_of(task: Task, found: dict[str, Found], examples: int) -> str:
+    """Digest of all that the verdict follows from; empty where that can change unseen (mutable data, freshness)."""
+    fixed = all(each.version and each.version.immutable for each in found.values())
+    fresh = [each.schema.slipway.freshness for each in found.values() if each.schema]
+    timeless = all(rule is None or rule.as_of is not None for rule in fresh)
+    if not (found and fixed and timeless):
+        return ""
+    said = {
+        "datasets": {name: dataset.model_dump() for name, dataset in task.datasets.items()},
+        "holdout": task.holdout,
+        "subjects": [subject.model_dump() for each in found.values() for subject in each.subjects],
+        "policy": [subject.model_dump() for subject in task.subjects],
+        "remarks": [*task.remarks, *(remark for each in found.values() for remark in each.remarks)],
+        "examples": examples,
+    }
+    return reuse.key(STAGE, said)
+
+
+def judge_all(report: Report, task: Task, given: Inputs, path: Path) -> Report:
+    """The report on every dataset, and on what they have in common; an earlier one where nothing has changed."""
+    found = {name: inspect(name, dataset, task) for name, dataset in task.datasets.items()}
     versions = {key: value for each in found.values() for key, value in each.provenance.items()}
     # Datasets that share a schema name it once.
     subjects = dict.fromkeys((*report.subjects, *(subject for each in found.values() for subject in each.subjects)))
     update = {"provenance": {**task.provenance, **versions}, "subjects": tuple(subjects)}
+    key = key_of(task, found, given.examples) if given.reuse_from else ""
+    if key and (earlier := reuse.find(given.reuse_from, key, path.parent)):
+        return earlier.model_copy(update=update)
+    found = {name: judge(name, task.datasets[name], each, given.examples) for name, each in found.items()}
+    checks = [check for each in found.values() for check in each.checks] + list(leaked(task, found))
+    remarks = [remark for each in found.values() for remark in each.remarks]
     report = report.model_copy(update=update)
-    return findings.complete(report, checks, datasets=len(found), remarks=remarks)
+    report = findings.complete(report, checks, datasets=len(found), remarks=remarks)
+    if key:
+        reuse.keep(given.reuse_from, key, report, path.parent, Run.from_environ())
+    return report
 
 
 def publish(report: Report, path: Path) -> None:
@@ -204,7 +250,7 @@ def main(given: Inputs) -> None:
         stage=STAGE, model=task.model, verdict=Verdict.INCONCLUSIVE, reasons=task.remarks, subjects=task.subjects
     )
     try:
-        report = judge_all(report, task, given.examples)
+        report = judge_all(report, task, given, path)
     except SlipwayError as failure:
         publish(report.after_failure(failure, provenance=task.provenance), path)
         raise

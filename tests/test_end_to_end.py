@@ -28,7 +28,7 @@ from github_double.world import PullRequest
 from slipway.ledger.place import Place
 from slipway.ledger.store import Ledger
 from slipway.ledger.verification import records
-from slipway.report import Report
+from slipway.report import Report, Verdict
 from slipway.report.comment import marker
 from slipway.runner import environments
 
@@ -332,8 +332,14 @@ def test_push__the_first_release_passes_without_a_comment(site: Site, first_rele
 def test_push__every_step_of_the_pipeline_runs(first_release: ActRun) -> None:
     shared = ["Check out Slipway", "Set up Python"]
     assert {job: list(first_release.steps(job)) for job in JOBS} == {
-        "train": ["Check out the change", *shared, "Validate the data", "Train the model", "Keep the reports"],
-        "evaluate": ["Check out the change", *shared, "Evaluate the model", "Keep the report"],
+        "train": [
+            *("Check out the change", *shared, "Fetch the reports of earlier passes", "Validate the data"),
+            *("Train the model", "Keep the reports of passes", "Keep the reports"),
+        ],
+        "evaluate": [
+            *("Check out the change", *shared, "Fetch the reports of earlier passes", "Evaluate the model"),
+            *("Keep the reports of passes", "Keep the report"),
+        ],
         "report": [
             *shared,
             "Fetch the reports of validation and training",
@@ -355,6 +361,19 @@ def test_push__every_stage_is_in_the_ledger(site: Site, first_release: ActRun, t
     assert (first[0].trigger.event, first[0].trigger.actor, first[0].trigger.sha) == ("push", "mona", site.main)
     assert entries[0].event == "genesis"
     assert first_release.outputs("report", "Record the reports")["recorded"] == "4"
+
+
+def test_push__the_same_commit_is_not_trained_again(site: Site, github: GitHubDouble, first_release: ActRun) -> None:
+    before = site.runs()
+    payload = {"ref": "refs/heads/main", "before": site.main, "after": site.main, "deleted": False}
+    run = site.start(github, "push", payload, site.main)
+    assert run.code == 0, str(run)
+    assert site.runs() == before
+    assert run.outputs("train", "Train the model")["model-version"] == "1"
+    found = reports(run)
+    assert {found[stage].verdict for stage in ("validate-data", "train-model")} == {Verdict.PASS}
+    assert found["train-model"].reused_from.startswith("https://github.com/acme/flights/actions/runs/42")
+    assert found["validate-data"].reused_from == found["train-model"].reused_from
 
 
 def test_push__slipways_own_checkout_leaves_the_tree_clean(site: Site, first_release: ActRun) -> None:

@@ -320,8 +320,10 @@ def test_evaluate__inconclusive_fails_the_step_where_the_policy_says_so(toy: Toy
 
 
 def test_evaluate__the_version_in_production_is_not_compared_with_itself(toy: Toy) -> None:
-    done = evaluate(toy, model_version="1")
-    assert_refused(done, "The candidate is version 1 of `toy`, which is in production")
+    done = toy.evaluate(model_version="1")
+    assert (done.code, done.outputs["verdict"]) == (0, "inconclusive"), done.log
+    assert done.report["headline"] == "The candidate is version 1, which is in production already."
+    assert "A model is not compared with itself" in done.reasons
 
 
 @pytest.mark.parametrize(
@@ -531,3 +533,36 @@ def test_evaluate__a_pull_request_is_judged_by_the_gates_of_its_base(new_toy: To
     assert [check["name"] for check in done.report["checks"]] == ["roc_auc: better", "roc_auc: at least 0.6"]
     assert "This pull request changes `slipway.yml`. It was judged by the base branch's gates" in done.reasons
     assert "This pull request changes the holdout itself" in done.reasons
+
+
+# Never doing work twice
+
+
+def test_evaluate__what_passed_is_not_run_again(new_toy: Toy) -> None:
+    new_toy.version(FAIR, alias=PRODUCTION)
+    better = new_toy.version(GOOD).version
+    given = {"model_version": better, "reuse_from": str(new_toy.temp / "passed")}
+    first = new_toy.evaluate(**given)
+    kept = first.report
+    second = new_toy.evaluate(**given)
+    assert (first.code, second.code) == (0, 0), second.log
+    assert "Predicting" in first.log and "Predicting" not in second.log
+    assert kept["reused_from"] == ""
+    assert second.report["reused_from"] == "https://github.invalid/octo/models/actions/runs/1000"
+    assert second.report["checks"] == kept["checks"]
+    assert second.report["subjects"] == kept["subjects"]
+    assert second.outputs["production-version"] == "1"
+    assert "Not run again" in second.summary
+    # Another production, another policy, or no folder: it is judged anew.
+    new_toy.registry().set_alias(MODEL, PRODUCTION, new_toy.version(BAD).version)
+    assert "Predicting" in new_toy.evaluate(**given).log
+    new_toy.policy(evaluation={"min_rows": 200})
+    assert "Predicting" in new_toy.evaluate(**given).log
+    assert "Predicting" in new_toy.evaluate(model_version=better).log
+
+
+def test_evaluate__what_failed_is_run_again(new_toy: Toy) -> None:
+    new_toy.version(GOOD, alias=PRODUCTION)
+    given = {"model_version": new_toy.version(BAD).version, "reuse_from": str(new_toy.temp / "passed")}
+    assert [new_toy.evaluate(**given).code for _ in range(2)] == [1, 1]
+    assert not (new_toy.temp / "passed").exists()

@@ -94,6 +94,7 @@ def test_read__every_key() -> None:
         "requirements": "requirements.txt",
         "parameters": "params.yaml",
         "model": "build/model",
+        "code": None,
         "seed": 2013,
         "timeout_minutes": 20,
         "experiment": "flights",

@@ -638,3 +638,76 @@ def test_train__two_at_once_on_one_store(toy: Toy, tmp_path: Path) -> None:
     for code, log in zip(codes, logs, strict=True):
         assert code == 0 or "Another process writes to the SQLite file." in log, log
     assert len(rows(toy, "select * from model_versions")) == codes.count(0)
+
+
+# Never doing work twice
+
+
+def runs(toy: Toy) -> int:
+    return len(rows(toy, "select * from runs"))
+
+
+def test_train__the_same_work_is_not_done_again(toy: Toy) -> None:
+    passed = str(toy.temp / "passed")
+    first = toy.train(reuse_from=passed)
+    toy.registry().set_alias(MODEL, CANDIDATE, "1")
+    second = toy.train(reuse_from=passed, report=str(toy.temp / "elsewhere" / "train-model.json"))
+    assert (first.code, second.code) == (0, 0), second.log
+    assert runs(toy) == 1
+    for name in ("model-version", "run-id", "statement-digest"):
+        assert second.outputs[name] == first.outputs[name] != ""
+    assert second.report["reused_from"] == "https://github.invalid/octo/models/actions/runs/1000"
+    assert second.report["subjects"] == first.report["subjects"]
+    # The evidence is there again, so that the ledger can keep it.
+    for name, said in second.report["attachments"].items():
+        assert f"sha256:{hashlib.sha256((toy.temp / 'elsewhere' / name).read_bytes()).hexdigest()}" == said
+    # A commit that changes nothing is no reason, either.
+    toy.commit("Nothing")
+    assert toy.train(reuse_from=passed).outputs["model-version"] == "1"
+    assert toy.train().outputs["model-version"] == "2"
+    # The candidate is whatever was trained for this change.
+    assert toy.train(reuse_from=passed).outputs["model-version"] == "1"
+    candidate = toy.registry().by_alias(MODEL, CANDIDATE)
+    assert candidate is not None and candidate.version == "1"
+
+
+@pytest.mark.parametrize("what", ["code", "data", "policy", "parameters"])
+def test_train__any_change_is_trained(toy: Toy, what: str) -> None:
+    toy.write("params.yaml", "depth: 3\n")
+    toy.policy(training={"parameters": "params.yaml", "code": ["train.py", "lib"]})
+    given = {"reuse_from": str(toy.temp / "passed")}
+    assert toy.train(**given).outputs["model-version"] == "1"
+    toy.write("README.md", "Not a part of it")
+    toy.commit()
+    assert toy.train(**given).outputs["model-version"] == "1"
+    if what == "policy":
+        toy.policy(training={"parameters": "params.yaml", "code": ["train.py", "lib"], "seed": 7})
+    elif what == "parameters":
+        toy.write("params.yaml", "depth: 4\n")
+    else:
+        file = toy.folder / ("train.py" if what == "code" else "data/train.csv")
+        file.write_text(file.read_text() + ("\n" if what == "code" else "0.5,1\n"))
+    toy.commit()
+    assert toy.train(**given).outputs["model-version"] == "2"
+
+
+def test_train__no_reuse_of_what_cannot_be_told(toy: Toy) -> None:
+    given = {"reuse_from": str(toy.temp / "passed"), "allow_dirty_tree": "true"}
+    toy.write("left.py", "")
+    assert [toy.train(**given).outputs["model-version"] for _ in range(2)] == ["1", "2"]
+    assert not (toy.temp / "passed").exists()
+    (toy.folder / "left.py").unlink()
+    toy.policy(training={"code": ["train.py", "libb"]})
+    done = toy.train(**given)
+    assert done.code == 1 and "`training.code` names libb, where nothing is committed" in done.error
+
+
+def test_train__no_reuse_of_another_model_under_the_same_name(toy: Toy) -> None:
+    given = {"reuse_from": str(toy.temp / "passed")}
+    assert toy.train(**given).code == 0
+    with sqlite3.connect(toy.folder / "mlflow.db") as connection:
+        connection.execute("update model_version_tags set value = 'sha256:other' where key = 'slipway.model_digest'")
+    connection.close()
+    done = toy.train(**given)
+    assert done.outputs["model-version"] == "2"
+    assert "is another model than the one that was trained" in done.log

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -268,3 +269,47 @@ def test_names_in_the_data_forge_no_workflow_command_and_no_markup(folder: Path)
     assert step.code == 1
     assert not any(line.startswith("::error::forged") for line in step.log.splitlines())
     assert "<img>" not in step.summary
+
+
+# Never doing work twice
+
+
+@pytest.mark.parametrize("change", ["nothing", "schema", "data", "policy"])
+def test_reuse__only_where_nothing_has_changed(folder: Path, change: str) -> None:
+    repo, given = folder / "repo", {"reuse_from": str(folder / "passed")}
+    commit(repo)
+    first = run(folder, **given)
+    assert (first.code, first.outputs["verdict"]) == (0, "pass"), first.log
+    kept = first.report
+    if change == "schema":
+        (repo / "schema.yml").write_text(SCHEMA.replace("max_value: 100", "max_value: 1000"))
+    elif change == "policy":
+        (repo / "slipway.yml").write_text(POLICY.replace("accuracy: {}", "accuracy: {min: 0.5}"))
+    elif change == "data":
+        frame(0, 38).write_parquet(repo / "data" / "train.parquet")
+        commit(repo)
+    second = run(folder, **given)
+    assert second.code == 0, second.log
+    assert bool(second.report.reused_from) == (change == "nothing")
+    if change == "nothing":
+        assert second.report.checks == kept.checks
+        assert second.report.provenance == kept.provenance
+
+
+def test_reuse__never_of_data_that_are_not_pinned(folder: Path) -> None:
+    for _ in range(2):
+        assert run(folder, reuse_from=str(folder / "passed")).report.reused_from == ""
+    assert not (folder / "passed").exists()
+
+
+@pytest.mark.parametrize("as_of", ["", ", as_of: 2030-01-01"])
+def test_reuse__never_where_the_time_of_day_decides(folder: Path, as_of: str) -> None:
+    rule = f"slipway: {{freshness: {{column: day, max_age_days: 99999{as_of}}}}}\n"
+    (folder / "repo" / "schema.yml").write_text(SCHEMA.replace("strict: true\n", "") + rule)
+    for name, start in (("train", 0), ("holdout", 1000)):
+        dated = frame(start).with_columns(day=pl.lit(datetime(2026, 11, 1, tzinfo=UTC)))
+        dated.write_parquet(folder / "repo" / "data" / f"{name}.parquet")
+    commit(folder / "repo")
+    done = run(folder, reuse_from=str(folder / "passed"))
+    assert done.code == 0, done.log
+    assert (folder / "passed").exists() == bool(as_of)

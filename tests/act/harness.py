@@ -190,6 +190,7 @@ class Lab:
             "ACT_PYTHON": str(PYTHON),
             "ACT_REMOTES": str(self.folder / "remotes"),
             "ACT_ARTIFACTS": str(artifacts),
+            "ACT_CACHES": str(self.folder / "caches"),
             **(environ or {}),
         }
         # act takes Slipway's own address from variables where GitHub knows it by itself.
@@ -228,9 +229,11 @@ class Lab:
                 found[f"{repository}@{ref}"] = self._slipway
                 continue
             folder = STAND_INS / repository.partition("/")[2]
-            if not (folder / "action.yml").is_file():
+            # One repository may hold several actions: actions/cache/restore.
+            action = folder.joinpath(*name.split("/")[2:], "action.yml")
+            if not action.is_file():
                 raise StandInError(f"{used} has no stand-in in {STAND_INS.name}/.")
-            known = _read(folder / "action.yml")["inputs"]
+            known = _read(action)["inputs"]
             unknown = [name for name in given if name not in known]
             if unknown:
                 raise StandInError(

@@ -68,6 +68,7 @@ def of_report(path: Path, run: Run) -> Drafted:
         "reasons": report.reasons,
         "subjects": [subject.model_dump() for subject in report.subjects],
         "links": report.links,
+        "details": {"reused_from": report.reused_from} if report.reused_from else {},
     }
     summary = f"{report.stage} of {report.model}: {report.verdict.value}. {report.headline}"
     key = (run.repository, run.run_id, run.attempt, report.stage, report.model, digest(raw))

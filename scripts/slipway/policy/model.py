@@ -71,6 +71,10 @@ class Training(Strict):
     model: str | None = None
     """Where the command leaves an MLflow model folder, if it does not log the model to the run itself."""
 
+    code: Annotated[list[str], Field(min_length=1)] | None = None
+    """Files and folders of the repository that the model follows from. Where they, the data, the environment and the
+    policy are as in an earlier training, that one is reused. By default everything in the repository."""
+
     seed: Annotated[int, NUMBER] | None = None
     """Exported to the command as SLIPWAY_SEED and PYTHONHASHSEED, and kept in the provenance."""
 

@@ -129,7 +129,13 @@ def _headline(verdict: Verdict, reports: Sequence[Report], missing: Sequence[str
 
 def _stage_line(report: Report, *, said: bool) -> str:
     """said: whether the headline stands at the top already."""
-    return f"- {ICONS[report.verdict]} **{escape(report.stage)}** {'' if said else escape(report.headline)}".rstrip()
+    parts = [f"- {ICONS[report.verdict]} **{escape(report.stage)}**"]
+    if not said:
+        parts.append(escape(report.headline))
+    if report.reused_from:
+        # An address of GitHub's becomes a link, anything else stays text.
+        parts.append(f"\\({link('not run again', report.reused_from)}\\)")
+    return " ".join(filter(None, parts))
 
 
 def _worst_first(reports: Sequence[Report]) -> list[Report]:

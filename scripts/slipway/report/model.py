@@ -121,6 +121,9 @@ class Report(Part):
     attachments: dict[FileName, str] = Field(default_factory=dict)
     """Files beside the report that belong to it, by name, with their SHA-256 (`sha256:…`)."""
 
+    reused_from: str = ""
+    """The run that did the work, where this one did not have to."""
+
     started: datetime = Field(default_factory=lambda: datetime.now(UTC))
     seconds: FiniteFloat = 0.0
 

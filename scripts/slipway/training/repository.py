@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +44,22 @@ def look(folder: Path = Path()) -> Checkout:
             if {"R", "C"} & set(entry[:2]):
                 next(entries, None)  # the old name of a renamed file follows as an entry of its own
     return Checkout(commit, tuple(changes))
+
+
+def tree(paths: Sequence[str] | None, folder: Path = Path()) -> str:
+    """Digest of what is committed at some paths (relative to `folder`), or everywhere.
+
+    Raises InputError where a path holds nothing: a name that was misspelt would make different code look alike.
+    """
+    if paths is None:
+        return _git(folder, "rev-parse", "HEAD^{tree}").strip()
+    listed = {path: _git(folder, "ls-tree", "-r", "-z", "HEAD", "--", path) for path in paths}
+    for path, said in listed.items():
+        if not said:
+            raise InputError(
+                f"`training.code` names {path}, where nothing is committed.", fix="Correct the path in the policy."
+            )
+    return hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
 
 
 def require_clean(checkout: Checkout, *, allow_dirty: bool) -> None:

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from slipway.policy.source import file_digest
 from slipway.registry.mlflow import ModelVersion
-from slipway.report import Subject
+from slipway.report import Subject, Verdict
 from slipway.training.provenance import Provenance
+
+
+def success(
+    after: Provenance, version: ModelVersion, evidence: Sequence[Path], subjects_before: tuple[Subject, ...]
+) -> dict[str, Any]:
+    """What the report of a training that went well says. evidence: files beside the report."""
+    return {
+        "verdict": Verdict.PASS,
+        "headline": f"Trained {version.name} in {after.seconds:.0f} s from commit {after.commit[:12]}.",
+        "reasons": after.remarks,
+        "provenance": facts(after, version),
+        "subjects": (*subjects_before, *subjects(after, version)),
+        "attachments": {file.name: file_digest(file) for file in evidence},
+    }
 
 
 def facts(after: Provenance, version: ModelVersion) -> dict[str, str | bool]:
