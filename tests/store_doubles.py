@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import pytest
 import requests
@@ -105,6 +105,36 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@dataclass(frozen=True)
+class S3:
+    """moto's server, spoken to without boto3, which this environment does not have."""
+
+    url: str
+
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> dict[str, str]:
+        # moto wants to see a signature and does not check it.
+        signed = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
+        named = {"Authorization": signed, **{key.replace("_", "-"): value for key, value in headers.items()}}
+        answer = requests.request(method, f"{self.url}/{path}", data=body, headers=named, timeout=60)
+        answer.raise_for_status()
+        return {key.lower(): value for key, value in answer.headers.items()}
+
+    def bucket(self, name: str, status: str = "Enabled") -> None:
+        self.ask("PUT", name)
+        if status:
+            versioning = f"<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>"
+            self.ask("PUT", f"{name}?versioning", versioning.encode())
+
+    def put(self, bucket: str, key: str, body: str | bytes, **headers: str) -> str:
+        return self.ask(
+            "PUT", f"{bucket}/{quote(key)}", body.encode() if isinstance(body, str) else body, **headers
+        ).get("x-amz-version-id", "")
+
+    def delete(self, bucket: str, key: str, version: str = "") -> str:
+        query = f"?versionId={version}" if version else ""
+        return self.ask("DELETE", f"{bucket}/{quote(key)}{query}").get("x-amz-version-id", "")
 
 
 @contextmanager

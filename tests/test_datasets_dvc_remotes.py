@@ -8,16 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import requests
 
 from slipway import datasets
 from slipway.datasets import dvc
 from slipway.runner.errors import RemoteError
-from store_doubles import moto, refusal
+from store_doubles import S3, moto, refusal
 from test_training_toy import git, stage_python
 
 SECRET = "wJalrXUtnFEMI-not-a-real-one"
-SIGNED = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
 
 DvcRun = Callable[..., str]
 
@@ -28,24 +26,15 @@ def server(environments_cache: Path) -> Iterator[str]:
         yield url
 
 
-def ask(server: str, method: str, path: str, body: str = "") -> str:
-    answer = requests.request(
-        method, f"{server}/{path}", data=body.encode(), headers={"Authorization": SIGNED}, timeout=60
-    )
-    answer.raise_for_status()
-    return str(answer.headers.get("x-amz-version-id", ""))
-
-
 @pytest.fixture
 def bucket(server: str, data_job: None, monkeypatch: pytest.MonkeyPatch) -> str:
     """An empty bucket that keeps versions; this process has credentials for it."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    ask(server, "POST", "moto-api/reset")
-    ask(server, "PUT", "data")
-    kept = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
-    ask(server, "PUT", "data?versioning", kept)
+    store = S3(server)
+    store.ask("POST", "moto-api/reset")
+    store.bucket("data")
     return "s3://data"
 
 
@@ -179,12 +168,12 @@ def test_fetch_missing__an_import_of_object_versions(
     repository: Path, run_dvc: DvcRun, server: str, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`dvc import-url --version-aware` pins the source's own versions, and they are fetched after it has moved on."""
-    ask(server, "PUT", "data/raw/a.csv", "1\n")
-    ask(server, "PUT", "data/raw/b.csv", "2\n")
+    S3(server).put("data", "raw/a.csv", "1\n")
+    S3(server).put("data", "raw/b.csv", "2\n")
     run_dvc("import-url", "--quiet", "--version-aware", f"{bucket}/raw", "raw")
     before = datasets.identify("raw")
     assert (before.kind, before.immutable, before.tracked_by) == ("dvc", True, "raw.dvc")
-    ask(server, "PUT", "data/raw/a.csv", "moved on\n")
+    S3(server).put("data", "raw/a.csv", "moved on\n")
     clone = fresh_clone(repository, monkeypatch)
     datasets.fetch_missing("raw")
     assert datasets.identify("raw") == before
@@ -195,11 +184,11 @@ def test_fetch_missing__an_import_whose_source_has_moved_on(
     repository: Path, run_dvc: DvcRun, server: str, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without object versions the source's new content is not taken for the old one: the pull fails."""
-    ask(server, "PUT", "loose")
-    ask(server, "PUT", "loose/raw.csv", "1\n")
+    S3(server).bucket("loose", status="")
+    S3(server).put("loose", "raw.csv", "1\n")
     run_dvc("import-url", "--quiet", "s3://loose/raw.csv", "raw.csv")
     assert datasets.identify("raw.csv").immutable
-    ask(server, "PUT", "loose/raw.csv", "moved on\n")
+    S3(server).put("loose", "raw.csv", "moved on\n")
     fresh_clone(repository, monkeypatch)
     refusal("raw.csv", RemoteError)
     assert not Path("raw.csv").exists()

@@ -9,9 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 import requests
@@ -19,38 +17,10 @@ import requests
 from slipway import datasets
 from slipway.datasets import content, objects, remote
 from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError
-from store_doubles import Asked, HttpDouble, Said, free_port, moto, refusal
+from store_doubles import S3, Asked, HttpDouble, Said, free_port, moto, refusal
 from test_training_toy import SCRIPTS
 
 SECRET = "wJalrXUtnFEMI-not-a-real-one"
-
-
-@dataclass(frozen=True)
-class Store:
-    """moto, spoken to without boto3, which this environment does not have."""
-
-    url: str
-
-    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> dict[str, str]:
-        # moto wants to see a signature and does not check it.
-        signed = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
-        named = {"Authorization": signed, **{key.replace("_", "-"): value for key, value in headers.items()}}
-        answer = requests.request(method, f"{self.url}/{path}", data=body, headers=named, timeout=60)
-        answer.raise_for_status()
-        return {key.lower(): value for key, value in answer.headers.items()}
-
-    def bucket(self, name: str, status: str = "Enabled") -> None:
-        self.ask("PUT", name)
-        if status:
-            versioning = f"<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>"
-            self.ask("PUT", f"{name}?versioning", versioning.encode())
-
-    def put(self, bucket: str, key: str, body: str, **headers: str) -> str:
-        return self.ask("PUT", f"{bucket}/{quote(key)}", body.encode(), **headers).get("x-amz-version-id", "")
-
-    def delete(self, bucket: str, key: str, version: str = "") -> str:
-        query = f"?versionId={version}" if version else ""
-        return self.ask("DELETE", f"{bucket}/{quote(key)}{query}").get("x-amz-version-id", "")
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +30,10 @@ def server(environments_cache: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def store(server: str, credentials: None, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(server: str, credentials: None, monkeypatch: pytest.MonkeyPatch) -> S3:
     """An empty store with the buckets `versioned` and `plain`; this process has credentials for it."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    found = Store(server)
+    found = S3(server)
     found.ask("POST", "moto-api/reset")
     found.bucket("versioned")
     found.bucket("plain", status="")
@@ -79,7 +49,7 @@ def credentials(data_job: None, monkeypatch: pytest.MonkeyPatch) -> None:
 # One object
 
 
-def test_identify__a_pinned_object(store: Store) -> None:
+def test_identify__a_pinned_object(store: S3) -> None:
     old = store.put("versioned", "data/train.csv", "x\n1\n")
     store.put("versioned", "data/train.csv", "x\n2\n")
     path = f"s3://versioned/data/train.csv?versionId={old}"
@@ -92,7 +62,7 @@ def test_identify__a_pinned_object(store: Store) -> None:
     assert datasets.identify(path).digest == {"sha256": hashlib.sha256(b"x\n1\n").hexdigest()}
 
 
-def test_identify__an_object_without_a_version(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identify__an_object_without_a_version(store: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is what it is now, for the whole job; the next job sees what it has become."""
     first = store.put("versioned", "a.csv", "1")
     found = datasets.identify("s3://versioned/a.csv")
@@ -109,7 +79,7 @@ def test_identify__an_object_without_a_version(store: Store, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("status", ["", "Suspended"])
-def test_identify__a_bucket_that_keeps_no_versions(store: Store, status: str) -> None:
+def test_identify__a_bucket_that_keeps_no_versions(store: S3, status: str) -> None:
     store.bucket("loose", status)
     store.put("loose", "a.csv", "1")
     for path in ("s3://loose/a.csv", "s3://loose/"):
@@ -122,7 +92,7 @@ def test_identify__a_bucket_that_keeps_no_versions(store: Store, status: str) ->
     assert failure.what == "`null` is no version of s3://loose/a.csv."
 
 
-def test_fetch__an_unversioned_object_that_changes_meanwhile(store: Store) -> None:
+def test_fetch__an_unversioned_object_that_changes_meanwhile(store: S3) -> None:
     store.put("plain", "a.csv", "1")
     datasets.identify("s3://plain/a.csv")
     store.put("plain", "a.csv", "2")
@@ -143,7 +113,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("key", ODD)
-def test_identify__odd_names(store: Store, key: str) -> None:
+def test_identify__odd_names(store: S3, key: str) -> None:
     version = store.put("versioned", key, key)
     written = "s3://versioned/" + key.replace("%", "%25").replace("#", "%23").replace("?", "%3F")
     found = datasets.identify(written)
@@ -154,7 +124,7 @@ def test_identify__odd_names(store: Store, key: str) -> None:
     assert datasets.identify(found.pinned).id == version
 
 
-def test_fetch__holds_the_content_to_the_digest_of_its_uploader(store: Store) -> None:
+def test_fetch__holds_the_content_to_the_digest_of_its_uploader(store: S3) -> None:
     digest = hashlib.sha256(b"1")
     checksum = base64.b64encode(digest.digest()).decode()
     named = {"x_amz_checksum_sha256": checksum, "x_amz_sdk_checksum_algorithm": "SHA256"}
@@ -170,13 +140,13 @@ def test_fetch__holds_the_content_to_the_digest_of_its_uploader(store: Store) ->
 # A folder
 
 
-def fill(store: Store) -> None:
+def fill(store: S3) -> None:
     for key, body in {"d/a.csv": "1", "d/in/b.csv": "2", "d/gone.csv": "3", "d/": "", "else.csv": "4"}.items():
         store.put("versioned", key, body)
     store.delete("versioned", "d/gone.csv")
 
 
-def test_identify__a_folder(store: Store) -> None:
+def test_identify__a_folder(store: S3) -> None:
     fill(store)
     found = datasets.identify("s3://versioned/d/")
     assert found.id.startswith("sha256:")
@@ -191,7 +161,7 @@ def test_identify__a_folder(store: Store) -> None:
     assert datasets.content_digest(str(place)) == f"sha256:{content.sha256_of(place)}"
 
 
-def test_identify__a_pinned_folder_is_found_again_in_its_past(store: Store) -> None:
+def test_identify__a_pinned_folder_is_found_again_in_its_past(store: S3) -> None:
     fill(store)
     pinned = datasets.identify("s3://versioned/d/").pinned
     store.put("versioned", "d/a.csv", "new")
@@ -203,7 +173,7 @@ def test_identify__a_pinned_folder_is_found_again_in_its_past(store: Store) -> N
     assert sorted(file.read_text() for file in content.files_of(str(place))) == ["1", "2"]
 
 
-def test_identify__a_pinned_folder_whose_versions_were_deleted(store: Store) -> None:
+def test_identify__a_pinned_folder_whose_versions_were_deleted(store: S3) -> None:
     version = store.put("versioned", "d/a.csv", "1")
     pinned = datasets.identify("s3://versioned/d/").pinned
     store.put("versioned", "d/a.csv", "2")
@@ -213,7 +183,7 @@ def test_identify__a_pinned_folder_whose_versions_were_deleted(store: Store) -> 
     assert "deleted for good" in failure.why
 
 
-def test_identify__more_objects_than_a_page_of_the_listing(store: Store) -> None:
+def test_identify__more_objects_than_a_page_of_the_listing(store: S3) -> None:
     """moto, like S3, lists a thousand at a time."""
     for number in range(1_005):
         store.put("versioned", f"d/{number:04}.csv", str(number))
@@ -221,7 +191,7 @@ def test_identify__more_objects_than_a_page_of_the_listing(store: Store) -> None
 
 
 @pytest.mark.parametrize("key", ["d//twice.csv", f"d/{'x' * 256}.csv"])
-def test_fetch__a_name_that_no_file_may_have(store: Store, key: str) -> None:
+def test_fetch__a_name_that_no_file_may_have(store: S3, key: str) -> None:
     store.put("versioned", key, "1")
     assert refusal("s3://versioned/d/").what == f"The object `{key}` cannot be a file."
 
@@ -232,7 +202,7 @@ def test_inside__lets_no_name_out(name: str) -> None:
         objects.inside(name, name)
 
 
-def test_fetch__a_name_that_is_file_and_folder(store: Store) -> None:
+def test_fetch__a_name_that_is_file_and_folder(store: S3) -> None:
     store.put("versioned", "d/a", "1")
     store.put("versioned", "d/a/b", "2")
     assert refusal("s3://versioned/d/").what == "`a` is both an object and a folder of others."
@@ -259,14 +229,14 @@ def test_fetch__a_name_that_is_file_and_folder(store: Store) -> None:
         ("gcs://b/a.csv", "The dataset gcs://b/a.csv lies in a system that Slipway does not know."),
     ],
 )
-def test_fetch__bad_addresses(store: Store, path: str, what: str) -> None:
+def test_fetch__bad_addresses(store: S3, path: str, what: str) -> None:
     fill(store)
     failure = refusal(path)
     assert failure.what.startswith(what)
     assert failure.fix
 
 
-def test_fetch__a_version_that_is_a_mark_of_deletion(store: Store) -> None:
+def test_fetch__a_version_that_is_a_mark_of_deletion(store: S3) -> None:
     store.put("versioned", "a.csv", "1")
     marker = store.delete("versioned", "a.csv")
     failure = refusal(f"s3://versioned/a.csv?versionId={marker}")
@@ -309,7 +279,7 @@ def test_fetch__a_server_that_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
 # The copy
 
 
-def test_fetch__once_per_job_and_again_when_changed(store: Store) -> None:
+def test_fetch__once_per_job_and_again_when_changed(store: S3) -> None:
     store.put("versioned", "a.csv", "1")
     path = datasets.identify("s3://versioned/a.csv").pinned
     place = Path(datasets.fetch_missing(path))
@@ -322,7 +292,7 @@ def test_fetch__once_per_job_and_again_when_changed(store: Store) -> None:
     assert Path(datasets.fetch_missing(path)).read_text() == "1"
 
 
-def test_fetch__what_was_killed_half_way_counts_for_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch__what_was_killed_half_way_counts_for_nothing(store: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process dies after the files arrived and before the copy is complete."""
     store.put("versioned", "a.csv", "1")
     path = datasets.identify("s3://versioned/a.csv").pinned
@@ -342,7 +312,7 @@ def test_fetch__what_was_killed_half_way_counts_for_nothing(store: Store, monkey
     assert list(folder.parent.glob("partial-*")) == []
 
 
-def test_fetch__a_failure_leaves_nothing(store: Store) -> None:
+def test_fetch__a_failure_leaves_nothing(store: S3) -> None:
     version = store.put("versioned", "a.csv", "1")
     path = f"s3://versioned/a.csv?versionId={version}"
     folder = remote.resolve(path).folder
@@ -354,7 +324,7 @@ def test_fetch__a_failure_leaves_nothing(store: Store) -> None:
 # The gate, and what a command is told
 
 
-def test_require_pinned__names_every_dataset_and_its_repair(store: Store) -> None:
+def test_require_pinned__names_every_dataset_and_its_repair(store: S3) -> None:
     version = store.put("versioned", "a.csv", "1")
     store.put("plain", "b.csv", "1")
     pinned = f"s3://versioned/a.csv?versionId={version}"
@@ -372,7 +342,7 @@ def test_require_pinned__names_every_dataset_and_its_repair(store: Store) -> Non
     assert datasets.bring({"holdout": pinned}, "fail")["holdout"].immutable
 
 
-def test_variables__say_where_every_dataset_lies(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_variables__say_where_every_dataset_lies(store: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "local.csv").write_text("1")
     store.put("versioned", "a.csv", "1")
@@ -388,7 +358,7 @@ def test_variables__say_where_every_dataset_lies(store: Store, monkeypatch: pyte
 # A stage
 
 
-def test_validate_data__on_a_folder_in_s3(store: Store, tmp_path: Path, environments_cache: Path) -> None:
+def test_validate_data__on_a_folder_in_s3(store: S3, tmp_path: Path, environments_cache: Path) -> None:
     """The stage by itself: it prepares the adapter's environment, and its report holds the version."""
     for day in ("day=2026-01-01", "day=2026-01-02"):
         store.put("versioned", f"d/{day}/[1].csv", "x,y\n1,a\n2,b\n")
@@ -411,7 +381,7 @@ def test_validate_data__on_a_folder_in_s3(store: Store, tmp_path: Path, environm
 
 
 @pytest.mark.parametrize(("pin", "verdict"), [(True, "pass"), (False, "fail")])
-def test_validate_data__with_the_reproducibility_gate(store: Store, tmp_path: Path, pin: bool, verdict: str) -> None:
+def test_validate_data__with_the_reproducibility_gate(store: S3, tmp_path: Path, pin: bool, verdict: str) -> None:
     version = store.put("versioned", "a.csv", "x\n1\n")
     path = "s3://versioned/a.csv" + (f"?versionId={version}" if pin else "")
     policy = {"version": 1, "model": "m", "data": {"train": {"path": path, "schema": "schema.yml"}}}
@@ -428,7 +398,7 @@ def test_validate_data__with_the_reproducibility_gate(store: Store, tmp_path: Pa
     assert (check["verdict"], f"versionId={version}" in check["detail"] or pin) == (verdict, True)
 
 
-def test_fetch__keeps_credentials_off_command_lines(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch__keeps_credentials_off_command_lines(store: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     store.put("versioned", "a.csv", "1")
     seen: list[list[str]] = []
     original = subprocess.run
