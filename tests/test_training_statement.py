@@ -211,6 +211,16 @@ def test_statement__gives_a_dataset_the_digest_of_its_bytes_or_none() -> None:
     assert "uri" not in loose
 
 
+def test_statement__names_remote_data_by_their_pinned_address() -> None:
+    pinned = "s3://bucket/flights.parquet?versionId=abc"
+    remote = DatasetVersion(
+        path="s3://bucket/flights.parquet", kind="s3", id="abc", immutable=False, pinned=pinned, sha256="c" * 64
+    )
+    (found,) = dependencies(built(datasets={"train": remote}), "dataset")
+    assert found["uri"] == pinned
+    assert found["digest"] == {"sha256": "c" * 64}
+
+
 def test_statement__outside_of_github_claims_no_builder_and_no_address() -> None:
     said = built(run=HERE, base=Base(kind="unknown"))
     details = said["predicate"]["runDetails"]

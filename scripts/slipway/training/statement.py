@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from slipway.datasets import DatasetVersion
+from slipway.datasets.address import is_remote
 from slipway.policy.source import file_digest
 from slipway.registry.digests import file_digests
 from slipway.training.provenance import Provenance
@@ -143,17 +144,23 @@ def _dependencies(made: Provenance, kept: str) -> Iterator[Descriptor]:
 def _dataset(name: str, version: DatasetVersion, source: str) -> Descriptor:
     """A dataset. Its digest is given where it is that of the bytes; every other identity is an annotation."""
     said = {"role": "dataset", "dataset": name, "kind": version.kind, "id": version.id, "immutable": version.immutable}
+    sha256 = f"sha256:{version.sha256}" if version.sha256 else ""
     plain_md5 = re.fullmatch(r"md5:([0-9a-f]{32})", version.id) if version.kind == "dvc" else None
     return _known(
         {
             "name": version.path,
-            "uri": f"{source}#{version.tracked_by}" if source and version.tracked_by else "",
-            "digest": {"md5": plain_md5[1]} if plain_md5 else _sha256(version.id) if version.kind == "file" else {},
+            "uri": version.uri if is_remote(version.path) else _in_repository(source, version.tracked_by),
+            "digest": {"md5": plain_md5[1]} if plain_md5 else _sha256(version.id if version.kind == "file" else sha256),
             "annotations": _known(
                 {**said, "form": "listing" if version.kind == "file" else "", "remark": version.remark}
             ),
         }
     )
+
+
+def _in_repository(source: str, file: str) -> str:
+    """A file of the repository; nothing where the repository has no address."""
+    return f"{source}#{file}" if source and file else ""
 
 
 def _environment(made: Provenance, kept: str) -> Iterator[Descriptor]:
