@@ -58,8 +58,12 @@ class Story:
         event = pull_request(head=COMMITS.get(version, version * 40)[:40])
         event["pull_request"] |= {"title": title, "body": body, "html_url": "https://github.invalid/octo/models/pull/7"}
         facts = {"repository": "octo/models", "run_id": 1000 + int(version), "attempt": 1, "actor": "mona"}
-        facts |= {"actor_id": "17", "workflow_ref": "octo/models/.github/workflows/ml.yml@refs/heads/main"}
-        return Run(event_name="pull_request", event=event, ref="refs/pull/7/merge", **{**facts, **said})
+        facts |= {
+            "actor_id": "17",
+            "ref": "refs/pull/7/merge",
+            "workflow_ref": "octo/models/.github/workflows/ml.yml@refs/heads/main",
+        }
+        return Run(event_name="pull_request", event=event, **{**facts, **said})
 
     def report(self, stage: str, version: str, when: datetime, run: Run | None = None, **said: Any) -> None:
         """An entry made from a report."""
