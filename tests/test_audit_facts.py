@@ -94,7 +94,9 @@ def test_facts__the_releases_tell_what_replaced_it_and_what_it_replaced(trail: T
         ("production: previous version", "entry 12"),
     ]
     assert said(known, "Releases", "production: live now")[0] == "no"
-    assert "(version 2)" in (said(known, "Releases", "production: rollback")[0] or "")
+    assert "(version 2, by hubot, 2026-11-13 15:00:00 UTC)" in (
+        said(known, "Releases", "production: rollback")[0] or ""
+    )
 
 
 def test_facts__what_is_not_known_says_why(trail: Trail) -> None:

@@ -136,15 +136,15 @@ def measure(
             fix="Check `model`.",
         )
     start = max(since, min(times)) if since else min(times)
-    # An event at the very end belongs to a window that nobody bounded.
-    end = until or max(times) + timedelta(milliseconds=1)
+    end = until or max(times)
     if end <= start:
         raise InputError(
             f"The window from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC is empty.",
             fix="Give an end that is later than the beginning and than the model's first entry.",
         )
-    releases = tuple(each for each in _releases(trail, model, environment, end) if start <= each.at < end)
-    return Delivery(model, environment, start, end, releases)
+    # An event at the very end belongs to a window that nobody bounded.
+    found = _releases(trail, model, environment, until or end + timedelta(milliseconds=1))
+    return Delivery(model, environment, start, end, tuple(each for each in found if start <= each.at))
 
 
 def _releases(trail: Trail, model: str, environment: str, until: datetime) -> Iterator[Release]:

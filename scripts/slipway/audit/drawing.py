@@ -92,7 +92,7 @@ def intervals(bars: Sequence[Bar], title: str) -> str:
         for x in (low, high):
             picture.append(Line(x, y - 7, x, y + 5, stroke=colour, stroke_width=2))
         picture.append(Circle(middle, y - 1, 5, fill=colour))
-        digits = decimals(bar.high - bar.low)
+        digits = decimals((bar.high - bar.low) / 4)
         sign = "+" if bar.reference == 0 else ""
         _text(picture, f"{bar.value:{sign}.{digits}f}  {bar.verdict}".rstrip(), 620, y, colour=colour, weight="600")
         span = f"{bar.low:{sign}.{digits}f} to {bar.high:{sign}.{digits}f}"
@@ -117,8 +117,8 @@ def timeline(events: Sequence[Event], title: str) -> str:
         times = f" ×{len(group)}" if len(group) > 1 else ""
         verdict = f": {event.verdict}" if event.verdict else ""
         colour = COLOURS.get(event.verdict, PLAIN)
-        _text(picture, f"{event.name}{times}{verdict}", 228, y, weight="600", colour=colour)
-        _text(picture, shortened(event.text, 66), 400, y, size=12, colour=FAINT)
+        _text(picture, shortened(f"{event.name}{times}{verdict}", 34), 228, y, weight="600", colour=colour)
+        _text(picture, shortened(event.text, 62), 470, y, size=12, colour=FAINT)
         before = group[-1].when
     return _svg(picture)
 
@@ -170,9 +170,9 @@ def in_words(span: timedelta) -> str:
     return f"{seconds} s"
 
 
-def decimals(width: float) -> int:
-    """Digits after the point that show two significant digits of an interval's width."""
-    return min(8, max(0, 1 - floor(log10(width)))) if width > 0 else 4
+def decimals(error: float) -> int:
+    """Digits after the point that show two significant digits of a standard error, a quarter of an interval."""
+    return min(8, max(0, 1 - floor(log10(error)))) if error > 0 else 4
 
 
 def shortened(text: str, length: int) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipway.audit.dossier import Dossier, shown
-from slipway.audit.trail import Trail
+from slipway.audit.trail import PLACING, Trail
 from slipway.ledger.entries import Entry, Kind
 from slipway.ledger.verification import Record
 from slipway.registry.mlflow import ModelVersion
@@ -261,8 +261,10 @@ def _releases(dossier: Dossier) -> Iterator[Said]:
 
 
 def _operation(dossier: Dossier) -> Iterator[Said]:
-    for event in ("look", "drift", "dispatch", "reproduction"):
-        yield from _stage(dossier, event)
+    yield from _stage(dossier, "look", none="canary looks", result="canary look")
+    yield from _stage(dossier, "drift", none="drift reports", result="drift report")
+    yield from _stage(dossier, "dispatch", none="dispatches of a retraining", result="dispatch of a retraining")
+    yield from _stage(dossier, "reproduction", none="attempts to rebuild it", result="attempt to rebuild it")
 
 
 def _records(dossier: Dossier) -> Iterator[Said]:
@@ -298,7 +300,7 @@ KNOWN_ELSEWHERE = frozenset({"candidate", "policy", "schema", "container", "base
 """Roles of subjects that sections of their own tell of."""
 
 
-def _stage(dossier: Dossier, event: Kind, *, none: str = "") -> Iterator[Said]:
+def _stage(dossier: Dossier, event: Kind, *, none: str = "", result: str = "result") -> Iterator[Said]:
     """What the reports of one kind of entry say; without a report, what the entry says."""
     found = dossier.of(event)
     if not found:
@@ -306,7 +308,7 @@ def _stage(dossier: Dossier, event: Kind, *, none: str = "") -> Iterator[Said]:
     for record in found:
         entry, where, report = record.entry, f"entry {record.entry.sequence}", dossier.report(record)
         in_report = f"{where}, {REPORT}" if report else where
-        yield "result", _told(entry, report), in_report
+        yield result, _told(entry, report), in_report
         yield from (("reason", reason, where) for reason in entry.reasons)
         yield from ((name, text, in_report) for name, text in _found(report))
         for subject in entry.subjects:
@@ -373,10 +375,10 @@ def _details(entry: Entry, environment: str = "") -> Iterator[Said]:
 def _told(entry: Entry, report: Report | None = None) -> str:
     """Verdict, words, person and time of an entry."""
     words = (report.headline if report else "") or entry.summary
-    by = f" by {entry.trigger.actor}" if entry.trigger.actor else ""
     verdict = f"{entry.verdict}: " if entry.verdict else ""
-    version = f" (version {entry.model_version})" if entry.event in ("promotion", "deployment", "rollback") else ""
-    return f"{verdict}{words}{version}{by}, {shown(entry.occurred_at)}"
+    version = f"version {entry.model_version}" if entry.event in PLACING else ""
+    by = f"by {entry.trigger.actor}" if entry.trigger.actor else ""
+    return f"{verdict}{words} ({', '.join(filter(None, (version, by, shown(entry.occurred_at))))})"
 
 
 def _from_training(dossier: Dossier, key: str, claim: str, *, tag: str, form: Callable[[Any], str] = str) -> Said:
