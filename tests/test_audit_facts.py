@@ -12,6 +12,7 @@ from slipway.audit.facts import SECTIONS, Fact, facts
 from slipway.audit.trail import Trail
 from slipway.ledger.entries import digest
 from slipway.runner.errors import InputError
+from slipway.training.provenance import Environment
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_facts__every_claim_has_its_entry_and_file(known: tuple[Fact, ...]) -> N
 def test_facts__the_metrics_are_those_of_the_report(trail: Trail, known: tuple[Fact, ...]) -> None:
     report = trail.report(trail.records[6])
     assert report is not None
-    row = next(row for row in report.tables[0].rows if row[0] == "roc_auc ↑")
+    row = next(row for row in report.tables[0].rows if str(row[0]).startswith("roc_auc"))
     value, evidence = said(known, "Evaluation", "roc_auc ↑")
     assert evidence == "entry 6, report.json"
     assert value == (
@@ -158,6 +159,13 @@ def test_facts__a_dirty_tree_and_data_that_can_change(tmp_path: Path) -> None:
     assert said(known, "Code", "seed") == ("none was set", "entry 1, provenance.json")
 
 
+def test_facts__one_loose_line_makes_a_lock_loose(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    environment = Environment(python="3.11.7", packages=(), lock=LOCK + "pandas>=2\n", lock_digest="sha256:1")
+    story.train("2", day(0), environment=environment)
+    assert said(facts(story.read(), "flights", "2", None), "Environment", "locked by hashes")[0] == "no, 2 of 3"
+
+
 def test_facts__a_version_that_nobody_knows(trail: Trail) -> None:
     with pytest.raises(InputError, match="says nothing of version 9"):
         facts(trail, "flights", "9", None)
@@ -172,4 +180,10 @@ def test_locked__reads_a_requirements_file() -> None:
         Locked("numpy", "2.4.6", (("sha256", "c" * 64), ("sha256", "d" * 64))),
         Locked("scikit_learn", "1.9.1", (("sha256", "e" * 64),)),
     ]
-    assert list(locked("# a==1\n-r other.txt\nuvicorn[standard]==0.5\r\nx>=1\n")) == [Locked("uvicorn", "0.5", ())]
+    loose = "# a==1\n--index-url https://i.invalid\n-i x\nuvicorn[standard]==0.5  # why\r\n\nx>=1\n-r other.txt\n-e .\n"
+    assert list(locked(loose)) == [
+        Locked("uvicorn", "0.5", ()),
+        Locked("x>=1", "", ()),
+        Locked("-r other.txt", "", ()),
+        Locked("-e .", "", ()),
+    ]

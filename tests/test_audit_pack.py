@@ -310,6 +310,7 @@ def test_technical_record__has_the_nine_numbers_of_the_annex(pack: Path) -> None
 def test_approvals__who_allowed_it(pack: Path) -> None:
     (row,) = csv.DictReader(io.StringIO((pack / "approvals.csv").read_text(), newline=""))
     assert (row["entry"], row["event"], row["environment"], row["verdict"]) == ("8", "approval", "production", "pass")
+    assert row["approver"] == "ada"
     assert json.loads(row["details"]) == {
         "environment": "production",
         "approver": "ada",

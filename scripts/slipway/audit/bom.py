@@ -65,6 +65,7 @@ def _model(dossier: Dossier, data: list[Json]) -> Json:
     facts = {
         "head": dossier.trail.head,
         "live_in": ", ".join(dossier.live_in),
+        "hash_of": "SHA-256 over the names and digests of all files" if dossier.digest else None,
         "payload_digest": provenance.get("payload_digest"),
         "model_digest": dossier.digest,
         "command": json.dumps(provenance["command"]) if provenance.get("command") else None,
@@ -122,6 +123,8 @@ def _data(dossier: Dossier) -> Iterator[Json]:
                 found.setdefault((subject.name, subject.id), {})
                 found[subject.name, subject.id].setdefault(f"entry:{record.entry.sequence}", record.entry.event)
     for (name, identity), said in found.items():
+        if identity.startswith("file:sha256:"):
+            said["hash_of"] = "SHA-256 over the names and digests of all files"
         yield {
             "type": "data",
             "bom-ref": f"data:{name}@{identity}",

@@ -16,7 +16,9 @@ from slipway.report import Column, Table
 from slipway.runner.errors import InputError
 
 WEEK = timedelta(weeks=1)
-FEWEST_FOR_MEDIAN = 3
+FEWEST = 3
+"""Events that a median or a share needs: of one or two it would say what the next one changes altogether."""
+
 FEWEST_FOR_90TH = 10
 """Below it the 90th percentile would be little else than the largest value."""
 
@@ -99,8 +101,8 @@ class Delivery:
 
     @property
     def change_failure(self) -> Share | None:
-        """The share of releases that were rolled back, with Wilson's interval; None for no release."""
-        return wilson(len(self.restores), len(self.releases)) if self.releases else None
+        """The share of releases that were rolled back, with Wilson's interval."""
+        return wilson(len(self.restores), len(self.releases)) if len(self.releases) >= FEWEST else None
 
 
 def measure(
@@ -164,9 +166,9 @@ def _releases(trail: Trail, model: str, environment: str, until: datetime) -> It
         elif found and found[-1].version == live.version and found[-1].entry.event == "deployment":
             found[-1].entry = entry
         there = live.version
+    began_by_version = _first_words(trail, model)
     for each in found:
-        began = _first_word(trail, model, each.version)
-        at = each.entry.occurred_at
+        began, at = began_by_version.get(each.version), each.entry.occurred_at
         yield Release(each.version, at, began if began and began <= at else None, each.rolled_back)
 
 
@@ -179,12 +181,17 @@ class _Open:
     rolled_back: datetime | None = None
 
 
-def _first_word(trail: Trail, model: str, version: str) -> datetime | None:
-    """When an entry first spoke of a version's commit."""
-    entries = [record.entry for record in trail.of(model)]
-    trained = [each for each in entries if each.event == "training" and each.model_version == version]
-    commits = {commit for each in trained for commit in _commits(each)}
-    return min((each.occurred_at for each in entries if commits & _commits(each)), default=None)
+def _first_words(trail: Trail, model: str) -> dict[str, datetime]:
+    """When an entry first spoke of each version's commit, in one pass."""
+    first: dict[str, datetime] = {}
+    commits: dict[str, set[str]] = {}
+    for entry in (record.entry for record in trail.of(model)):
+        named = _commits(entry)
+        for commit in named:
+            first[commit] = min(first.get(commit, entry.occurred_at), entry.occurred_at)
+        if entry.event == "training" and entry.model_version:
+            commits.setdefault(entry.model_version, set()).update(named)
+    return {version: min(first[commit] for commit in named) for version, named in commits.items() if named}
 
 
 def _commits(entry: Entry) -> set[str]:
@@ -194,7 +201,7 @@ def _commits(entry: Entry) -> set[str]:
 
 def _median(spans: Sequence[timedelta]) -> timedelta | None:
     seconds = [span.total_seconds() for span in spans]
-    return timedelta(seconds=median(seconds)) if len(seconds) >= FEWEST_FOR_MEDIAN else None
+    return timedelta(seconds=median(seconds)) if len(seconds) >= FEWEST else None
 
 
 def _90th(spans: Sequence[timedelta]) -> timedelta | None:
@@ -224,10 +231,10 @@ def table(delivery: Delivery) -> Table:
     in_days = f"{count} releases in {days:.1f} days"
     said = (
         ("deployment frequency", None if often is None else f"{often:.2g} a week", in_days),
-        ("lead time, median", _long(delivery.lead_median), _of(leads, "lead times", FEWEST_FOR_MEDIAN)),
+        ("lead time, median", _long(delivery.lead_median), _of(leads, "lead times", FEWEST)),
         ("lead time, 90th percentile", _long(delivery.lead_90th), _of(leads, "lead times", FEWEST_FOR_90TH)),
-        ("change-failure rate", failed, f"{restores} of {count} releases were rolled back"),
-        ("time to restore, median", _long(delivery.restore_median), _of(restores, "rollbacks", FEWEST_FOR_MEDIAN)),
+        ("change-failure rate", failed, f"{restores} rolled back of {_of(count, 'releases', FEWEST)}"),
+        ("time to restore, median", _long(delivery.restore_median), _of(restores, "rollbacks", FEWEST)),
     )
     return Table(
         title=f"Delivery of {delivery.model} to {delivery.environment}",

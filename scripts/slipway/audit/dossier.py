@@ -19,12 +19,18 @@ from slipway.registry.mlflow import ModelVersion
 from slipway.report import Report
 
 PINNED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*==\s*([^\s;\\]+)")
+OPTION = re.compile(r"-(?!-?(?:r|e|requirement|editable)\b)")
+"""Options that install nothing by themselves: addresses of indexes, kinds of files."""
+
 HASH = re.compile(r"--hash[=\s](sha256|sha384|sha512):([0-9a-f]+)")
 
 
 @dataclass(frozen=True)
 class Locked:
-    """A line of a requirements file. hashes: algorithm and hexadecimal digest of each file that may be installed."""
+    """A line of a requirements file. version: empty where it is not pinned to one.
+
+    hashes: algorithm and hexadecimal digest of each file that may be installed.
+    """
 
     name: str
     version: str
@@ -121,7 +127,7 @@ class Dossier:
 
     @cached_property
     def lock(self) -> tuple[Locked, ...]:
-        """The lines of the environment's lock, in their order; empty where there was none."""
+        """What the environment's lock installs, in its order; empty where there was none."""
         environment = self.provenance.get("environment")
         return tuple(locked(str(environment.get("lock") or ""))) if isinstance(environment, dict) else ()
 
@@ -148,10 +154,13 @@ class Dossier:
 
 
 def locked(text: str) -> Iterator[Locked]:
-    """The pinned lines of a requirements file. https://pip.pypa.io/en/stable/reference/requirements-file-format/"""
-    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
-        if match := PINNED.match(line.strip()):
+    """What a requirements file installs. https://pip.pypa.io/en/stable/reference/requirements-file-format/"""
+    for raw in re.sub(r"\\\r?\n", " ", text).splitlines():
+        line = re.sub(r"(^|\s)#.*$", "", raw).strip()
+        if match := PINNED.match(line):
             yield Locked(match[1], match[2], tuple(HASH.findall(line)))
+        elif line and not OPTION.match(line):
+            yield Locked(line, "", tuple(HASH.findall(line)))
 
 
 def shown(moment: datetime) -> str:

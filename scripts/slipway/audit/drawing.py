@@ -118,7 +118,7 @@ def timeline(events: Sequence[Event], title: str) -> str:
         verdict = f": {event.verdict}" if event.verdict else ""
         colour = COLOURS.get(event.verdict, PLAIN)
         _text(picture, shortened(f"{event.name}{times}{verdict}", 34), 228, y, weight="600", colour=colour)
-        _text(picture, shortened(event.text, 62), 470, y, size=12, colour=FAINT)
+        _text(picture, shortened(event.text, 66), 456, y, size=12, colour=FAINT)
         before = group[-1].when
     return _svg(picture)
 

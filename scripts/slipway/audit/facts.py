@@ -341,7 +341,7 @@ def _found(report: Report | None) -> Iterator[tuple[str, str]]:
 def _rows(table: Table) -> Iterator[tuple[str, str]]:
     seen: Counter[str] = Counter()
     for row in table.rows:
-        first = "" if row[0] is None else str(row[0])
+        first = "" if row[0] is None else str(row[0]).replace("\u00a0", " ")
         seen[first] += 1
         cells = zip(table.columns[1:], row[1:], strict=True)
         said = ", ".join(f"{column.name} {cell}" for column, cell in cells if cell not in (None, ""))
@@ -360,7 +360,7 @@ def _events(dossier: Dossier, event: Kind, *, claim: Callable[[Entry], str], non
         yield claim(entry), _told(entry), where
         yield from (("reason", reason, where) for reason in entry.reasons)
         if entry.justification.text:
-            yield "comment", entry.justification.text, where
+            yield "justification", entry.justification.text, where
         yield from _details(entry)
 
 
@@ -376,7 +376,7 @@ def _told(entry: Entry, report: Report | None = None) -> str:
     """Verdict, words, person and time of an entry."""
     words = (report.headline if report else "") or entry.summary
     verdict = f"{entry.verdict}: " if entry.verdict else ""
-    version = f"version {entry.model_version}" if entry.event in PLACING else ""
+    version = f"version {entry.model_version or 'none'}" if entry.event in PLACING else ""
     by = f"by {entry.trigger.actor}" if entry.trigger.actor else ""
     return f"{verdict}{words} ({', '.join(filter(None, (version, by, shown(entry.occurred_at))))})"
 

@@ -79,7 +79,7 @@ def _of_tables(report: Report, known: set[str], level: str) -> Iterator[Measured
     """Metrics that no gate judges stand in the table only, with the digits that it shows."""
     for table in report.tables:
         for row in _rows(table):
-            metric = row.get("metric", "").rstrip(" ↑↓")
+            metric = row.get("metric", "").rstrip("\u00a0 ↑↓")
             span = next((SPAN.fullmatch(cell) for name, cell in row.items() if LEVEL.fullmatch(name)), None)
             if not metric or metric in known or span is None:
                 continue
@@ -112,7 +112,7 @@ def _directions(report: Report) -> Iterator[tuple[str, bool]]:
         for row in _rows(table):
             name = row.get("metric", "")
             if name[-1:] in ARROWS:
-                yield name.rstrip(" ↑↓"), ARROWS[name[-1]]
+                yield name.rstrip("\u00a0 ↑↓"), ARROWS[name[-1]]
 
 
 def _level(report: Report) -> str:

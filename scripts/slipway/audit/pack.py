@@ -45,7 +45,8 @@ HIGHLIGHTS = {
 """Claims that a reader looks for first, by section and beginning."""
 
 APPROVALS = (
-    *("entry", "digest", "event", "environment", "verdict", "actor", "actor_id", "occurred_at", "recorded_at"),
+    *("entry", "digest", "event", "environment", "verdict", "approver"),
+    *("actor", "actor_id", "occurred_at", "recorded_at"),
     *("summary", "reasons", "justification", "run", "details"),
 )
 
@@ -250,9 +251,9 @@ def _event(dossier: Dossier, number: int) -> drawing.Event:
     entry, report = record.entry, dossier.report(record)
     environment = entry.details.get("environment")
     place = f" ({environment})" if environment else ""
-    return drawing.Event(
-        entry.occurred_at, f"{entry.event}{place}", (report and report.headline) or entry.summary, entry.verdict
-    )
+    other = entry.model_version not in ("", dossier.version)
+    name = f"{entry.event}{f' of {entry.model_version}' if other else ''}{place}"
+    return drawing.Event(entry.occurred_at, name, (report and report.headline) or entry.summary, entry.verdict)
 
 
 def _approvals(dossier: Dossier) -> str:
@@ -263,7 +264,8 @@ def _approvals(dossier: Dossier) -> str:
         by, details = entry.trigger, dict(entry.details)
         rows.append(
             (
-                *(entry.sequence, record.digest, entry.event, details.get("environment"), entry.verdict),
+                *(entry.sequence, record.digest, entry.event),
+                *(details.get("environment"), entry.verdict, details.get("approver")),
                 *(by.actor, by.actor_id, shown(entry.occurred_at), shown(entry.recorded_at)),
                 *(entry.summary, "\n".join(entry.reasons), entry.justification.text, entry.run.url),
                 json.dumps(details, sort_keys=True, ensure_ascii=False),

@@ -76,7 +76,7 @@ ANNEX_IV = (
                 ("Data", "Validation"),
                 ("how the data were obtained and selected", "labelling and cleaning"),
             ),
-            Point("e", "Human oversight", (("Approvals", "approval", "comment", "approver", "override", "self"),)),
+            Point("e", "Human oversight", (("Approvals", "approv", "justification", "override", "reason", "self"),)),
             Point("f", "Changes that were determined beforehand", (), ("the pre-determined changes",)),
             Point(
                 "g",
