@@ -159,6 +159,32 @@ def test_facts__a_dirty_tree_and_data_that_can_change(tmp_path: Path) -> None:
     assert said(known, "Code", "seed") == ("none was set", "entry 1, provenance.json")
 
 
+def test_facts__what_was_taken_away_behind_the_pipelines_back(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    story.place("promotion", "2", day(0))
+    # As `acknowledge` records that the registry's alias is gone.
+    story.place("rollback", "", day(1), before="2")
+    known = facts(story.read(), "flights", "2", None)
+    assert said(known, "Identity", "live now in")[0] == "no environment"
+    assert "(version none, by hubot" in (said(known, "Releases", "production: rollback")[0] or "")
+
+
+def test_facts__image_looks_and_drift(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    image = {"role": "image", "name": "ghcr.invalid/flights", "id": f"sha256:{'5' * 64}"}
+    base = {"role": "base", "name": "python:3.11-slim", "id": f"sha256:{'6' * 64}"}
+    story.event("packaging", "2", day(0), verdict="pass", subjects=[image, base])
+    story.event("look", "2", day(1), verdict="inconclusive", details={"requests": 1200})
+    story.event("drift", "2", day(2), verdict="fail", reasons=["month drifted"])
+    known = facts(story.read(), "flights", "2", None)
+    assert said(known, "Packaging", "image ghcr.invalid/flights") == (image["id"], "entry 1")
+    assert said(known, "Environment", "container base") == (f"python:3.11-slim {base['id']}", "entry 1")
+    assert said(known, "Operation", "requests") == ("1200", "entry 2")
+    assert (said(known, "Operation", "drift report")[0] or "").startswith("fail: drift of version 2.")
+    assert said(known, "Operation", "reason") == ("month drifted", "entry 3")
+    assert said(known, "Operation", "attempts to rebuild it") == (None, "no entry records it")
+
+
 def test_facts__one_loose_line_makes_a_lock_loose(tmp_path: Path) -> None:
     story = Story(tmp_path)
     environment = Environment(python="3.11.7", packages=(), lock=LOCK + "pandas>=2\n", lock_digest="sha256:1")

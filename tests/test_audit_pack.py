@@ -14,6 +14,7 @@ from pathlib import Path
 import cmarkgfm
 import pytest
 import rfc8785
+from hypothesis import given, strategies
 
 from audit_kit import COMMITS, DIGESTS, MODEL, POLICY, Story, day, provenance, registered, whole
 from slipway.audit import bom, drawing
@@ -276,6 +277,7 @@ def test_model_card__html_stands_alone(pack: Path) -> None:
     links = [said["href"] or "" for tag, said in page.elements if tag == "a"]
     anchors = {said["id"] for _, said in page.elements if said.get("id")}
     assert {link.removeprefix("#") for link in links} <= anchors
+    assert {f"#entry-{number}" for number in (4, 5, 6, 7, 8, 9)} <= set(links)
     assert not re.search(r"url\(|@import|src=", text)
     assert (pack / "metrics.svg").read_text() in text and (pack / "timeline.svg").read_text() in text
 
@@ -382,6 +384,17 @@ def test_intervals__bars_lie_where_their_numbers_are() -> None:
     assert float(dot.attrib["cx"]) == pytest.approx(250 + 340 * 2.36 / 3.72)
     (shade,) = root.iter(f"{SVG}rect")
     assert float(shade.attrib["x"]) == 250 and float(shade.attrib["width"]) == pytest.approx(340 * 0.36 / 3.72)
+
+
+@given(text=strategies.text())
+def test_drawing__any_text_leaves_it_well_formed(text: str) -> None:
+    bar = drawing.Bar(text, text, text, value=1.0, low=1.0, high=1.0)
+    for picture in (
+        drawing.timeline([drawing.Event(day(0), text, text, text)], text),
+        drawing.intervals([bar], text),
+        drawing.deliveries([drawing.Release(text, day(1), None, day(2))], day(0), day(3), text),
+    ):
+        assert ET.fromstring(picture).tag == f"{SVG}svg"
 
 
 def test_timeline__the_looks_of_a_canary_are_one_line() -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,7 +119,9 @@ class Card:
             for each in self.measured
         ]
         level = next((f"{each.level} intervals" for each in self.measured if each.level), "intervals")
-        return drawing.intervals(bars, f"Candidate minus production, with {level}") if bars else ""
+        compared = any(each.relative for each in self.measured)
+        title = "Candidate minus production" if compared else "The candidate's own values"
+        return drawing.intervals(bars, f"{title}, with {level}") if bars else ""
 
     def timeline_svg(self) -> str:
         """What happened to the version."""
@@ -216,7 +219,13 @@ def html_card(card: Card) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"lines": _lines, "linked": _linked, "length_class": _length_class, "shown": shown}
+    numbers = {str(record.entry.sequence) for record in card.dossier.records}
+    environment.filters |= {
+        "lines": _lines,
+        "linked": partial(_linked, numbers),
+        "length_class": _length_class,
+        "shown": shown,
+    }
     page = environment.get_template("model-card.html.j2")
     # Our own drawings are markup already: their text was escaped when they were drawn.
     metrics, timeline = map(markupsafe.Markup, (card.metrics_svg(), card.timeline_svg()))
@@ -233,12 +242,16 @@ def _lines(text: str) -> str:
     return "\n".join(drawing.plain(line) for line in text.splitlines()).strip()
 
 
-def _linked(evidence: str) -> Markup:
-    """Evidence with every entry that it names as a link to it. Only digits that we found ourselves become markup."""
+def _linked(numbers: Container[str], evidence: str) -> Markup:
+    """Evidence with every entry of the page that it names as a link to it. Only digits become markup."""
     import markupsafe
 
+    def link(match: re.Match[str]) -> str:
+        return f'<a href="#entry-{match[0]}">{match[0]}</a>' if match[0] in numbers else match[0]
+
     safe = str(markupsafe.escape(_lines(evidence)))
-    return markupsafe.Markup(re.sub(r"\bentry (\d+)", r'<a href="#entry-\1">entry \1</a>', safe))  # noqa: S704
+    named = re.sub(r"\bentr(?:y|ies) [\d, ]+", lambda match: re.sub(r"\d+", link, match[0]), safe)
+    return markupsafe.Markup(named)  # noqa: S704
 
 
 def _length_class(value: str) -> str:
