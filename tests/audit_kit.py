@@ -20,7 +20,7 @@ from slipway.registry.mlflow import ModelVersion
 from slipway.report import Check, Report, Subject, Verdict
 from slipway.runner.context import Run
 from slipway.training import telling
-from slipway.training.provenance import Environment, Provenance
+from slipway.training.provenance import Base, Environment, Provenance
 from test_evaluation_judgement import models
 
 BEGIN = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
@@ -203,6 +203,7 @@ def provenance(model: str, version: str) -> Provenance:
             packages=("numpy==2.4.6", "pip==26.0", "scikit-learn==1.9.1"),
             lock=LOCK,
             lock_digest=f"sha256:{'9' * 64}",
+            hash_locked=True,
         ),
         command=["python", "train.py", "--depth", "3"],
         seed=7,
@@ -214,6 +215,11 @@ def provenance(model: str, version: str) -> Provenance:
         model_digest=DIGESTS.get(version, f"sha256:{'8' * 64}"),
         payload_digest=f"sha256:{'7' * 64}",
         mlflow_run="0123456789abcdef",
+        base=Base(kind="container", image="python:3.11-slim"),
+        base_model="models:/flights-base/1",
+        started="2026-11-09T09:14:24Z",
+        finished="2026-11-09T09:14:33Z",
+        log_digest=f"sha256:{'4' * 64}",
     )
 
 

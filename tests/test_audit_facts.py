@@ -11,8 +11,9 @@ from slipway.audit.dossier import Locked, locked
 from slipway.audit.facts import SECTIONS, Fact, facts
 from slipway.audit.trail import Trail
 from slipway.ledger.entries import digest
+from slipway.report import Subject
 from slipway.runner.errors import InputError
-from slipway.training.provenance import Environment
+from slipway.training.provenance import Base, Environment
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,10 @@ def test_facts__every_claim_has_its_entry_and_file(known: tuple[Fact, ...]) -> N
     )
     assert said(known, "Parameters", "model.depth") == ("3", provenance)
     assert said(known, "Environment", "locked by hashes") == ("yes, 2 of 2", provenance)
+    assert said(known, "Environment", "hashes checked at installation") == ("yes", provenance)
+    assert said(known, "Environment", "container base") == ("container: python:3.11-slim", provenance)
+    assert said(known, "Training", "model that it started from") == ("models:/flights-base/1", provenance)
+    assert said(known, "Training", "finished") == ("2026-11-09T09:14:33Z", provenance)
     assert said(known, "Environment", "Python") == ("3.11.7", provenance)
     assert said(known, "Environment", "packages (3)")[0] == "numpy==2.4.6, pip==26.0, scikit-learn==1.9.1"
     assert said(known, "Environment", "machine: platform") == ("Linux-6.8-x86_64", provenance)
@@ -110,7 +115,6 @@ def test_facts__what_is_not_known_says_why(trail: Trail) -> None:
     assert said(known, "Approvals", "approval") == (None, "no entry records it")
     assert said(known, "Signature", "signature") == (None, "no entry records it")
     assert said(known, "Packaging", "image") == (None, "no entry records it")
-    assert said(known, "Environment", "container base") == (None, "no entry records it")
     assert said(known, "Environment", "locked by hashes")[0] == "no, 0 of 0"
     assert said(known, "Justification", "linked issues") == (None, "entry 1 names none")
     assert {each.text for each in known if each.value is None} == {"not known"}
@@ -141,6 +145,8 @@ def test_facts__a_version_without_a_training_is_told_from_the_registry(tmp_path:
     assert said(known, "Code", "seed") == ("7", "registry, tag slipway.seed")
     assert said(known, "Data", "dataset train") == (f"dvc:md5:{'2' * 32}", "registry, tag slipway.dataset.train")
     assert said(known, "Policy", "policy") == (POLICY["policy_digest"], "registry, tag slipway.policy_digest")
+    assert said(known, "Environment", "container base") == ("container: python:3.11-slim", "registry, tag slipway.base")
+    assert said(known, "Environment", "hashes checked at installation") == ("true", "registry, tag slipway.hash_locked")
     assert said(known, "Parameters", "parameters") == (None, "no entry records it")
 
 
@@ -183,6 +189,25 @@ def test_facts__image_looks_and_drift(tmp_path: Path) -> None:
     assert (said(known, "Operation", "drift report")[0] or "").startswith("fail: drift of version 2.")
     assert said(known, "Operation", "reason") == ("month drifted", "entry 3")
     assert said(known, "Operation", "attempts to rebuild it") == (None, "no entry records it")
+
+
+def test_facts__a_base_that_could_not_be_told(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    story.train("2", day(0), base=Base(kind="unknown"), base_model="")
+    known = facts(story.read(), "flights", "2", None)
+    assert said(known, "Environment", "container base") == (None, "entry 1, provenance.json: nothing could be told")
+    assert said(known, "Training", "model that it started from") == (None, "entry 1, provenance.json does not say it")
+
+
+def test_facts__who_signed(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    subjects = (Subject(role="candidate", name="2", id=DIGESTS["2"]),)
+    signed = {"signer": "release@example.invalid", "method": "certificate", "policy_digest": "sha256:1"}
+    story.report("sign-model", "2", day(0), headline="Signed version 2.", subjects=subjects, provenance=signed)
+    known = facts(story.read(), "flights", "2", None)
+    assert said(known, "Signature", "signer") == ("release@example.invalid", "entry 1, report.json")
+    assert (said(known, "Signature", "result")[0] or "").startswith("pass: Signed version 2.")
+    assert not [each for each in known if each.section == "Signature" and each.claim.startswith("policy")]
 
 
 def test_facts__one_loose_line_makes_a_lock_loose(tmp_path: Path) -> None:

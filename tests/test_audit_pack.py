@@ -186,7 +186,10 @@ def test_bom__is_what_the_provenance_says(pack: Path, trail: Trail) -> None:
     model = said["metadata"]["component"]
     assert (model["type"], model["name"], model["version"]) == ("machine-learning-model", MODEL, "2")
     assert model["hashes"] == [{"alg": "SHA-256", "content": "2" * 64}]
-    assert model["pedigree"]["commits"] == [{"uid": COMMITS["2"]}]
+    assert model["pedigree"] == {
+        "ancestors": [{"type": "machine-learning-model", "name": "models:/flights-base/1"}],
+        "commits": [{"uid": COMMITS["2"]}],
+    }
     components = {each["bom-ref"]: each for each in said["components"]}
     train = components[f"data:train@dvc:md5:{'2' * 32}"]
     assert (train["type"], train["hashes"]) == ("data", [{"alg": "MD5", "content": "2" * 32}])

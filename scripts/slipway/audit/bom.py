@@ -73,14 +73,18 @@ def _model(dossier: Dossier, data: list[Json]) -> Json:
         "lock": (provenance.get("environment") or {}).get("lock_digest"),
         **{f"entry:{record.entry.sequence}:{record.entry.event}": record.digest for record in dossier.records},
     }
-    commit = str(provenance.get("commit") or "")
+    commit, ancestor = str(provenance.get("commit") or ""), str(provenance.get("base_model") or "")
+    pedigree = {
+        **({"ancestors": [{"type": "machine-learning-model", "name": ancestor}]} if ancestor else {}),
+        **({"commits": [{"uid": commit}]} if commit else {}),
+    }
     return {
         "type": "machine-learning-model",
         "bom-ref": MODEL,
         "name": dossier.model,
         "version": dossier.version,
         "hashes": _hashes(dossier.digest),
-        **({"pedigree": {"commits": [{"uid": commit}]}} if commit else {}),
+        **({"pedigree": pedigree} if pedigree else {}),
         "externalReferences": list(_references(dossier, entry.run.url, entry.justification.url)),
         "modelCard": _card(dossier, data),
         "properties": _properties("slipway", facts),

@@ -154,6 +154,7 @@ def _environment(dossier: Dossier) -> Iterator[Said]:
     if not isinstance(environment, dict):
         yield _from_training(dossier, "", "lock", tag="environment")
         yield "locked by hashes", None, UNRECORDED
+        yield _from_training(dossier, "", "hashes checked at installation", tag="hash_locked")
         yield _from_training(dossier, "", "Python", tag="python")
         yield "packages", None, UNRECORDED
     else:
@@ -161,6 +162,9 @@ def _environment(dossier: Dossier) -> Iterator[Said]:
         yield "lock", str(lock) if lock else "none: the environment was not built from a lock", where
         hashed = sum(bool(each.hashes) for each in dossier.lock)
         yield "locked by hashes", f"{_yes(0 < hashed == len(dossier.lock))}, {hashed} of {len(dossier.lock)}", where
+        checked = environment.get("hash_locked")
+        told = where if checked is not None else f"{where} does not say it"
+        yield "hashes checked at installation", None if checked is None else _yes(checked), told
         yield "Python", environment.get("python") or None, where
         packages = ", ".join(f"{name}=={version}" for name, version in dossier.packages)
         yield f"packages ({len(dossier.packages)})", packages or None, where
@@ -170,16 +174,27 @@ def _environment(dossier: Dossier) -> Iterator[Said]:
             yield f"machine: {name}", str(said) or None, where if said else f"{where} does not say it"
     else:
         yield _from_training(dossier, "", "machine: platform", tag="platform")
-    bases = [
-        (f"{s.name} {s.id}".strip(), r)
-        for r in dossier.records
-        for s in r.entry.subjects
-        if s.role in ("container", "base")
+    yield from _bases(dossier)
+
+
+def _bases(dossier: Dossier) -> Iterator[Said]:
+    """What the environment was built on, by the training, and by entries that name a container."""
+    base, where = dossier.provenance.get("base"), _in(dossier.made_by, PROVENANCE)
+    named = [
+        (f"{subject.name} {subject.id}".strip(), f"entry {record.entry.sequence}")
+        for record in dossier.records
+        for subject in record.entry.subjects
+        if subject.role in ("container", "base")
     ]
-    if not bases:
-        yield "container base", None, UNRECORDED
-    for said, record in bases:
-        yield "container base", said, f"entry {record.entry.sequence}"
+    if isinstance(base, dict) and base.get("kind") != "unknown":
+        image = " ".join(filter(None, (str(base.get("image") or ""), str(base.get("version") or ""))))
+        named.insert(0, (f"{base.get('kind')}: {image or 'not named'}", where))
+    for said, found in named:
+        yield "container base", said, found
+    if not named and base:
+        yield "container base", None, f"{where}: nothing could be told"
+    elif not named:
+        yield _from_training(dossier, "", "container base", tag="base")
 
 
 def _policy(dossier: Dossier) -> Iterator[Said]:
@@ -200,10 +215,15 @@ def _policy(dossier: Dossier) -> Iterator[Said]:
 
 def _training(dossier: Dossier) -> Iterator[Said]:
     yield from _stage(dossier, "training")
+    yield _from_training(dossier, "base_model", "model that it started from", tag="base_model")
+    yield _from_training(dossier, "started", "started", tag="started")
+    yield _from_training(dossier, "finished", "finished", tag="finished")
     yield _from_training(dossier, "seconds", "duration in seconds", tag="seconds")
     yield _from_training(
         dossier, "peak_memory", "peak memory in bytes", tag="peak_memory", form=lambda b: f"{int(b):,}"
     )
+    yield _from_training(dossier, "log_digest", "digest of the command's output", tag="log_digest")
+    yield _from_training(dossier, "", "digest of the in-toto statement", tag="statement_digest")
     run = dossier.provenance.get("mlflow_run") or (dossier.registry.run_id if dossier.registry else "")
     where = (
         _in(dossier.made_by, PROVENANCE) if dossier.provenance.get("mlflow_run") else REGISTRY if run else UNRECORDED
@@ -239,11 +259,11 @@ def _approved(entry: Entry) -> str:
 
 
 def _signature(dossier: Dossier) -> Iterator[Said]:
-    yield from _stage(dossier, "signature")
+    yield from _stage(dossier, "signature", told=True)
 
 
 def _packaging(dossier: Dossier) -> Iterator[Said]:
-    yield from _stage(dossier, "packaging", none="image")
+    yield from _stage(dossier, "packaging", none="image", told=True)
 
 
 def _releases(dossier: Dossier) -> Iterator[Said]:
@@ -296,12 +316,30 @@ SECTIONS: dict[str, Callable[[Dossier], Iterator[Said]]] = {
 }
 """The sections in their order, and what finds their claims."""
 
-KNOWN_ELSEWHERE = frozenset({"candidate", "policy", "schema", "container", "base"})
-"""Roles of subjects that sections of their own tell of."""
+KNOWN_ELSEWHERE = frozenset(
+    {
+        "candidate",
+        "policy",
+        "schema",
+        "container",
+        "base",
+        "policy_digest",
+        "gates_from",
+        "model_version",
+        "model_digest",
+    }
+)
+"""Roles of subjects, and names of provenance, that sections of their own tell of."""
 
 
-def _stage(dossier: Dossier, event: Kind, *, none: str = "", result: str = "result") -> Iterator[Said]:
-    """What the reports of one kind of entry say; without a report, what the entry says."""
+def _stage(
+    dossier: Dossier, event: Kind, *, none: str = "", result: str = "result", told: bool = False
+) -> Iterator[Said]:
+    """What the reports of one kind of entry say; without a report, what the entry says.
+
+    none, result: the claim where there is no such entry, and that of its verdict. told: whether to repeat what the
+    report says of its provenance, too.
+    """
     found = dossier.of(event)
     if not found:
         yield none or event, None, UNRECORDED
@@ -311,6 +349,10 @@ def _stage(dossier: Dossier, event: Kind, *, none: str = "", result: str = "resu
         yield result, _told(entry, report), in_report
         yield from (("reason", reason, where) for reason in entry.reasons)
         yield from ((name, text, in_report) for name, text in _found(report))
+        if told and report:
+            for name, value in report.provenance.items():
+                if name not in KNOWN_ELSEWHERE and value not in (None, ""):
+                    yield name.replace("_", " "), _words(value), in_report
         for subject in entry.subjects:
             if subject.role not in KNOWN_ELSEWHERE:
                 yield (
@@ -368,8 +410,7 @@ def _details(entry: Entry, environment: str = "") -> Iterator[Said]:
     prefix = f"{environment}: " if environment else ""
     for name, said in sorted(entry.details.items()):
         if not (name == "environment" and environment):
-            words = _yes(said) if isinstance(said, bool) else "none" if said is None else str(said)
-            yield f"{prefix}{name.replace('_', ' ')}", words, f"entry {entry.sequence}"
+            yield f"{prefix}{name.replace('_', ' ')}", _words(said), f"entry {entry.sequence}"
 
 
 def _told(entry: Entry, report: Report | None = None) -> str:
@@ -399,6 +440,10 @@ def _in(record: Record | None, file: str) -> str:
 
 def _entries(numbers: list[int]) -> str:
     return f"entry {numbers[0]}" if len(numbers) == 1 else f"entries {', '.join(map(str, numbers))}"
+
+
+def _words(said: object) -> str:
+    return _yes(said) if isinstance(said, bool) else "none" if said is None else str(said)
 
 
 def _yes(said: object) -> str:

@@ -45,7 +45,7 @@ ANNEX_IV = (
         (
             Point("a", "Purpose, provider and version", ("Identity",), ("the intended purpose", "the provider's name")),
             Point("b", "Interaction with other hardware and software", (), ("what the system interacts with",)),
-            Point("c", "Versions of relevant software", (("Environment", "lock", "Python", "packages"),)),
+            Point("c", "Versions of relevant software", (("Environment", "lock", "hashes", "Python", "packages"),)),
             Point("d", "Forms in which it is put into service", ("Packaging",)),
             Point("e", "Hardware that it is intended to run on", (), ("the intended hardware",)),
             Point("f", "Illustrations of the product that it is part of", (), ("any product or illustration",)),
@@ -60,8 +60,12 @@ ANNEX_IV = (
             Point(
                 "a",
                 "Methods and steps of the development",
-                ("Code", "Parameters", ("Training", "result", "reason", "run")),
-                ("whether pre-trained systems or tools of third parties were used",),
+                (
+                    "Code",
+                    "Parameters",
+                    ("Training", "result", "reason", "run", "model that", "started", "finished", "digest"),
+                ),
+                ("tools of third parties, and how they were used",),
             ),
             Point("b", "Design: logic, choices, assumptions, trade-offs", (), ("the design and its rationale",)),
             Point(
