@@ -14,7 +14,7 @@ from slipway.datasets import DatasetVersion
 from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.judgement import judge
 from slipway.ledger import drafting
-from slipway.ledger.entries import Kind
+from slipway.ledger.entries import Kind, digest
 from slipway.policy import Evaluation
 from slipway.registry.mlflow import ModelVersion
 from slipway.report import Check, Report, Subject, Verdict
@@ -72,6 +72,11 @@ class Story:
         path = folder / f"{stage}.json"
         if "provenance_of" in said:
             said["attachments"] = telling.attach(said.pop("provenance_of"), path)
+        if "files" in said:
+            folder.mkdir(exist_ok=True)
+            for name, raw in said.pop("files").items():
+                (folder / name).write_bytes(raw)
+                said["attachments"] = {**said.get("attachments", {}), name: digest(raw)}
         made = {"verdict": Verdict.PASS, **said}
         Report(stage=stage, model=self.model, started=when, **made).write(path)
         self._drafts.append(drafting.of_report(path, run or self.run(version)))

@@ -16,7 +16,7 @@ import pytest
 import rfc8785
 from hypothesis import given, strategies
 
-from audit_kit import COMMITS, DIGESTS, MODEL, POLICY, Story, day, provenance, registered, whole
+from audit_kit import COMMITS, DIGESTS, MODEL, POLICY, Story, dataset, day, provenance, registered, whole
 from slipway.audit import bom, drawing
 from slipway.audit.facts import facts
 from slipway.audit.measured import measured
@@ -24,9 +24,10 @@ from slipway.audit.pack import write_pack
 from slipway.audit.record import ANNEX_IV, NO_STATEMENT
 from slipway.audit.trail import Trail
 from slipway.ledger.entries import digest
-from slipway.report import Check, Column, Report, Table, Verdict
+from slipway.report import Check, Column, Report, Subject, Table, Verdict
 from slipway.report.model import Value
 from slipway.runner.errors import InputError
+from slipway.training.provenance import Environment
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = (
@@ -363,6 +364,55 @@ def test_hostile__pictures_and_tables_are_well_formed(hostile: Path) -> None:
     bom.validate((hostile / "ml-bom.cdx.json").read_text())
     (row,) = csv.DictReader(io.StringIO((hostile / "approvals.csv").read_text(), newline=""))
     assert row["actor"] == "'@team" and row["environment"] == HOSTILE
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ({"clean": "false"}, "clean: "),
+        ({"datasets": {"train": "data.csv"}}, "datasets.train: "),
+        ({"datasets": ["train"]}, "datasets: "),
+        ({"environment": {"packages": 5}}, "environment.packages: "),
+        ({"parameters": {"depth": 3}}, "parameters.depth: "),
+        ({"peak_memory": "much"}, "peak_memory: "),
+    ],
+)
+def test_hostile__a_provenance_of_another_form_is_not_believed(
+    tmp_path: Path, content: dict[str, object], problem: str
+) -> None:
+    story = Story(tmp_path)
+    subjects = (Subject(role="candidate", name="2", id=DIGESTS["2"]),)
+    raw = json.dumps({"commit": "c" * 40, **content}).encode()
+    story.report("train-model", "2", day(0), subjects=subjects, files={"provenance.json": raw})
+    trail = story.read()
+    said = {(each.section, each.claim): each for each in facts(trail, MODEL, "2", None)}
+    assert said["Training", "provenance"].value is None and problem in said["Training", "provenance"].evidence
+    assert said["Code", "commit"].value is None
+    write_pack(tmp_path / "pack", trail, MODEL, "2", None)
+    # It is evidence all the same.
+    assert (tmp_path / "pack" / "evidence" / "entry-1" / "provenance.json").read_bytes() == raw
+
+
+def test_hostile__half_a_sign_is_shown_as_a_question_mark(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    subjects = (Subject(role="candidate", name="2", id=DIGESTS["2"]),)
+    raw = json.dumps({"parameters": {"\ud800": "\ud800"}}).encode()
+    story.report("train-model", "2", day(0), subjects=subjects, files={"provenance.json": raw})
+    trail = story.read()
+    assert ("?", "?") in {(each.claim, each.value) for each in facts(trail, MODEL, "2", None)}
+    assert write_pack(tmp_path / "pack", trail, MODEL, "2", None)
+
+
+def test_hostile__names_that_are_no_packages(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    names = ("==1", "a/b==1", "numpy==" + "1" * 2000, "numpy==1", "numpy==1", HOSTILE, "")
+    datasets = {"a@b": dataset("1"), "a": dataset("1")}
+    story.train("2", day(0), environment=Environment(python="3" * 2000, packages=names), datasets=datasets)
+    write_pack(tmp_path / "pack", story.read(), MODEL, "2", None)
+    said = json.loads((tmp_path / "pack" / "ml-bom.cdx.json").read_text())
+    references = [each["bom-ref"] for each in said["components"]]
+    assert len(set(references)) == len(references) == 2 + 6 + 1
+    assert [each.get("purl") for each in said["components"]].count("pkg:pypi/numpy@1") == 1
 
 
 def test_write_pack__without_an_evaluation(tmp_path: Path) -> None:

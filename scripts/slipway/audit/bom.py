@@ -21,6 +21,9 @@ MODEL = "model"
 ALGORITHMS = {"md5": "MD5", "sha1": "SHA-1", "sha256": "SHA-256", "sha384": "SHA-384", "sha512": "SHA-512"}
 LENGTHS = {"MD5": 32, "SHA-1": 40, "SHA-256": 64, "SHA-384": 96, "SHA-512": 128}
 
+LONGEST_VERSION = 1024
+"""Characters that the schema allows for a version."""
+
 Json = dict[str, Any]
 
 
@@ -131,9 +134,9 @@ def _data(dossier: Dossier) -> Iterator[Json]:
             said["hash_of"] = "SHA-256 over the names and digests of all files"
         yield {
             "type": "data",
-            "bom-ref": f"data:{name}@{identity}",
+            "bom-ref": f"data:{quote(name, safe='')}@{identity}",
             "name": name or "data",
-            "version": identity[:1024],
+            "version": identity[:LONGEST_VERSION],
             "hashes": _hashes(identity),
             "data": [{"type": "dataset", "name": name or "data"}],
             "properties": _properties("slipway:data", said),
@@ -146,31 +149,36 @@ def _packages(dossier: Dossier) -> Iterator[Json]:
 
     told = set()
     for name, version in dossier.packages:
-        address = PackageURL("pypi", None, name, version or None).to_string()
-        if address in told:
+        # The list is the run's own: whatever is no name of a package gets no address of one.
+        proper = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name)
+        address = PackageURL("pypi", None, name, version or None).to_string() if proper else ""
+        reference = address or f"package:{quote(name)}@{quote(version)}"
+        if reference in told:
             continue
-        told.add(address)
+        told.add(reference)
         hashes = dossier.hashes_of(name, version)
         locked = "yes, one of these files" if hashes else "no"
         yield {
             "type": "library",
-            "bom-ref": address,
+            "bom-ref": reference,
             "name": name,
-            "version": version,
-            "purl": address,
+            "version": version[:LONGEST_VERSION],
+            **({"purl": address} if address else {}),
             "hashes": [hash_ for algorithm, content in hashes for hash_ in _hashes(f"{algorithm}:{content}")],
             "properties": _properties("slipway", {"locked_by_hash": locked}),
         }
     python = (dossier.provenance.get("environment") or {}).get("python")
     if python:
-        yield {"type": "platform", "bom-ref": f"python@{python}", "name": "python", "version": str(python)}
+        yield {"type": "platform", "bom-ref": f"python@{python}", "name": "python", "version": python[:LONGEST_VERSION]}
 
 
 def _references(dossier: Dossier, run: str, why: str) -> Iterator[Json]:
     yield {"type": "model-card", "url": "model-card.html"}
     for kind, address in (("build-meta", run), ("vcs", why)):
         if re.match(r"https?://[^/]", address):
-            yield {"type": kind, "url": quote(address, safe=URL_SIGNS)}
+            # A percent sign that begins no escape is one itself.
+            whole = re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", address)
+            yield {"type": kind, "url": quote(whole, safe=URL_SIGNS)}
     for record in dossier.records:
         for each in record.entry.evidence:
             place = f"evidence/entry-{record.entry.sequence}/{each.name}"

@@ -11,9 +11,10 @@ from functools import cached_property
 from typing import Any
 
 from packaging.utils import canonicalize_name
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slipway.audit.trail import Live, Trail
-from slipway.ledger.entries import Entry, Kind
+from slipway.ledger.entries import Entry, Kind, writable
 from slipway.ledger.verification import Record
 from slipway.registry.mlflow import ModelVersion
 from slipway.report import Report
@@ -23,6 +24,54 @@ OPTION = re.compile(r"-(?!-?(?:r|e|requirement|editable)\b)")
 """Options that install nothing by themselves: addresses of indexes, kinds of files."""
 
 HASH = re.compile(r"--hash[=\s](sha256|sha384|sha512):([0-9a-f]+)")
+
+
+class Recorded(BaseModel):
+    """The form of the parts of a provenance.json that are read here. It is evidence of a run that may have been run by
+    anybody, a fork included: it is believed to say what it says, and never to have the form that it should have."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    class Dataset(BaseModel):
+        """One dataset."""
+
+        model_config = ConfigDict(strict=True, extra="allow")
+        path: str = ""
+        kind: str = ""
+        id: str = ""
+        immutable: bool = False
+        remark: str = ""
+        tracked_by: str = ""
+
+    class Environment(BaseModel):
+        """Python, packages and lock."""
+
+        model_config = ConfigDict(strict=True, extra="allow")
+        python: str = ""
+        packages: list[str] = Field(default_factory=list)
+        lock: str = ""
+        lock_digest: str = ""
+        hash_locked: bool | None = None
+
+    commit: str = ""
+    clean: bool | None = None
+    changes: list[str] = Field(default_factory=list)
+    datasets: dict[str, Dataset] = Field(default_factory=dict)
+    parameters: dict[str, str] = Field(default_factory=dict)
+    environment: Environment | None = None
+    command: list[str] = Field(default_factory=list)
+    seed: int | None = None
+    policy: dict[str, str] = Field(default_factory=dict)
+    machine: dict[str, str] = Field(default_factory=dict)
+    base: dict[str, str] | None = None
+    base_model: str = ""
+    started: str = ""
+    finished: str = ""
+    seconds: float | None = None
+    peak_memory: int | None = None
+    payload_digest: str = ""
+    log_digest: str = ""
+    mlflow_run: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,8 +128,24 @@ class Dossier:
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """The whole provenance of its training; empty where there is none."""
-        return self.trail.provenance(self.made_by) if self.made_by else {}
+        """The whole provenance of its training; empty where there is none, or one that has another form."""
+        return {} if self.malformed else self._provenance
+
+    @cached_property
+    def malformed(self) -> str:
+        """What is wrong with the form of the provenance; empty where nothing is."""
+        try:
+            Recorded.model_validate(self._provenance)
+        except ValidationError as error:
+            first = error.errors()[0]
+            return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+        return ""
+
+    @cached_property
+    def _provenance(self) -> dict[str, Any]:
+        content = writable(self.trail.provenance(self.made_by)) if self.made_by else {}
+        assert isinstance(content, dict)
+        return content
 
     def report(self, record: Record) -> Report | None:
         """The report that an entry was made from."""

@@ -215,6 +215,8 @@ def _policy(dossier: Dossier) -> Iterator[Said]:
 
 def _training(dossier: Dossier) -> Iterator[Said]:
     yield from _stage(dossier, "training")
+    if dossier.malformed:
+        yield "provenance", None, f"{_in(dossier.made_by, PROVENANCE)} has another form: {dossier.malformed}"
     yield _from_training(dossier, "base_model", "model that it started from", tag="base_model")
     yield _from_training(dossier, "started", "started", tag="started")
     yield _from_training(dossier, "finished", "finished", tag="finished")
