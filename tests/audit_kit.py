@@ -23,6 +23,7 @@ from slipway.training import telling
 from slipway.training.provenance import Base, Environment, Provenance
 from test_evaluation_judgement import models
 
+PULL = "https://github.invalid/octo/models/pull/7"
 BEGIN = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 MODEL = "flights"
 COMMITS = {"1": "1" * 40, "2": "2" * 40, "3": "3" * 40}
@@ -53,10 +54,12 @@ class Story:
         self._drafts: list[drafting.Drafted] = []
         self._number = 0
 
-    def run(self, version: str, *, title: str = "Wider trees", body: str = "Fixes #12", **said: Any) -> Run:
+    def run(
+        self, version: str, *, title: str = "Wider trees", body: str = "Fixes #12", url: str = PULL, **said: Any
+    ) -> Run:
         """The pull-request run that made a version."""
         event = pull_request(head=COMMITS.get(version, version * 40)[:40])
-        event["pull_request"] |= {"title": title, "body": body, "html_url": "https://github.invalid/octo/models/pull/7"}
+        event["pull_request"] |= {"title": title, "body": body, "html_url": url}
         facts = {"repository": "octo/models", "run_id": 1000 + int(version), "attempt": 1, "actor": "mona"}
         facts |= {
             "actor_id": "17",
@@ -134,7 +137,7 @@ class Story:
 
     def comment(self, version: str, when: datetime, run: Run | None = None) -> None:
         """The comment on the pull request."""
-        address = "https://github.invalid/octo/models/pull/7#issuecomment-1"
+        address = f"{PULL}#issuecomment-1"
         subjects = (Subject(role="comment", name=address, id=f"sha256:{'0' * 64}"),)
         self.report("post-report", version, when, run, subjects=subjects, links={"comment": address})
 

@@ -432,8 +432,9 @@ def _from_training(dossier: Dossier, key: str, claim: str, *, tag: str, form: Ca
     tagged = dossier.registry.tags.get(f"slipway.{tag}") if dossier.registry else None
     if tagged:
         return claim, tagged, f"{REGISTRY}, tag slipway.{tag}"
-    why = f"{_in(dossier.made_by, PROVENANCE)} does not say it" if dossier.provenance else UNRECORDED
-    return claim, None, why
+    if key and dossier.provenance:
+        return claim, None, f"{_in(dossier.made_by, PROVENANCE)} does not say it"
+    return claim, None, f"{UNRECORDED}, and no tag slipway.{tag} of the registry" if dossier.registry else UNRECORDED
 
 
 def _in(record: Record | None, file: str) -> str:
