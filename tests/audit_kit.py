@@ -38,6 +38,10 @@ scikit_learn==1.9.1 \\
 """
 
 
+STATEMENT = {"provenance.intoto.json": b'{"_type": "https://in-toto.io/Statement/v1"}\n'}
+"""Stands for the statement that training keeps with its report: here only its digest is read."""
+
+
 def day(number: float) -> datetime:
     """So many days after the story begins."""
     return BEGIN + timedelta(days=number)
@@ -73,13 +77,11 @@ class Story:
         self._number += 1
         folder = self.folder / f"reports-{self._number}"
         path = folder / f"{stage}.json"
-        if "provenance_of" in said:
-            said["attachments"] = telling.attach(said.pop("provenance_of"), path)
-        if "files" in said:
-            folder.mkdir(exist_ok=True)
-            for name, raw in said.pop("files").items():
-                (folder / name).write_bytes(raw)
-                said["attachments"] = {**said.get("attachments", {}), name: digest(raw)}
+        folder.mkdir()
+        files: dict[str, bytes] = said.pop("files", {})
+        for name, raw in files.items():
+            (folder / name).write_bytes(raw)
+        said["attachments"] = {name: digest(raw) for name, raw in files.items()}
         made = {"verdict": Verdict.PASS, **said}
         Report(stage=stage, model=self.model, started=when, **made).write(path)
         self._drafts.append(drafting.of_report(path, run or self.run(version)))
@@ -111,7 +113,7 @@ class Story:
             headline=f"Trained version {version} in 9 s from commit {after.commit[:12]}.",
             reasons=after.remarks,
             subjects=(policy(), *telling.subjects(after, registered(version, self.model))),
-            provenance_of=after,
+            files={"provenance.json": after.write(self.folder / "provenance.json").read_bytes(), **STATEMENT},
         )
 
     def evaluate(self, version: str, production: str, when: datetime, run: Run | None = None, **said: Any) -> None:

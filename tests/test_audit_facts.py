@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from audit_kit import COMMITS, DIGESTS, LOCK, POLICY, Story, day, registered, whole
+from audit_kit import COMMITS, DIGESTS, LOCK, POLICY, STATEMENT, Story, day, registered, whole
 from slipway.audit.dossier import Locked, locked
 from slipway.audit.facts import SECTIONS, Fact, facts
 from slipway.audit.trail import Trail
+from slipway.datasets import DatasetVersion
 from slipway.ledger.entries import digest
 from slipway.report import Subject
 from slipway.runner.errors import InputError
@@ -59,6 +60,8 @@ def test_facts__every_claim_has_its_entry_and_file(known: tuple[Fact, ...]) -> N
     assert said(known, "Environment", "hashes checked at installation") == ("yes", provenance)
     assert said(known, "Environment", "container base") == ("container: python:3.11-slim", provenance)
     assert said(known, "Training", "model that it started from") == ("models:/flights-base/1", provenance)
+    statement = digest(STATEMENT["provenance.intoto.json"])
+    assert said(known, "Training", "digest of the in-toto statement") == (statement, "entry 5, provenance.intoto.json")
     assert said(known, "Training", "finished") == ("2026-11-09T09:14:33Z", provenance)
     assert said(known, "Environment", "Python") == ("3.11.7", provenance)
     assert said(known, "Environment", "packages (3)")[0] == "numpy==2.4.6, pip==26.0, scikit-learn==1.9.1"
@@ -197,6 +200,24 @@ def test_facts__a_base_that_could_not_be_told(tmp_path: Path) -> None:
     known = facts(story.read(), "flights", "2", None)
     assert said(known, "Environment", "container base") == (None, "entry 1, provenance.json: nothing could be told")
     assert said(known, "Training", "model that it started from") == (None, "entry 1, provenance.json does not say it")
+
+
+def test_facts__data_of_a_remote_store(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    remote = DatasetVersion(
+        path="s3://b/a.parquet",
+        kind="s3",
+        id="v1",
+        immutable=True,
+        pinned="s3://b/a.parquet?versionId=v1",
+        sha256="a" * 64,
+    )
+    story.train("2", day(0), datasets={"train": remote})
+    known = facts(story.read(), "flights", "2", None)
+    where = "entry 1, provenance.json"
+    assert said(known, "Data", "dataset train") == ("s3://b/a.parquet s3 v1", where)
+    assert said(known, "Data", "exact address of train") == ("s3://b/a.parquet?versionId=v1", where)
+    assert said(known, "Data", "SHA-256 of train") == ("a" * 64, where)
 
 
 def test_facts__who_signed(tmp_path: Path) -> None:

@@ -120,6 +120,7 @@ def test_write_pack__has_everything_and_its_digests(pack: Path) -> None:
         *("technical-record.md", "approvals.csv", "entries.json", "SHA256SUMS"),
         *(f"evidence/entry-{number}/report.json" for number in (4, 5, 6, 7)),
         "evidence/entry-5/provenance.json",
+        "evidence/entry-5/provenance.intoto.json",
     }
     # As `sha256sum --check` reads it.
     sums = [line.split("  ", 1) for line in (pack / "SHA256SUMS").read_text().splitlines()]

@@ -36,7 +36,8 @@ def test_entries_csv__a_row_for_every_entry(trail: Trail) -> None:
     assert (promoted["event"], promoted["model_version"], promoted["environment"]) == ("promotion", "2", "production")
     assert (promoted["previous_version"], promoted["actor"]) == ("1", "hubot")
     assert promoted["occurred_at"] == "2026-11-10T21:00:00.000Z"
-    assert json.loads(found[5]["evidence"])[0]["name"] == "provenance.json"
+    names = [each["name"] for each in json.loads(found[5]["evidence"])]
+    assert names == ["provenance.intoto.json", "provenance.json", "report.json"]
     assert (found[5]["issues"], found[5]["pull_request"], found[5]["fork"]) == ("#12", "7", "false")
 
 

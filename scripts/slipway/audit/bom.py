@@ -123,21 +123,24 @@ def _data(dossier: Dossier) -> Iterator[Json]:
     found: dict[tuple[str, str], Json] = {}
     for name, said in sorted(named.items()) if isinstance(named, dict) else ():
         identity = f"{said.get('kind')}:{said.get('id')}"
-        found[name, identity] = {key: said.get(key) for key in ("path", "tracked_by", "immutable", "remark")}
+        found[name, identity] = {
+            key: said.get(key) for key in ("path", "pinned", "tracked_by", "immutable", "remark", "sha256")
+        }
     for record in dossier.records:
         for subject in record.entry.subjects:
             if subject.role == "data":
                 found.setdefault((subject.name, subject.id), {})
                 found[subject.name, subject.id].setdefault(f"entry:{record.entry.sequence}", record.entry.event)
     for (name, identity), said in found.items():
-        if identity.startswith("file:sha256:"):
+        hashes = _hashes(identity) or _hashes(f"sha256:{said.get('sha256')}")
+        if identity.startswith("file:sha256:") or said.get("sha256"):
             said["hash_of"] = "SHA-256 over the names and digests of all files"
         yield {
             "type": "data",
             "bom-ref": f"data:{quote(name, safe='')}@{identity}",
             "name": name or "data",
             "version": identity[:LONGEST_VERSION],
-            "hashes": _hashes(identity),
+            "hashes": hashes,
             "data": [{"type": "dataset", "name": name or "data"}],
             "properties": _properties("slipway:data", said),
         }

@@ -42,6 +42,8 @@ class Recorded(BaseModel):
         immutable: bool = False
         remark: str = ""
         tracked_by: str = ""
+        pinned: str = ""
+        sha256: str = ""
 
     class Environment(BaseModel):
         """Python, packages and lock."""

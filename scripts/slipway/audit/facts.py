@@ -20,6 +20,7 @@ REGISTRY = "registry"
 UNRECORDED = "no entry records it"
 PROVENANCE = "provenance.json"
 REPORT = "report.json"
+STATEMENT = "provenance.intoto.json"
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,9 @@ def _data(dossier: Dossier) -> Iterator[Said]:
         kept = "" if said.get("immutable") else " (can change under its name)"
         tracked = f", tracked by {said['tracked_by']}" if said.get("tracked_by") else ""
         yield f"dataset {name}", f"{said.get('path')} {said.get('kind')} {said.get('id')}{tracked}{kept}", where
+        for key, claim in (("pinned", "exact address of"), ("sha256", "SHA-256 of")):
+            if said.get(key):
+                yield f"{claim} {name}", said[key], where
         if said.get("remark"):
             yield f"remark on {name}", str(said["remark"]), where
     if named:
@@ -225,7 +229,11 @@ def _training(dossier: Dossier) -> Iterator[Said]:
         dossier, "peak_memory", "peak memory in bytes", tag="peak_memory", form=lambda b: f"{int(b):,}"
     )
     yield _from_training(dossier, "log_digest", "digest of the command's output", tag="log_digest")
-    yield _from_training(dossier, "", "digest of the in-toto statement", tag="statement_digest")
+    kept = [each for each in dossier.made_by.entry.evidence if each.name == STATEMENT] if dossier.made_by else []
+    if kept:
+        yield "digest of the in-toto statement", kept[0].digest, _in(dossier.made_by, STATEMENT)
+    else:
+        yield _from_training(dossier, "", "digest of the in-toto statement", tag="statement_digest")
     run = dossier.provenance.get("mlflow_run") or (dossier.registry.run_id if dossier.registry else "")
     where = (
         _in(dossier.made_by, PROVENANCE) if dossier.provenance.get("mlflow_run") else REGISTRY if run else UNRECORDED
