@@ -28,7 +28,7 @@ def escape(text: str) -> str:
 
     No markup, HTML, link, mention (`@team` notifies people), issue reference or direction override survives.
     """
-    text = html.escape(_inert(_one_line(text)), quote=False)
+    text = html.escape(_inert(one_line(text)), quote=False)
     text = re.sub(r"([\\`*_{}\[\]()#+!|~$^=:-])", r"\\\1", text)
     return re.sub(r"^(\d+)\.", r"\1\\.", text)  # "1." would start a list
 
@@ -38,7 +38,7 @@ def code(text: str) -> str:
 
     No comment of HTML starts in it: it would be shown as text only, but our own marker is looked for in the source.
     """
-    text = _one_line(text).replace("<!--", f"<{BLANK}!--")
+    text = one_line(text).replace("<!--", f"<{BLANK}!--")
     if not text:
         return ""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
@@ -70,7 +70,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> str:
 
 def details(summary: str, body: str) -> str:
     """A folded section. `summary` is plain text: GitHub reads Markdown again only after the empty line."""
-    text = html.escape(_inert(_one_line(summary)), quote=False)
+    text = html.escape(_inert(one_line(summary)), quote=False)
     return f"<details><summary>{text}</summary>\n\n{body}\n\n</details>"
 
 
@@ -151,7 +151,7 @@ def _shown(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Without control and direction characters; line ends become spaces."""
     text = re.sub(r"\s+", " ", text)
     return "".join(c for c in text if c not in BIDI and unicodedata.category(c) not in ("Cc", "Cs")).strip()
