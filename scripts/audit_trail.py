@@ -1,35 +1,43 @@
-"""Ask the ledger: is it whole, what happened, what was live, does the registry agree, what is known of a version."""
+"""Ask the ledger: is it whole, what happened, what was live, what is known of a version, does the registry agree."""
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from slipway.audit import answers, reconciliation
+from slipway.audit import answers, exports, reconciliation
 from slipway.audit.trail import Trail
 from slipway.ledger import drafting, place
 from slipway.ledger.store import Ledger
-from slipway.registry.mlflow import Registry
+from slipway.registry.mlflow import ModelVersion, Registry
 from slipway.report import Report, Verdict, enforce, markdown
 from slipway.runner import commands, context, outputs, stage
 from slipway.runner.context import Run
 from slipway.runner.errors import GateError, InputError, RemoteError
 from slipway.runner.inputs import NO_SECRET, Secret
 
+T = TypeVar("T")
+Command = Literal[
+    "verify", "history", "what-was-live", "show", "delivery", "export", "compare", "acknowledge", "deliver"
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
     """Ask the ledger."""
 
-    command: Literal["verify", "history", "what-was-live", "compare", "acknowledge", "deliver"] = "verify"
+    command: Command = "verify"
     model: str = ""
+    model_version: str = ""
     at: str = ""
     environment: str = "production"
     heads: tuple[str, ...] = ()
     reason: str = ""
+    output: Path | None = None
     tracking_uri: str = ""
     remote: str = ""
     github_token: Secret = NO_SECRET
@@ -44,6 +52,7 @@ class Outputs:
     verdict: Verdict
     head: str = ""
     live_version: str = ""
+    files: str = ""
 
 
 def main(given: Inputs) -> None:
@@ -62,24 +71,52 @@ def main(given: Inputs) -> None:
     model = "" if given.command in ("verify", "deliver") else given.model or only_model(trail)
     if given.command == "acknowledge":
         trail = acknowledge(given, run, ledger, trail, model)
-    report = answer(given, trail, model)
+    report, files = answer(given, trail, model)
     live = trail.live(model, given.environment, answers.moment(given.at))
     version = live.version if live else ""
-    publish(report.finished(), Outputs(report=path, verdict=report.verdict, head=trail.head, live_version=version))
+    written = "\n".join(map(str, files))
+    said = Outputs(report=path, verdict=report.verdict, head=trail.head, live_version=version, files=written)
+    publish(report.finished(), said)
     enforce(report, on_inconclusive="fail")
 
 
-def answer(given: Inputs, trail: Trail, model: str) -> Report:
-    """The report that a command asks for."""
+def answer(given: Inputs, trail: Trail, model: str) -> tuple[Report, list[Path]]:
+    """The report that a command asks for, and the files that it wrote."""
     if given.command in ("verify", "deliver"):
-        return answers.verify(trail, given.heads)
+        return answers.verify(trail, given.heads), []
     if given.command == "history":
-        return answers.history(trail, model)
+        return answers.history(trail, model), []
     if given.command == "what-was-live":
-        return answers.what_was_live(trail, model, given.environment, answers.moment(given.at))
+        return answers.what_was_live(trail, model, given.environment, answers.moment(given.at)), []
+    if given.command == "show":
+        version = require(given.model_version, "model-version")
+        return answers.show(trail, model, version, registered(given, model, version)), []
+    if given.command == "delivery":
+        return exports.delivery_figures(trail, model, given.environment, given.output)
+    if given.command == "export":
+        output = require(given.output, "output")
+        if given.model_version:
+            known = registered(given, model, given.model_version)
+            return exports.evidence(trail, model, given.model_version, known, output)
+        return exports.entries(trail, model, output)
     registry = Registry(given.tracking_uri)
     versions, aliases = registry.versions(model), registry.aliases(model)
-    return answers.compare(trail, model, reconciliation.compare(trail, model, versions, aliases, [given.environment]))
+    checks = reconciliation.compare(trail, model, versions, aliases, [given.environment])
+    return answers.compare(trail, model, checks), []
+
+
+def require(value: T | None, name: str) -> T:
+    """An input that this command needs."""
+    if not value:
+        raise InputError(f"`{name}` was not given.", fix="This command needs it; docs/audit-trail.md says what it is.")
+    return value
+
+
+def registered(given: Inputs, model: str, version: str) -> ModelVersion | None:
+    """The version as the registry has it; None where no registry is named, or the version is gone from it."""
+    if not (given.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")):
+        return None
+    return next((each for each in Registry(given.tracking_uri).versions(model) if each.version == version), None)
 
 
 def only_model(trail: Trail) -> str:

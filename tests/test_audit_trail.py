@@ -272,6 +272,58 @@ def test_deliver__brings_upstream_what_waits(site: Site) -> None:
     assert subjects(site.upstream) == ["Begin the ledger", "Trained 1"]
 
 
+def test_show__each_claim_with_its_evidence(site: Site) -> None:
+    site.record(1, "training", "1")
+    site.record(2, "evaluation", "1", verdict="pass")
+    site.register("1")
+    done = site.ask(command="show", model_version="1")
+    assert done.code == 0, done.log
+    rows = {row[0]: (row[1], row[2]) for table in done.report["tables"] for row in table["rows"]}
+    assert any(value == f"sha256:{'1' * 64}" for value, _ in rows.values())
+    assert any(value == "not known" for value, _ in rows.values())
+    assert all(evidence for _, evidence in rows.values())
+    assert "not known" in done.summary
+    assert "`model-version` was not given" in site.ask(command="show").error
+    assert "says nothing of version 9" in site.ask(command="show", model_version="9").error
+
+
+def test_export__an_evidence_pack(site: Site, tmp_path: Path) -> None:
+    site.record(1, "training", "1")
+    site.promote(2, "1")
+    output = tmp_path / "pack"
+    done = site.ask(command="export", model_version="1", output=str(output))
+    assert done.code == 0, done.log
+    files = done.outputs["files"].splitlines()
+    assert {"model-card.html", "ml-bom.cdx.json", "technical-record.md", "approvals.csv", "SHA256SUMS"} <= {
+        Path(file).name for file in files
+    }
+    # Whoever gets the pack checks it with what every machine has.
+    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=output, check=True, capture_output=True)
+    done = site.ask(command="export", model_version="1", output=str(output))
+    assert done.code == 1 and "is not an empty folder" in done.error
+    assert "`output` was not given" in site.ask(command="export").error
+
+
+def test_export__entries_as_csv_and_json(site: Site, tmp_path: Path) -> None:
+    site.record(1, "training", "1")
+    done = site.ask(command="export", output=str(tmp_path / "out"))
+    assert done.code == 0, done.log
+    assert [Path(file).name for file in done.outputs["files"].splitlines()] == ["entries.csv", "entries.json"]
+    assert b"training" in (tmp_path / "out" / "entries.csv").read_bytes()
+
+
+def test_delivery__as_a_table_and_as_files(site: Site, tmp_path: Path) -> None:
+    for number in range(1, 4):
+        when = datetime(2026, 11, number, tzinfo=UTC)
+        site.record(number, "promotion", str(number), details={"environment": PRODUCTION}, occurred_at=when)
+    done = site.ask(command="delivery", output=str(tmp_path / "out"))
+    assert done.code == 0, done.log
+    assert done.report["headline"] == "Delivery of `toy` to production: 3 releases."
+    assert (tmp_path / "out" / "delivery.svg").read_text().startswith("<")
+    assert "# TYPE" in (tmp_path / "out" / "delivery.prom").read_text()
+    assert site.ask(command="delivery").outputs["files"] == ""
+
+
 def test_about__a_version_and_the_run_that_made_it(site: Site) -> None:
     run = {"repository": "octo/models", "run_id": 5, "attempt": 1}
     site.record(1, "validation", run=run)

@@ -71,6 +71,8 @@ DEFINED_OTHERWISE = {
     ("input", "github-token", "record-reports"),
     ("input", "github-token", "audit-trail"),
     ("input", "model", "audit-trail"),
+    ("input", "model-version", "audit-trail"),
+    ("input", "report", "audit-trail"),
     ("input", "command", "sign-model"),
 }
 """What may differ from its namesakes: machines that share no file need a server, and what is attested is named; tokens

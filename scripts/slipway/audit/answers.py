@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 from slipway.audit import reconciliation
+from slipway.audit.facts import facts
 from slipway.audit.trail import Live, Trail
 from slipway.ledger.entries import Entry
 from slipway.ledger.verification import Record, unmet
+from slipway.registry.mlflow import ModelVersion
 from slipway.report import Check, Column, Report, Table, Verdict, combine
 from slipway.runner.errors import InputError
 
@@ -54,7 +56,7 @@ def history(trail: Trail, model: str) -> Report:
     )
     rows = tuple(_row(record) for record in found)
     table = Table(title=f"History of {model}", columns=columns, rows=rows)
-    return _answer(trail, model, f"{len(found)} entries are about `{model}`.", table)
+    return answer(trail, model, f"{len(found)} entries are about `{model}`.", table)
 
 
 def what_was_live(trail: Trail, model: str, environment: str, at: datetime | None) -> Report:
@@ -70,9 +72,27 @@ def what_was_live(trail: Trail, model: str, environment: str, at: datetime | Non
     table = Table(title=f"Live in {environment}", columns=columns, rows=rows)
     where = f"live in {environment} {when}"
     if found is None or not found.version:
-        return _answer(trail, model, f"By the ledger no version of `{model}` was {where}.", table)
+        return answer(trail, model, f"By the ledger no version of `{model}` was {where}.", table)
     headline = f"Version {found.version} of `{model}` was {where}, by entry {found.entry.sequence}."
-    return _answer(trail, model, headline, table)
+    return answer(trail, model, headline, table)
+
+
+def show(trail: Trail, model: str, version: str, registered: ModelVersion | None) -> Report:
+    """Everything that is known of a version, each claim with its evidence, and what is not known."""
+    found = facts(trail, model, version, registered)
+    columns = (Column(name="claim"), Column(name="value", kind="code"), Column(name="evidence"))
+    sections = dict.fromkeys(fact.section for fact in found)
+    tables = tuple(
+        Table(
+            title=section,
+            columns=columns,
+            rows=tuple((fact.claim, fact.text, fact.evidence) for fact in found if fact.section == section),
+        )
+        for section in sections
+    )
+    unknown = sum(fact.value is None for fact in found)
+    headline = f"{len(found) - unknown} things are known of version {version} of `{model}`, {unknown} are not."
+    return answer(trail, model, headline, *tables)
 
 
 def moment(text: str) -> datetime | None:
@@ -128,17 +148,18 @@ def _checked(trail: Trail, model: str, checks: Sequence[Check], *, good: str, re
     headline = good if not bad else f"{len(bad)} of {len(checks)} checks did not pass."
     reasons = (*(f"{check.name}: {check.detail}" for check in bad[:10]), *remarks)
     table = Table(title="", columns=columns, rows=rows)
-    report = _answer(trail, model, headline, table)
+    report = answer(trail, model, headline, table)
     verdict = combine(check.verdict for check in checks)
     return report.model_copy(update={"verdict": verdict, "checks": tuple(checks), "reasons": reasons})
 
 
-def _answer(trail: Trail, model: str, headline: str, table: Table) -> Report:
+def answer(trail: Trail, model: str, headline: str, *tables: Table) -> Report:
+    """A report that answers a question: which ledger it rests on stands in its provenance."""
     return Report(
         stage=STAGE,
         model=model or "ledger",
         verdict=Verdict.PASS,
         headline=headline,
-        tables=(table,) if table.rows else (),
+        tables=tuple(table for table in tables if table.rows),
         provenance={"ledger_head": trail.head, "ledger_entries": len(trail.records)},
     )
