@@ -177,7 +177,8 @@ def pull_request(name: str) -> Story:
     shas = {
         end: {"sha": git("rev-parse", ref, folder=branch).strip()} for end, ref in (("base", "main"), ("head", name))
     }
-    return judge(name, name, event={"pull_request": {"number": number, **shas}})
+    title, _, body = (candidates / f"{name}.txt").read_text(encoding="utf-8").partition("\n")
+    return judge(name, name, event={"pull_request": {"number": number, "title": title, "body": body, **shas}})
 
 
 def judge(name: str, branch: str, *, event: dict[str, object]) -> Story:

@@ -325,13 +325,14 @@ def test_delivery__as_a_table_and_as_files(site: Site, tmp_path: Path) -> None:
 
 
 def test_about__a_version_and_the_run_that_made_it(site: Site) -> None:
-    run = {"repository": "octo/models", "run_id": 5, "attempt": 1}
-    site.record(1, "validation", run=run)
-    site.record(2, "validation", run={**run, "run_id": 6})
-    site.record(3, "training", "1", run=run)
-    site.record(4, "comment", run=run)
-    site.record(5, "training", "2", run={**run, "run_id": 6})
-    site.record(6, "promotion", "1", run={**run, "run_id": 7})
+    first = {"run": {"repository": "octo/models", "run_id": 5, "attempt": 1}, "trigger": {"sha": "a" * 40}}
+    second = {"run": {"repository": "octo/models", "run_id": 6, "attempt": 1}, "trigger": {"sha": "a" * 40}}
+    site.record(1, "validation", **first)
+    site.record(2, "validation", **second)
+    site.record(3, "training", "1", **first)
+    site.record(4, "comment", **first)
+    site.record(5, "training", "2", **second)
+    site.record(6, "promotion", "1", run={"repository": "octo/models", "run_id": 7})
     trail = Trail.read(ledger(site.clone, remote=str(site.upstream)))
     assert [record.entry.sequence for record in trail.about(MODEL, "1")] == [1, 3, 4, 6]
     with pytest.raises(InputError, match="says nothing of version 9") as failure:

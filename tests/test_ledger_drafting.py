@@ -169,6 +169,14 @@ def test_trigger__who_and_from_where() -> None:
     assert (said.pull_request, said.sha, said.ref, said.fork) == (7, "a" * 40, "refs/pull/7/merge", False)
 
 
+def test_trigger__on_a_persons_machine(repository: GitRepository, tmp_path: Path) -> None:
+    commit = repository.commit({"code.py": ""})
+    repository.git("config", "user.email", "somebody@example.invalid")
+    said = drafting.trigger(Run(), repository.path)
+    assert (said.actor, said.sha, said.event, said.fork) == ("somebody@example.invalid", commit, "", False)
+    assert drafting.trigger(Run(), tmp_path).sha == ""
+
+
 def test_trigger__a_fork_and_one_that_was_deleted_since() -> None:
     assert drafting.trigger(run(event=pull_request(fork=True))).fork
     gone = pull_request(fork=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from github_double.world import Comment, PullRequest, Repository, Side, User, World
 
@@ -64,7 +65,8 @@ _NO_REACTIONS = dict.fromkeys(("+1", "-1", "laugh", "hooray", "confused", "heart
 
 def user(world: World, shown: User) -> Body:
     """An account as it appears inside other objects."""
-    url = f"{world.api_url}/users/{shown.login}"
+    # GitHub writes `github-actions%5Bbot%5D` there.
+    url = f"{world.api_url}/users/{quote(shown.login)}"
     return {
         "login": shown.login,
         "id": shown.id,

@@ -95,7 +95,10 @@ class Trail:
                 why=f"It knows the versions {known}." if known else "It knows no version of this model.",
                 fix="Check `model` and `model-version`, or record the reports of the run that made it.",
             )
-        made_by = {(r.entry.run.repository, r.entry.run.run_id, r.entry.trigger.sha) for r in own if r.entry.run.run_id}
+        # A person's own runs have no number: those of the same commit belong together.
+        made_by = {
+            (r.entry.run.repository, r.entry.run.run_id, r.entry.trigger.sha) for r in own if r.entry.trigger.sha
+        }
         return [
             record
             for record in self.of(model)

@@ -134,7 +134,7 @@ def trigger(run: Run, folder: Path = Path()) -> Trigger:
         actor_id=run.actor_id,
         triggering_actor=run.triggering_actor,
         pull_request=number if isinstance(number, int) else None,
-        sha=run.head_sha,
+        sha=run.head_sha if run.head_sha or run.repository else _git(folder, "rev-parse", "HEAD"),
         ref=run.ref,
         fork=bool(run.repository) and repository != run.repository,
     )
