@@ -325,8 +325,14 @@ def test_delivery__as_a_table_and_as_files(site: Site, tmp_path: Path) -> None:
 
 
 def test_about__a_version_and_the_run_that_made_it(site: Site) -> None:
-    first = {"run": {"repository": "octo/models", "run_id": 5, "attempt": 1}, "trigger": {"sha": "a" * 40}}
-    second = {"run": {"repository": "octo/models", "run_id": 6, "attempt": 1}, "trigger": {"sha": "a" * 40}}
+    first: dict[str, Any] = {
+        "run": {"repository": "octo/models", "run_id": 5, "attempt": 1},
+        "trigger": {"sha": "a" * 40},
+    }
+    second: dict[str, Any] = {
+        "run": {"repository": "octo/models", "run_id": 6, "attempt": 1},
+        "trigger": {"sha": "a" * 40},
+    }
     site.record(1, "validation", **first)
     site.record(2, "validation", **second)
     site.record(3, "training", "1", **first)

@@ -96,17 +96,11 @@ class Trail:
                 fix="Check `model` and `model-version`, or record the reports of the run that made it.",
             )
         # A person's own runs have no number: those of the same commit belong together.
-        made_by = {
-            (r.entry.run.repository, r.entry.run.run_id, r.entry.trigger.sha) for r in own if r.entry.trigger.sha
-        }
+        made_by = {_origin(record.entry) for record in own if record.entry.trigger.sha}
         return [
             record
             for record in self.of(model)
-            if record in own
-            or (
-                not record.entry.model_version
-                and (record.entry.run.repository, record.entry.run.run_id, record.entry.trigger.sha) in made_by
-            )
+            if record in own or (not record.entry.model_version and _origin(record.entry) in made_by)
         ]
 
     def placings(self, model: str, environment: str) -> list[Live]:
@@ -137,3 +131,8 @@ class Trail:
         raw = self.file(record, "provenance.json")
         content = json.loads(raw) if raw else {}
         return content if isinstance(content, dict) else {}
+
+
+def _origin(entry: Entry) -> tuple[str, int, str]:
+    """The run that wrote an entry, and the commit that it was about."""
+    return (entry.run.repository, entry.run.run_id, entry.trigger.sha)
