@@ -72,10 +72,13 @@ def main(given: Inputs) -> None:
     if given.command == "acknowledge":
         trail = acknowledge(given, run, ledger, trail, model)
     report, files = answer(given, trail, model)
+    if ledger.unreachable:
+        reason = f"The answer rests on what this machine has seen before. {ledger.unreachable}"
+        report = report.model_copy(update={"reasons": (*report.reasons, reason)})
     live = trail.live(model, given.environment, answers.moment(given.at))
     version = live.version if live else ""
     written = "\n".join(map(str, files))
-    said = Outputs(report=path, verdict=report.verdict, head=trail.head, live_version=version, files=written)
+    said = Outputs(report=path, verdict=report.verdict, head=ledger.head(), live_version=version, files=written)
     publish(report.finished(), said)
     enforce(report, on_inconclusive="fail")
 
@@ -154,6 +157,12 @@ def acknowledge(given: Inputs, run: Run, ledger: Ledger, trail: Trail, model: st
     key = (model, version, given.environment, before.entry.sequence if before else "", given.reason)
     draft = drafting.of_event("promotion" if version else "rollback", summary, run, occurred_at=now, key=key, said=said)
     receipt = ledger.append([draft])
+    if receipt.waiting and commands.on_runner():
+        raise RemoteError(
+            "The entry could not be delivered to the ledger, and this machine will forget it.",
+            why=receipt.why_not,
+            fix="Give the job `permissions: {contents: write}` and pass `github-token`, then run it again.",
+        )
     if receipt.waiting:
         commands.warning(f"The entry waits in {ledger.place.store}: {receipt.why_not}", title="Ledger")
     return Trail.read(ledger)

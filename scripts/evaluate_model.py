@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -73,7 +74,8 @@ def main(given: Inputs) -> None:
         publish(report, path, production)
         raise
     publish(report, path, production)
-    enforce(report, on_inconclusive=evaluation.on_inconclusive)
+    same = production is not None and report.provenance.get("candidate") == production.version
+    enforce(report, on_inconclusive="warn" if same else evaluation.on_inconclusive)
 
 
 def require_evaluation(sourced: SourcedPolicy) -> Evaluation:
@@ -132,8 +134,9 @@ def compare(
     with tempfile.TemporaryDirectory() as scratch:
         holdout = read_holdout(sourced, evaluation, Path(scratch))
         key = key_of(sourced, holdout, versions, report) if given.reuse_from else ""
-        if key and (earlier := reuse.find(given.reuse_from, key, path.parent)):
-            return earlier
+        stage, model = report.stage, report.model
+        if key and (earlier := reuse.find(given.reuse_from, key, path.parent, stage=stage, model=model)):
+            return earlier.model_copy(update={"provenance": {**earlier.provenance, **sourced.provenance}})
         said = predict(registry, versions, holdout, evaluation, Path(scratch))
         sampling = Sampling(
             rows=len(holdout.truth),
@@ -163,7 +166,14 @@ def key_of(sourced: SourcedPolicy, holdout: Holdout, versions: dict[str, ModelVe
     # A version that Slipway did not register can be changed in place.
     if not holdout.version.immutable or not all(digest for *_, digest, _ in models):
         return ""
-    said = {"models": models, "holdout": str(holdout.version), "policy": sourced.provenance, "reasons": report.reasons}
+    changed = bool(sourced.gates_commit) and datasets.changed_since(sourced.gates_commit, holdout.version)
+    said = {
+        "models": models,
+        "holdout": [str(holdout.version), changed],
+        "policy": sourced.policy.digest,
+        "python": platform.python_version(),
+        "reasons": report.reasons,
+    }
     return reuse.key("evaluate-model", said)
 
 

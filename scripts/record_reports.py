@@ -37,8 +37,13 @@ class Outputs:
 def main(given: Inputs) -> None:
     """Record every report that exists; what cannot be delivered is kept where it can, and said in any case."""
     run = Run.from_environ()
-    drafts = [drafting.of_report(path, run) for path in map(Path, given.reports) if path.is_file()]
-    if not drafts:
+    drafts, failures = [], []
+    for path in map(Path, given.reports):
+        try:
+            drafts += [drafting.of_report(path, run)] if path.is_file() else []
+        except InputError as failure:
+            failures.append(failure)  # the others are recorded all the same
+    if not drafts and not failures:
         raise InputError(
             f"None of the {len(given.reports)} reports exists, so there is nothing to record.",
             why=", ".join(given.reports),
@@ -49,6 +54,8 @@ def main(given: Inputs) -> None:
     outputs.publish(Outputs(head=receipt.head, recorded=len(receipt.entries), waiting=receipt.waiting))
     for entry in receipt.entries:
         commands.say(f"Entry {entry.sequence}: {entry.summary}")
+    if failures:
+        raise failures[0]
     if receipt.waiting:
         complain(ledger, receipt, run)
 

@@ -62,13 +62,14 @@ def main(given: Inputs) -> None:
         before = prepare(given, sourced, training, run)
         registry = Registry(given.tracking_uri)
         key = earlier.key_of(before, training) if given.reuse_from else ""
-        if found := earlier.find(given.reuse_from, key, path.parent, registry):
+        if found := earlier.find(given.reuse_from, key, path.parent, registry, model):
             report, version = found
             registry.set_alias(model, mlflow.CANDIDATE, version.version)
         else:
             version, after, evidence = train_and_register(registry, training, before, path.parent)
             report = report.model_copy(update=telling.success(after, version, evidence, report.subjects))
-            if key:
+            # A base model may move under its name: what was made from one is made anew.
+            if key and not after.base_model:
                 reuse.keep(given.reuse_from, key, report.finished(), path.parent, run)
     except SlipwayError as failure:
         # The comment needs to say why there is no candidate, so the report comes before the failure.

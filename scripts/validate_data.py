@@ -223,7 +223,7 @@ def judge_all(report: Report, task: Task, given: Inputs, path: Path) -> Report:
     subjects = dict.fromkeys((*report.subjects, *(subject for each in found.values() for subject in each.subjects)))
     update = {"provenance": {**task.provenance, **versions}, "subjects": tuple(subjects)}
     key = key_of(task, found, given.examples) if given.reuse_from else ""
-    if key and (earlier := reuse.find(given.reuse_from, key, path.parent)):
+    if key and (earlier := reuse.find(given.reuse_from, key, path.parent, stage=STAGE, model=task.model)):
         return earlier.model_copy(update=update)
     found = {name: judge(name, task.datasets[name], each, given.examples) for name, each in found.items()}
     checks = [check for each in found.values() for check in each.checks] + list(leaked(task, found))

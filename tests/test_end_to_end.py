@@ -458,6 +458,7 @@ def test_bad_delivery__stops_before_training(
         "Check out the change": "success",
         "Check out Slipway": "success",
         "Set up Python": "success",
+        "Fetch the reports of earlier passes": "success",
         "Validate the data": "failure",
         "Keep the reports": "success",
     }

@@ -60,7 +60,7 @@ def test_of_report__says_what_the_report_says(tmp_path: Path) -> None:
 def test_of_report__the_same_report_of_the_same_run_is_one_event(tmp_path: Path) -> None:
     path = report(tmp_path)
     ids = {drafting.of_report(path, run(run_id=n, attempt=m))[0].id for n in (1, 2) for m in (1, 2)}
-    assert len(ids) == 4
+    assert len(ids) == 2
     assert drafting.of_report(path, run())[0].id == drafting.of_report(path, run())[0].id
 
 
@@ -167,6 +167,24 @@ def test_trigger__who_and_from_where() -> None:
     said = drafting.trigger(run(triggering_actor="lisa", ref="refs/pull/7/merge"))
     assert (said.event, said.actor, said.actor_id, said.triggering_actor) == ("pull_request", "mona", "1", "lisa")
     assert (said.pull_request, said.sha, said.ref, said.fork) == (7, "a" * 40, "refs/pull/7/merge", False)
+
+
+def test_trigger__a_workflow_that_runs_after_a_forks() -> None:
+    event = {"workflow_run": {"head_repository": {"full_name": "mona/models"}}}
+    assert drafting.trigger(run("workflow_run", event)).fork
+    assert not drafting.trigger(
+        run("workflow_run", {"workflow_run": {"head_repository": {"full_name": "octo/models"}}})
+    ).fork
+
+
+def test_of_report__what_no_entry_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = report(tmp_path)
+    path.write_text(path.read_text().replace("2026-11-25T12:00:00Z", "2026-11-25T12:00:00"))
+    with pytest.raises(InputError, match="says what no entry can hold"):
+        drafting.of_report(path, run())
+    monkeypatch.setattr(drafting, "LARGEST", 100)
+    with pytest.raises(InputError, match="more than the ledger takes"):
+        drafting.of_report(report(tmp_path), run())
 
 
 def test_trigger__on_a_persons_machine(repository: GitRepository, tmp_path: Path) -> None:

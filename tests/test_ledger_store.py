@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import textwrap
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -99,9 +98,10 @@ def test_append__the_same_event_twice(here: GitRepository, upstream: Path) -> No
     assert [entry.summary for entry in receipt.entries] == ["Trained 2"]
 
 
-def test_append__from_a_new_clone_only_the_newest_entry_is_fetched(
-    here: GitRepository, upstream: Path, tmp_path: Path
+def test_append__from_a_new_clone_only_the_newest_entries_are_fetched(
+    here: GitRepository, upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(store, "FIRST_LOOK", 1)
     for number in range(20):
         ledger(here.path).append([draft(number)])
     other = ledger(clone(upstream, tmp_path / "other").path)
@@ -366,7 +366,10 @@ def test_append__nobody_answers(here: GitRepository) -> None:
     assert ledger(here.path, remote="http://user:secret@127.0.0.1:9/models").place.shown == "http://127.0.0.1:9/models"
 
 
-def test_commits__a_part_is_not_the_whole(here: GitRepository, upstream: Path, tmp_path: Path) -> None:
+def test_commits__a_part_is_not_the_whole(
+    here: GitRepository, upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "FIRST_LOOK", 1)
     for number in range(3):
         ledger(here.path).append([draft(number)])
     other = ledger(clone(upstream, tmp_path / "other").path)
@@ -394,9 +397,51 @@ def test_subject__one_line_of_at_most_a_hundred_signs() -> None:
 
 
 def test_head__of_an_empty_ledger_and_of_one(here: GitRepository) -> None:
-    assert ledger(here.path).head() is None
+    assert ledger(here.path).head() == ""
     assert ledger(here.path).commits() == []
     receipt = ledger(here.path).append([draft(1)])
-    last = ledger(here.path).head()
-    assert last is not None and last.head == receipt.head
-    assert last.recorded_at <= datetime.now(UTC)
+    assert ledger(here.path).head() == receipt.head == receipt.entries[-1].head
+    # What others cannot see is nothing to remember.
+    upstream = Path(here.git("remote", "get-url", "origin"))
+    upstream.rename(upstream.with_name("away"))
+    offline = ledger(here.path).append([draft(2)])
+    assert (offline.head, ledger(here.path).head()) == (receipt.head, receipt.head)
+    assert offline.entries[-1].head != receipt.head
+
+
+def test_append__a_clone_that_once_looked_at_the_branch(here: GitRepository, upstream: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        ledger(here.path).append([draft(number)])
+    other = clone(upstream, tmp_path / "other")
+    other.git("branch", place.BRANCH, f"origin/{place.BRANCH}")
+    for number in range(3, 6):
+        ledger(here.path).append([draft(number)])
+    assert ledger(other.path).append([draft(99)]).why_not == ""
+    assert subjects(upstream) == ["Begin the ledger", *(f"Trained {n}" for n in (*range(6), 99))]
+
+
+def test_append__killed_after_the_push_and_others_went_on(here: GitRepository, upstream: Path, tmp_path: Path) -> None:
+    found = ledger(here.path)
+    found.append([draft(1), draft(2), draft(3)])
+    # As a kill between the push and the note of it leaves the store.
+    found.git.run("update-ref", "-d", store.SEEN)
+    found.git.run("update-ref", "-d", store.INCOMING)
+    ledger(clone(upstream, tmp_path / "other").path).append([draft(4)])
+    assert found.append([draft(3), draft(5)]).why_not == ""
+    assert subjects(upstream) == ["Begin the ledger", *(f"Trained {n}" for n in range(1, 6))]
+
+
+def test_append__a_password_in_the_address(here: GitRepository, upstream: Path, tmp_path: Path) -> None:
+    named = upstream.rename(upstream.with_name("models"))
+    with served(named.parent, token=TOKEN) as address:
+        remote = address.replace("://", f"://x-access-token:{TOKEN}@") + "/models"
+        found = ledger(here.path, remote=remote)
+        assert TOKEN not in found.place.upstream
+        assert found.append([draft(1)]).why_not == ""
+    assert found.place.store == ledger(here.path, remote=f"{address}/models.git").place.store
+
+
+def test_find__settings_without_a_value_are_true(here: GitRepository) -> None:
+    with (here.path / ".git" / "config").open("a") as file:
+        file.write("[http]\n\tsslVerify\n")
+    assert ("http.sslverify", "true") in ledger(here.path).place.settings

@@ -165,6 +165,17 @@ def test_records__says_what_is_wrong(git: Git, alter: Callable[[dict[str, bytes]
     assert problem(git, altered).startswith("Entry 3 ") and expected in problem(git, altered)
 
 
+def test_records__a_file_that_is_listed_twice(git: Git) -> None:
+    commits = list(written()[1])
+    tree = git.run("cat-file", "tree", f"{commits[-1]}^{{tree}}")
+    forged = b"100644 entry.json\0" + bytes.fromhex(git.store(b'{"forged":true}'))
+    double = git.line("hash-object", "-t", "tree", "-w", "--stdin", "--literally", given=forged + tree)
+    text = git.run("cat-file", "commit", commits[-1])
+    commits[-1] = git.store(b"tree " + double.encode() + text[45:], "commit")
+    assert git.run("show", f"{commits[-1]}:entry.json") == b'{"forged":true}'
+    assert "lists a file twice" in problem(git, commits)
+
+
 def test_records__an_object_that_is_gone(git: Git) -> None:
     commits = list(written()[1])
     commits[4] = "0" * 40

@@ -6,6 +6,7 @@ import hashlib
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,11 @@ RUN = Run(repository="octo/models", run_id=7)
 KEY = reuse.key("train-model", {"code": "abc"})
 
 
-def report(verdict: Verdict = Verdict.PASS, **said: object) -> Report:
+def find(folder: Path | None, key: str, beside: Path) -> Report | None:
+    return reuse.find(folder, key, beside, stage="train-model", model="m")
+
+
+def report(verdict: Verdict = Verdict.PASS, **said: Any) -> Report:
     made = {"stage": "train-model", "model": "m", "headline": "Trained.", "started": datetime(2026, 11, 1, tzinfo=UTC)}
     return Report.model_validate({**made, "verdict": verdict, **said})
 
@@ -52,7 +57,7 @@ def test_find__what_was_kept(tmp_path: Path) -> None:
     digest = f"sha256:{hashlib.sha256(b'{}').hexdigest()}"
     made = report(attachments={"provenance.json": digest})
     reuse.keep(tmp_path / "passed", KEY, made, tmp_path / "first", RUN)
-    found = reuse.find(tmp_path / "passed", KEY, tmp_path / "second")
+    found = find(tmp_path / "passed", KEY, tmp_path / "second")
     assert found is not None
     assert found.reused_from == "https://github.com/octo/models/actions/runs/7"
     assert found.reasons == ("Not run again: nothing that it depends on has changed since it passed on 2026-11-01.",)
@@ -60,13 +65,13 @@ def test_find__what_was_kept(tmp_path: Path) -> None:
     assert (tmp_path / "second" / "provenance.json").read_text() == "{}"
     same = {"reasons", "reused_from", "started"}
     assert found.model_dump(exclude=same) == made.model_dump(exclude=same)
-    assert reuse.find(tmp_path / "passed", reuse.key("train-model", {}), tmp_path) is None
-    assert reuse.find(None, KEY, tmp_path) is None
+    assert find(tmp_path / "passed", reuse.key("train-model", {}), tmp_path) is None
+    assert find(None, KEY, tmp_path) is None
 
 
 def test_find__a_reused_report_is_not_kept_as_a_new_one(tmp_path: Path) -> None:
     reuse.keep(tmp_path / "passed", KEY, report(), tmp_path, RUN)
-    found = reuse.find(tmp_path / "passed", KEY, tmp_path)
+    found = find(tmp_path / "passed", KEY, tmp_path)
     assert found is not None
     reuse.keep(tmp_path / "other", KEY, found, tmp_path, Run())
     assert not (tmp_path / "other").exists()
@@ -78,23 +83,39 @@ def test_keep__only_a_pass(tmp_path: Path, verdict: Verdict) -> None:
     assert not (tmp_path / "passed").exists()
     # Nor is one found that somebody put there.
     report(verdict).write(tmp_path / "passed" / KEY / "report.json")
-    assert reuse.find(tmp_path / "passed", KEY, tmp_path) is None
+    assert find(tmp_path / "passed", KEY, tmp_path) is None
 
 
 @pytest.mark.parametrize("damage", ["no report", "an altered attachment", "a missing attachment"])
 def test_find__damaged(tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "lock.txt").write_text("a")
-    made = report(attachments={"lock.txt": f"sha256:{hashlib.sha256(b'a').hexdigest()}"})
+    (tmp_path / "requirements.txt").write_text("a")
+    made = report(attachments={"requirements.txt": f"sha256:{hashlib.sha256(b'a').hexdigest()}"})
     reuse.keep(tmp_path / "passed", KEY, made, tmp_path, RUN)
     kept = tmp_path / "passed" / KEY
     if damage == "no report":
         (kept / "report.json").write_text("{")
     elif damage == "an altered attachment":
-        (kept / "lock.txt").write_text("b")
+        (kept / "requirements.txt").write_text("b")
     else:
-        (kept / "lock.txt").unlink()
-    assert reuse.find(tmp_path / "passed", KEY, tmp_path / "beside") is None
+        (kept / "requirements.txt").unlink()
+    assert find(tmp_path / "passed", KEY, tmp_path / "beside") is None
     assert "is not used" in capsys.readouterr().err
+    assert not (tmp_path / "beside").exists()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"stage": "evaluate-model"},
+        {"model": "another"},
+        {"attachments": {"evaluate-model.json": f"sha256:{hashlib.sha256(b'{}').hexdigest()}"}},
+    ],
+)
+def test_find__what_another_stage_or_model_could_have_planted(tmp_path: Path, said: dict[str, Any]) -> None:
+    planted = tmp_path / "passed" / KEY
+    report(**said).write(planted / "report.json")
+    (planted / "evaluate-model.json").write_text("{}")
+    assert find(tmp_path / "passed", KEY, tmp_path / "beside") is None
     assert not (tmp_path / "beside").exists()
 
 
@@ -108,7 +129,7 @@ def test_keep__many_at_once_and_an_unfinished_one(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert sorted(file.name for file in (tmp_path / "passed").iterdir()) == sorted([KEY, ".unfinished-x"])
-    assert reuse.find(tmp_path / "passed", KEY, tmp_path) is not None
+    assert find(tmp_path / "passed", KEY, tmp_path) is not None
 
 
 def test_comment__says_and_links_what_was_not_run_again() -> None:

@@ -185,7 +185,7 @@ def test_for_lock__an_old_python_is_told(lock: Path, monkeypatch: pytest.MonkeyP
 def test_for_group__an_unknown_one_names_the_known() -> None:
     with pytest.raises(InputError, match="no group of requirements named `post-reports`") as caught:
         environments.for_group("post-reports")
-    assert "post-report, train-model" in caught.value.fix
+    assert "record-reports, s3, sign-model, train-model" in caught.value.fix
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,11 @@ class Trail:
 
     def live(self, model: str, environment: str, at: datetime | None = None) -> Live | None:
         """The version that was live at a moment, by the time that entries were recorded; None where there was none."""
-        placed = [each for each in self.placings(model, environment) if at is None or each.entry.recorded_at <= at]
+        placed = [
+            each
+            for each in self.placings(model, environment)
+            if at is None or (each.entry.clock or each.entry.recorded_at) <= at
+        ]
         return placed[-1] if placed else None
 
     def file(self, record: Record, name: str) -> bytes | None:

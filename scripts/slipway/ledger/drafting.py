@@ -10,8 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from slipway.ledger.entries import (
     ENTRY_FILE,
+    LARGEST,
     Draft,
     Evidence,
     Justification,
@@ -71,8 +74,12 @@ def of_report(path: Path, run: Run) -> Drafted:
         "details": {"reused_from": report.reused_from} if report.reused_from else {},
     }
     summary = f"{report.stage} of {report.model}: {report.verdict.value}. {report.headline}"
-    key = (run.repository, run.run_id, run.attempt, report.stage, report.model, digest(raw))
-    return of_event(event, summary, run, occurred_at=report.started, files=files, key=key, said=said)
+    # Without the attempt: a job that is run again records the reports of the jobs before it only once.
+    key = (run.repository, run.run_id, report.stage, report.model, digest(raw))
+    try:
+        return of_event(event, summary, run, occurred_at=report.started, files=files, key=key, said=said)
+    except (ValidationError, OverflowError) as error:
+        raise InputError(f"The report {path} says what no entry can hold.", why=str(error)) from error
 
 
 def of_event(
@@ -87,6 +94,12 @@ def of_event(
 ) -> Drafted:
     """A draft about anything that happens in a run. key: what makes the event this one; said: other fields."""
     files = dict(files or {})
+    for name, raw in files.items():
+        if len(raw) > LARGEST:
+            raise InputError(
+                f"{name} has {len(raw):,} bytes, more than the ledger takes ({LARGEST:,}).",
+                fix="Keep large files in your data store, and name them by digest.",
+            )
     evidence = [Evidence(name=name, digest=digest(raw), bytes=len(raw)) for name, raw in sorted(files.items())]
     facts = {
         "summary": summary.strip(),
@@ -125,8 +138,12 @@ def justification(run: Run, folder: Path = Path()) -> Justification:
 
 def trigger(run: Run, folder: Path = Path()) -> Trigger:
     """Who set the run off; outside of a workflow, whoever git would name as a commit's author."""
-    head = run.pull_request.get("head")
-    repository = (head.get("repo") or {}).get("full_name") if isinstance(head, dict) else run.repository
+    head, earlier = run.pull_request.get("head"), run.event.get("workflow_run")
+    repository: object = run.repository
+    if isinstance(head, dict):
+        repository = (head.get("repo") or {}).get("full_name")
+    elif isinstance(earlier, dict):
+        repository = (earlier.get("head_repository") or {}).get("full_name")
     number = run.pull_request.get("number")
     return Trigger(
         event=run.event_name,

@@ -8,7 +8,7 @@ import re
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from slipway.ledger.git import Setting
 from slipway.runner.context import Run, home
@@ -63,12 +63,14 @@ def find(run: Run, *, folder: Path = Path(), remote: str = "", token: Secret = N
             why="`remote` and `github-token` were not given, and this folder is no clone.",
             fix="Give `github-token` in a workflow, or run inside of a clone.",
         )
-    digest = hashlib.sha256(upstream.encode()).hexdigest()[:12]
+    upstream, password = _without_password(upstream)
+    digest = hashlib.sha256(upstream.removesuffix(".git").encode()).hexdigest()[:12]
     store = (Path(clone) / "slipway" if clone else home()) / f"ledger-{digest}.git"
     settings = _reaching(folder) if clone else ()
-    if token and urlsplit(upstream).scheme in ("http", "https"):
-        # GitHub takes a token as the password of any user. https://docs.github.com/rest/authentication
-        basic = base64.b64encode(f"x-access-token:{token.reveal()}".encode()).decode()
+    # GitHub takes a token as the password of any user. https://docs.github.com/rest/authentication
+    user = f"x-access-token:{token.reveal()}" if token else password
+    if user and urlsplit(upstream).scheme in ("http", "https"):
+        basic = base64.b64encode(user.encode()).decode()
         # For this very address: it counts before what the clone says of the host, and the empty value drops that.
         key = f"http.{upstream}.extraheader"
         settings += ((key, ""), (key, f"Authorization: Basic {basic}"))
@@ -87,10 +89,20 @@ def _upstream(folder: Path, clone: str, remote: str, run: Run) -> str:
     return (folder / found).resolve().as_uri()
 
 
+def _without_password(address: str) -> tuple[str, str]:
+    """A web address without user and password, which must not stand on a command line, and these as `user:password`."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
+        return address, ""
+    user, _, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=host).geturl(), unquote(user)
+
+
 def _reaching(folder: Path) -> tuple[Setting, ...]:
     said = _git(folder, "config", "--null", "--get-regexp", REACHING, whole=True)
     pairs = [entry.partition("\n") for entry in said.split("\0") if entry]
-    return tuple((key, value) for key, _, value in pairs)
+    # A name alone means true; an empty value would mean false.
+    return tuple((key, value if equals else "true") for key, equals, value in pairs)
 
 
 def _git(folder: Path, *arguments: str, whole: bool = False) -> str:

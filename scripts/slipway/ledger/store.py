@@ -25,6 +25,9 @@ PATIENCE = 120.0
 """Seconds for which a writer keeps trying while others are faster."""
 
 LONGEST_PAUSE = 2.0
+FIRST_LOOK = 64
+"""Entries that a store fetches which has none: enough to notice an event that was written a moment ago."""
+
 RECENT = 1_000
 """How many entries back an event is looked for that may have been written before."""
 
@@ -50,7 +53,11 @@ REFUSED = (
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of an append. why_not: why the entries wait in our own store; empty where they are upstream."""
+    """What became of an append.
+
+    head: of the newest entry that is upstream, which others see as well; empty where there is none.
+    why_not: why entries wait in our own store; empty where all are upstream.
+    """
 
     entries: tuple[Entry, ...]
     head: str
@@ -72,6 +79,8 @@ class Ledger:
     def __init__(self, place: Place) -> None:
         self.place = place
         self._git = Git(place.store, place.settings)
+        self.unreachable = ""
+        """Why `commits` had to answer from what this machine has seen before; empty where it saw the upstream."""
 
     def append(self, drafts: Sequence[tuple[Draft, Mapping[str, bytes]]]) -> Receipt:
         """Write each draft with its evidence (contents by name) as the next entries, and deliver them upstream.
@@ -94,11 +103,11 @@ class Ledger:
         with self._alone():
             return self._deliver(0, self._refresh())
 
-    def head(self) -> Entry | None:
-        """The newest entry that we know of, after a look upstream; None in an empty ledger."""
+    def head(self) -> str:
+        """Number and digest of the newest entry upstream, as last seen; empty where there is none."""
         with self._alone():
-            self._refresh()
-            return self._last()
+            seen = self._git.commit_of(SEEN)
+            return self._entry(seen).head if seen else ""
 
     def commits(self) -> list[str]:
         """Every commit of the ledger from the first to the newest, after a look upstream.
@@ -106,9 +115,9 @@ class Ledger:
         Raises RemoteError where the upstream cannot be reached and our own store does not hold all of it.
         """
         with self._alone():
-            unreachable = self._refresh(whole=True)
+            self.unreachable = unreachable = self._refresh(whole=True)
             tip = self._git.commit_of(LOCAL)
-            if tip and self._git.is_shallow():
+            if (tip and self._git.is_shallow()) or (unreachable and not tip):
                 raise RemoteError(
                     f"The ledger of {self.place.shown} cannot be read as a whole.",
                     why=unreachable or "The repository itself holds only a part of its history.",
@@ -158,8 +167,10 @@ class Ledger:
             there = self._git.line("ls-remote", "--", self.place.upstream, branch).partition("\t")[0]
             shallow = self._git.is_shallow()
             if there and (there != seen or (whole and shallow)):
-                # At first the newest entry is enough; later git sends what is new since.
-                depth = ["--unshallow"] if whole and shallow else [] if seen or whole else ["--depth=1"]
+                # At first the newest entries are enough; later git sends what is new since. With entries of our own
+                # their history must be there, or they would seem to follow from nothing.
+                first = not (seen or whole or self._git.commit_of(LOCAL))
+                depth = ["--unshallow"] if whole and shallow else [f"--depth={FIRST_LOOK}"] if first else []
                 fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *depth]
                 self._git.run(*fetch, "--", self.place.upstream, f"+{branch}:{INCOMING}")
                 there = self._git.commit_of(INCOMING)
@@ -180,8 +191,9 @@ class Ledger:
             f"(commit {seen[:12]}, recorded {entry.recorded_at:%Y-%m-%d %H:%M} UTC) was its end, and {now}.",
             why="A ledger only grows. Somebody pushed it by force, or deleted it.",
             fix=f"Find out who and why. To restore it: `git --git-dir '{self.place.store}' push --force "
-            f"{self.place.shown} {seen}:refs/heads/{self.place.branch}`. To accept what is there, delete "
-            f"{self.place.store}. Protect the branch by a ruleset (docs/ledger.md).",
+            f"{self.place.shown} {seen}:refs/heads/{self.place.branch}`. To accept what is there, move "
+            f"{self.place.store} away: entries that wait in it are then not recorded. "
+            "Protect the branch by a ruleset (docs/ledger.md).",
         )
 
     def _rebase(self, onto: str) -> None:
@@ -197,12 +209,17 @@ class Ledger:
 
     def _waiting(self, local: str, upstream: str) -> list[Pending]:
         entries = [(commit, self._entry(commit)) for commit in self._listed(local, f"^{upstream}")]
-        return [Pending(_drafted(entry), self._blobs(commit)) for commit, entry in entries if entry.event != FIRST]
+        there = self._recent_events(upstream)
+        return [
+            Pending(_drafted(entry), self._blobs(commit))
+            for commit, entry in entries
+            if entry.event != FIRST and entry.id not in there
+        ]
 
     def _extend(self, drafts: Sequence[tuple[Draft, Mapping[str, bytes]]]) -> list[str]:
         """Chain what is new onto our own branch, where it is safe; returns the commits."""
         tip = self._git.commit_of(LOCAL)
-        known = self._recent_events() if tip else set()
+        known = self._recent_events(tip) if tip else set()
         fresh = [Pending(draft, self._keep(draft, evidence)) for draft, evidence in drafts if draft.id not in known]
         if fresh and not tip:
             tip = self._commit(Pending(_genesis(), {}), "")
@@ -214,9 +231,9 @@ class Ledger:
             self._git.run("update-ref", LOCAL, tip)
         return commits
 
-    def _recent_events(self) -> set[str]:
+    def _recent_events(self, tip: str) -> set[str]:
         options = (f"--max-count={RECENT}", "--first-parent", "--format=%(trailers:key=Event,valueonly)")
-        return set(self._git.run("log", *options, LOCAL).decode(errors="replace").split())
+        return set(self._git.run("log", *options, tip).decode(errors="replace").split())
 
     def _keep(self, draft: Draft, evidence: Mapping[str, bytes]) -> dict[str, str]:
         named = {each.name: each.digest for each in draft.evidence}
@@ -238,20 +255,16 @@ class Ledger:
                 time.sleep(random.uniform(0, pause))  # noqa: S311 - spreads the writers; guards nothing
                 pause = min(2 * pause, LONGEST_PAUSE)
                 why_not = self._refresh()
-        last = self._last()
         # Read again: where others were faster, the entries have other places than those that they were first given.
         newest = self._listed(f"--max-count={count}", LOCAL) if count else []
-        waiting = len(self._listed(LOCAL, f"^{SEEN}" if self._git.commit_of(SEEN) else "")) if last else 0
+        seen = self._git.commit_of(SEEN)
+        waiting = len(self._listed(LOCAL, f"^{SEEN}" if seen else "")) if self._git.commit_of(LOCAL) else 0
         entries = tuple(self._entry(commit) for commit in newest)
-        return Receipt(entries, last.head if last else "", why_not if waiting else "", waiting)
+        return Receipt(entries, self._entry(seen).head if seen else "", why_not if waiting else "", waiting)
 
     def _listed(self, *which: str) -> list[str]:
         """Commits in their order."""
         return self._git.run("rev-list", "--reverse", "--first-parent", *filter(None, which)).decode().split()
-
-    def _last(self) -> Entry | None:
-        tip = self._git.commit_of(LOCAL)
-        return self._entry(tip) if tip else None
 
     def _entry(self, commit: str) -> Entry:
         try:

@@ -115,6 +115,11 @@ class _Chain:
             raise ValueError("does not follow from the entry before: one of the two was altered, taken out or put in")
         if self._before and entry.recorded_at < self._before.recorded_at:
             raise ValueError("is older than the entry before it")
+        plain = b"".join(
+            b"100644 " + name.encode() + b"\0" + bytes.fromhex(blob) for name, (blob, _) in sorted(found.files.items())
+        )
+        if found.tree != plain:
+            raise ValueError("lists a file twice, or something that is no plain file")
         if found.text != commit_text(entry, said, _tree_of(found.text), self._commit):
             raise ValueError("was altered: its commit was made for another text or place")
         named = {each.name: (each.digest, each.bytes) for each in entry.evidence}

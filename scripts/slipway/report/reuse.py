@@ -21,6 +21,8 @@ from slipway.runner.environments import LOCKS, REPOSITORY
 from slipway.runner.errors import InputError
 
 REPORT = "report.json"
+ATTACHED = frozenset({"provenance.json", "provenance.intoto.json", "requirements.txt"})
+"""Files that a stage leaves beside its report. No other may come from the folder: it could pass for a report."""
 
 
 def key(stage: str, depends_on: dict[str, Any]) -> str:
@@ -38,7 +40,7 @@ def own_code(stage: str) -> str:
     return whole.hexdigest()
 
 
-def find(folder: Path | None, wanted: str, beside: Path) -> Report | None:
+def find(folder: Path | None, wanted: str, beside: Path, *, stage: str, model: str) -> Report | None:
     """The report of an earlier pass, which says that it is one; None where there is none.
 
     beside: where this run's report will lie; the earlier one's attachments are copied there. What is damaged or is no
@@ -53,7 +55,8 @@ def find(folder: Path | None, wanted: str, beside: Path) -> Report | None:
     except (InputError, OSError) as error:
         commands.warning(f"An earlier report in {kept} is not used: {error}", title="Reuse")
         return None
-    if report.verdict is not Verdict.PASS or not intact:
+    ours = (report.stage, report.model) == (stage, model) and report.attachments.keys() <= ATTACHED
+    if report.verdict is not Verdict.PASS or not intact or not ours:
         commands.warning(f"An earlier report in {kept} is not used: it is damaged, or no pass.", title="Reuse")
         return None
     beside.mkdir(parents=True, exist_ok=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from slipway.policy import Training
+from slipway.registry.digests import digest
 from slipway.registry.mlflow import ModelVersion, Registry
 from slipway.report import Report, reuse
 from slipway.runner import commands
@@ -23,8 +25,8 @@ def key_of(before: Provenance, training: Training) -> str:
         "code": repository.tree(training.code),
         "datasets": {name: str(version) for name, version in before.datasets.items()},
         "parameters": before.parameters,
-        # Without a lock the packages that are there count.
-        "environment": environment.lock_digest or environment.packages,
+        # A lock may leave versions open: the packages that are there count as well.
+        "environment": [environment.lock_digest, *environment.packages],
         "python": environment.python,
         "base": before.base,
         "training": training.model_dump(mode="json"),
@@ -34,9 +36,11 @@ def key_of(before: Provenance, training: Training) -> str:
     return reuse.key("train-model", said)
 
 
-def find(folder: Path | None, key: str, beside: Path, registry: Registry) -> tuple[Report, ModelVersion] | None:
+def find(
+    folder: Path | None, key: str, beside: Path, registry: Registry, model: str
+) -> tuple[Report, ModelVersion] | None:
     """The report of the earlier training, and its version, if the registry still has exactly that model."""
-    report = reuse.find(folder, key, beside) if key else None
+    report = reuse.find(folder, key, beside, stage="train-model", model=model) if key else None
     candidate = next((each for each in report.subjects if each.role == "candidate"), None) if report else None
     if report is None or candidate is None:
         return None
@@ -45,7 +49,9 @@ def find(folder: Path | None, key: str, beside: Path, registry: Registry) -> tup
     except InputError as gone:
         commands.warning(f"The earlier training is not used: {gone.what}", title="Reuse")
         return None
-    if version.tags.get("slipway.model_digest") != candidate.id:
+    with tempfile.TemporaryDirectory() as scratch:
+        there = digest(registry.download(version, Path(scratch)))
+    if not candidate.id == there == version.tags.get("slipway.model_digest"):
         what = f"version {version.version} of the registry is another model than the one that was trained"
         commands.warning(f"The earlier training is not used: {what}.", title="Reuse")
         return None
