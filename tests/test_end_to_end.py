@@ -363,19 +363,6 @@ def test_push__every_stage_is_in_the_ledger(site: Site, first_release: ActRun, t
     assert first_release.outputs("report", "Record the reports")["recorded"] == "4"
 
 
-def test_push__the_same_commit_is_not_trained_again(site: Site, github: GitHubDouble, first_release: ActRun) -> None:
-    before = site.runs()
-    payload = {"ref": "refs/heads/main", "before": site.main, "after": site.main, "deleted": False}
-    run = site.start(github, "push", payload, site.main)
-    assert run.code == 0, str(run)
-    assert site.runs() == before
-    assert run.outputs("train", "Train the model")["model-version"] == "1"
-    found = reports(run)
-    assert {found[stage].verdict for stage in ("validate-data", "train-model")} == {Verdict.PASS}
-    assert found["train-model"].reused_from.startswith("https://github.com/acme/flights/actions/runs/42")
-    assert found["validate-data"].reused_from == found["train-model"].reused_from
-
-
 def test_push__slipways_own_checkout_leaves_the_tree_clean(site: Site, first_release: ActRun) -> None:
     provenance = reports(first_release)["train-model"].provenance
     assert (provenance["clean"], provenance["commit"]) == (True, site.main)
@@ -481,3 +468,19 @@ def test_workflow_dispatch__bad_data_fail_the_run_without_a_comment(
     assert run.code == 1, str(run)
     assert run.outputs("report", "Post the report")["verdict"] == "fail"
     assert len(github.log) == asked
+
+
+def test_push__the_same_commit_is_not_trained_again(site: Site, github: GitHubDouble, production: str) -> None:
+    before = site.runs()
+    payload = {"ref": "refs/heads/main", "before": site.main, "after": site.main, "deleted": False}
+    run = site.start(github, "push", payload, site.main)
+    assert run.code == 0, str(run)
+    assert site.runs() == before
+    assert run.outputs("train", "Train the model")["model-version"] == "1"
+    found = reports(run)
+    assert {found[stage].verdict for stage in ("validate-data", "train-model")} == {Verdict.PASS}
+    assert found["train-model"].reused_from.startswith("https://github.com/acme/flights/actions/runs/42")
+    assert found["validate-data"].reused_from == found["train-model"].reused_from
+    # What was trained is what is in production: nothing is to be decided, and nothing fails.
+    assert found["evaluate-model"].verdict is Verdict.INCONCLUSIVE
+    assert "in production already" in found["evaluate-model"].headline
