@@ -21,7 +21,7 @@ from slipway.registry import mlflow
 from slipway.registry.mlflow import ModelVersion, Registry
 from slipway.report import Report, Subject, Verdict, enforce, markdown, reuse
 from slipway.runner import commands, context, environments, outputs, stage
-from slipway.runner.errors import InputError, PolicyError, SlipwayError
+from slipway.runner.errors import PolicyError, SlipwayError
 
 PREDICT_SECONDS = 1_800.0
 
@@ -62,7 +62,7 @@ def main(given: Inputs) -> None:
     production: ModelVersion | None = None
     try:
         registry = Registry(given.tracking_uri)
-        candidate = find_candidate(registry, model, given.model_version)
+        candidate = registry.candidate(model, given.model_version)
         report = report.model_copy(update={"subjects": (*report.subjects, subject("candidate", candidate))})
         production = registry.by_alias(model, mlflow.PRODUCTION)  # None before the first release
         if production and production.version == candidate.version:
@@ -93,20 +93,6 @@ def require_evaluation(sourced: SourcedPolicy) -> Evaluation:
         except KeyError as unknown:
             raise PolicyError(f"{unknown.args[0]}.", file=str(sourced.path)) from None
     return evaluation
-
-
-def find_candidate(registry: Registry, model: str, version: str) -> ModelVersion:
-    """The version that train-model named, or the one that the alias `candidate` points at."""
-    if version:
-        return registry.by_version(model, version)
-    found = registry.by_alias(model, mlflow.CANDIDATE)
-    if found is None:
-        raise InputError(
-            f"The registry has no candidate of `{model}`.",
-            why=f"`model-version` was not given, and no version has the alias `{mlflow.CANDIDATE}`.",
-            fix="Run train-model first, or give `model-version`.",
-        )
-    return found
 
 
 def nothing_new(report: Report, sourced: SourcedPolicy, candidate: ModelVersion) -> Report:

@@ -11,7 +11,6 @@ from typing import Literal
 
 from slipway.policy import SigningMethod, SourcedPolicy, load
 from slipway.policy.source import file_digest
-from slipway.registry import mlflow
 from slipway.registry.mlflow import ModelVersion, Registry
 from slipway.report import Check, Report, Subject, Verdict, enforce, markdown
 from slipway.runner import context, outputs, stage
@@ -61,7 +60,7 @@ def main(given: Inputs) -> None:
     try:
         refuse_contradictions(given, sourced)
         registry = Registry(given.tracking_uri)
-        version = find_version(registry, model, given.model_version)
+        version = registry.candidate(model, given.model_version)
         subject = Subject(role="candidate", name=version.version, id=version.tags.get("slipway.model_digest", ""))
         report = report.model_copy(
             update={"provenance": facts(sourced, version), "subjects": (policy, subject)},
@@ -95,20 +94,6 @@ def refuse_contradictions(given: Inputs, sourced: SourcedPolicy) -> None:
                 f"The input `{user_name(name)}` says `{here}`, and `signing.{name}` of the policy says `{there}`.",
                 fix="Leave the input out: what the policy says holds.",
             )
-
-
-def find_version(registry: Registry, model: str, version: str) -> ModelVersion:
-    """The version that was asked for, or the one that the alias `candidate` points at."""
-    if version:
-        return registry.by_version(model, version)
-    found = registry.by_alias(model, mlflow.CANDIDATE)
-    if found is None:
-        raise InputError(
-            f"The registry has no candidate of `{model}`.",
-            why=f"`model-version` was not given, and no version has the alias `{mlflow.CANDIDATE}`.",
-            fix="Run train-model first, or give `model-version`.",
-        )
-    return found
 
 
 def sign(

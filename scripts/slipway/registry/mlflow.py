@@ -223,6 +223,19 @@ class Registry:
                     return {}
                 raise
 
+    def candidate(self, model: str, version: str) -> ModelVersion:
+        """The version that is asked for, or else that of the alias `candidate`. InputError where there is neither."""
+        if version:
+            return self.by_version(model, version)
+        found = self.by_alias(model, CANDIDATE)
+        if found is None:
+            raise InputError(
+                f"The registry has no candidate of `{model}`.",
+                why=f"`model-version` was not given, and no version has the alias `{CANDIDATE}`.",
+                fix="Run train-model first, or give `model-version`.",
+            )
+        return found
+
     def by_version(self, model: str, version: str) -> ModelVersion:
         """One version; InputError where it does not exist."""
         from mlflow.exceptions import MlflowException
