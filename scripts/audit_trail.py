@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from slipway.audit import answers, exports, reconciliation
+from slipway.audit import acknowledgement, answers, reconciliation
 from slipway.audit.trail import Trail
-from slipway.ledger import drafting, place
+from slipway.ledger import place
 from slipway.ledger.store import Ledger
 from slipway.registry.mlflow import ModelVersion, Registry
 from slipway.report import Report, Verdict, enforce, markdown
@@ -61,6 +60,8 @@ def main(given: Inputs) -> None:
     ledger = Ledger(place.find(run, remote=given.remote, token=given.github_token))
     if given.command == "deliver":
         deliver(ledger)
+    for waiting in ledger.elsewhere():
+        commands.warning(waiting, title="Ledger")
     path = given.report or context.report_file(given.model or "ledger", answers.STAGE)
     try:
         trail = Trail.read(ledger)
@@ -94,18 +95,25 @@ def answer(given: Inputs, trail: Trail, model: str) -> tuple[Report, list[Path]]
     if given.command == "show":
         version = require(given.model_version, "model-version")
         return answers.show(trail, model, version, registered(given, model, version)), []
-    if given.command == "delivery":
-        return exports.delivery_figures(trail, model, given.environment, given.output)
-    if given.command == "export":
-        output = require(given.output, "output")
-        if given.model_version:
-            known = registered(given, model, given.model_version)
-            return exports.evidence(trail, model, given.model_version, known, output)
-        return exports.entries(trail, model, output)
+    if given.command in ("delivery", "export"):
+        return written(given, trail, model)
     registry = Registry(given.tracking_uri)
     versions, aliases = registry.versions(model), registry.aliases(model)
     checks = reconciliation.compare(trail, model, versions, aliases, [given.environment])
     return answers.compare(trail, model, checks), []
+
+
+def written(given: Inputs, trail: Trail, model: str) -> tuple[Report, list[Path]]:
+    """The commands that write files."""
+    from slipway.audit import exports  # the other commands need not wait for the drawing library
+
+    if given.command == "delivery":
+        return exports.delivery_figures(trail, model, given.environment, given.output)
+    output = require(given.output, "output")
+    if given.model_version:
+        known = registered(given, model, given.model_version)
+        return exports.evidence(trail, model, given.model_version, known, output)
+    return exports.entries(trail, model, output)
 
 
 def require(value: T | None, name: str) -> T:
@@ -132,30 +140,17 @@ def only_model(trail: Trail) -> str:
 
 
 def acknowledge(given: Inputs, run: Run, ledger: Ledger, trail: Trail, model: str) -> Trail:
-    """Bring on record which version the registry says is live, where the ledger says another one, and why."""
+    """Bring on record what the registry says otherwise than the ledger, and why."""
     if not given.reason:
         raise InputError("`reason` was not given.", fix="Say why the change was made outside of the pipeline.")
     registry = Registry(given.tracking_uri)
-    before, version = trail.live(model, given.environment), registry.aliases(model).get(given.environment, "")
-    if version == (before.version if before else ""):
-        commands.say(f"Ledger and registry agree on {given.environment} already: nothing was recorded.")
+    if given.model_version:
+        draft = acknowledgement.of_version(trail, registry, model, given.model_version, given.reason, run)
+    else:
+        draft = acknowledgement.of_alias(trail, registry, model, given.environment, given.reason, run)
+    if draft is None:
+        commands.say("Ledger and registry agree on it already: nothing was recorded.")
         return trail
-    digest = registry.by_version(model, version).tags.get("slipway.model_digest", "") if version else ""
-    now = datetime.now(UTC)
-    said = {
-        "model": model,
-        "model_version": version,
-        "model_digest": digest,
-        "justification": {"kind": "person", "text": given.reason, "issues": drafting.issues(given.reason)},
-        "details": {
-            "environment": given.environment,
-            "previous_version": before.version if before else "",
-            "observed_in": "registry",
-        },
-    }
-    summary = f"{model} version {version or 'none'} is live in {given.environment}, changed outside of the pipeline"
-    key = (model, version, given.environment, before.entry.sequence if before else "", given.reason)
-    draft = drafting.of_event("promotion" if version else "rollback", summary, run, occurred_at=now, key=key, said=said)
     receipt = ledger.append([draft])
     if receipt.waiting and commands.on_runner():
         raise RemoteError(

@@ -52,6 +52,8 @@ def main(given: Inputs) -> None:
     ledger = Ledger(place.find(run, remote=given.remote, token=given.github_token))
     receipt = ledger.append(drafts)
     outputs.publish(Outputs(head=receipt.head, recorded=len(receipt.entries), waiting=receipt.waiting))
+    for waiting in ledger.elsewhere():
+        commands.warning(waiting, title="Ledger")
     for entry in receipt.entries:
         commands.say(f"Entry {entry.sequence}: {entry.summary}")
     if failures:

@@ -59,6 +59,12 @@ def main(given: Inputs) -> None:
     kept: Path | None = None
     try:
         refuse_contradictions(given, sourced)
+        if given.command == "sign" and not given.model_version:
+            raise InputError(
+                "`model-version` was not given.",
+                why="A signature answers for one version, and the candidate alias moves whenever somebody trains.",
+                fix="Give the `model-version` output of train-model.",
+            )
         registry = Registry(given.tracking_uri)
         version = registry.candidate(model, given.model_version)
         subject = Subject(role="candidate", name=version.version, id=version.tags.get("slipway.model_digest", ""))

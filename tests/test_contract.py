@@ -74,9 +74,11 @@ DEFINED_OTHERWISE = {
     ("input", "model-version", "audit-trail"),
     ("input", "report", "audit-trail"),
     ("input", "command", "sign-model"),
+    ("input", "model-version", "sign-model"),
 }
 """What may differ from its namesakes: machines that share no file need a server, and what is attested is named; tokens
-that read, comment or record need other rights; the ledger knows other models than the reports, and other commands."""
+that read, comment or record need other rights; the ledger knows other models than the reports, and other commands; a
+signature is for a version and no alias."""
 
 BESIDE_THE_PIPELINE = {"audit-trail", "sign-model"}
 """Stages that people and other workflows call. The pipeline's jobs run the change's own code, which must not come near

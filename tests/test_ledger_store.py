@@ -445,3 +445,17 @@ def test_find__settings_without_a_value_are_true(here: GitRepository) -> None:
     with (here.path / ".git" / "config").open("a") as file:
         file.write("[http]\n\tsslVerify\n")
     assert ("http.sslverify", "true") in ledger(here.path).place.settings
+
+
+def test_entries_that_wait_for_a_former_address_are_told_and_can_be_delivered(tmp_path: Path) -> None:
+    here = clone(tmp_path / "up.git", tmp_path / "clone")
+    old = f"file://{tmp_path}/old.git"  # reached no more
+    ledger(here.path, remote=old).append([draft(1)])
+    now = ledger(here.path)
+    assert now.append([draft(2)]).waiting == 0
+    (told,) = now.elsewhere()
+    assert told.startswith("2 entries wait in") and old in told
+    here.git("config", f"url.file://{tmp_path}/up.git.insteadOf", old)
+    assert ledger(here.path, remote=old).deliver().waiting == 0
+    assert subjects(tmp_path / "up.git") == ["Begin the ledger", "Trained 2", "Trained 1"]
+    assert now.elsewhere() == []

@@ -116,6 +116,8 @@ def test_report_file__lies_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
     expected = tmp_path / "reports" / "flight delays-1.0_x" / "train-model.json"
     assert context.report_file("flight delays-1.0_x", "train-model") == expected
+    names = ("a/b", "a_b", "a:b", "a" * 200, "a" * 201)
+    assert len({context.report_file(name, "train-model") for name in names}) == len(names)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,8 @@ def act(toy: Toy, command: str, **inputs: str) -> Done:
 
 
 def sign(toy: Toy, key: Any, **inputs: str) -> Done:
-    return act(toy, "sign", **{"method": "key", "private_key": key if isinstance(key, str) else private(key), **inputs})
+    text = key if isinstance(key, str) else private(key)
+    return act(toy, "sign", **{"method": "key", "private_key": text, "model_version": "1", **inputs})
 
 
 def verify(toy: Toy, **inputs: str) -> Done:
@@ -376,6 +377,12 @@ def test_sign__no_method(toy: Toy) -> None:
 
 
 def test_sign__no_candidate(toy: Toy) -> None:
-    done = sign(toy, new_key())
+    done = verify(toy, method="key", public_key="model.pub")
     assert done.code == 1
     assert done.error.startswith("The registry has no candidate of `toy`.")
+
+
+def test_sign__names_the_version_that_it_answers_for(toy: Toy) -> None:
+    new_version(toy)
+    done = sign(toy, new_key(), model_version="")
+    assert done.code == 1 and "`model-version` was not given" in done.error

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from slipway.audit.trail import Trail
+from slipway.ledger.entries import Entry
 from slipway.registry.mlflow import ModelVersion
 from slipway.report import Check, Verdict
 
 BEHIND = "behind the pipeline's back"
+REPAIR = "`command: acknowledge` with `model-version` and a `reason` brings it on record"
+
+
+@dataclass(frozen=True)
+class OnRecord:
+    """What the ledger says of a version: its digest, whether the registry has it, and the entry that says so."""
+
+    entry: int
+    digest: str
+    registered: bool
+    told: str
 
 
 def compare(
@@ -30,6 +43,9 @@ def references(trail: Trail) -> Iterator[Check]:
     for entry in (record.entry for record in trail.records):
         if not (entry.model_version and entry.model_digest):
             continue
+        if _acknowledged(entry):
+            # From here on the version is what somebody said that it is.
+            seen[entry.model, entry.model_version] = (entry.sequence, entry.model_digest)
         number, digest = seen.setdefault((entry.model, entry.model_version), (entry.sequence, entry.model_digest))
         if digest != entry.model_digest:
             yield Check(
@@ -51,30 +67,50 @@ def _alias(trail: Trail, model: str, environment: str, points_at: str) -> Check:
     return Check(
         name=name,
         verdict=Verdict.FAIL,
-        detail=f"{ledger}, {registry}: it was changed {BEHIND}. Find out why; `command: acknowledge` with a `reason` "
-        "brings it on record.",
+        detail=f"{ledger}, {registry}: it was changed {BEHIND}; `command: acknowledge` with a `reason` brings it on "
+        "record",
     )
 
 
-def _versions(trail: Trail, model: str, versions: Mapping[str, ModelVersion]) -> Iterator[Check]:
-    trained: dict[str, tuple[int, str]] = {}
+def versions_on_record(trail: Trail, model: str) -> dict[str, OnRecord]:
+    """What the ledger says of each version: as it was trained, or as somebody answered for it since."""
+    said: dict[str, OnRecord] = {}
     for entry in (record.entry for record in trail.of(model)):
-        if entry.event == "training" and entry.model_version:
-            trained[entry.model_version] = (entry.sequence, entry.model_digest)
-    for version in sorted(trained.keys() | versions.keys(), key=_natural):
-        name = f"version {version}"
-        found = versions.get(version)
-        if version not in trained:
-            yield Check(name=name, verdict=Verdict.FAIL, detail=f"is in the registry and was registered {BEHIND}")
-        elif found is None:
-            detail = f"was trained by entry {trained[version][0]} and is gone from the registry"
-            yield Check(name=name, verdict=Verdict.FAIL, detail=detail)
-        elif found.tags.get("slipway.model_digest", "") != trained[version][1]:
-            said = found.tags.get("slipway.model_digest") or "no digest"
-            detail = f"the registry says {said}, entry {trained[version][0]} says {trained[version][1]}"
-            yield Check(name=name, verdict=Verdict.FAIL, detail=detail)
-        else:
-            yield Check(name=name, verdict=Verdict.PASS, detail=f"as trained by entry {trained[version][0]}")
+        if entry.model_version and (entry.event == "training" or _acknowledged(entry)):
+            registered = entry.details.get("registered") is not False
+            told = f"{'trained' if entry.event == 'training' else 'acknowledged'} by entry {entry.sequence}"
+            said[entry.model_version] = OnRecord(entry.sequence, entry.model_digest, registered, told)
+    return said
+
+
+def difference(on_record: OnRecord | None, found: ModelVersion | None) -> str:
+    """How ledger and registry contradict each other about one version; empty where they do not."""
+    if on_record is None:
+        return f"is in the registry and was registered {BEHIND}" if found else ""
+    if found is None:
+        return f"was {on_record.told} and is gone from the registry" if on_record.registered else ""
+    if not on_record.registered:
+        return f"is gone by entry {on_record.entry}, and the registry has it"
+    digest = found.tags.get("slipway.model_digest", "")
+    if digest == on_record.digest:
+        return ""
+    return f"the registry says {digest or 'no digest'}, entry {on_record.entry} says {on_record.digest or 'none'}"
+
+
+def _acknowledged(entry: Entry) -> bool:
+    """Whether a person answers by it for a version that the registry has otherwise than the pipeline left it."""
+    return entry.event == "override" and entry.details.get("observed_in") == "registry"
+
+
+def _versions(trail: Trail, model: str, versions: Mapping[str, ModelVersion]) -> Iterator[Check]:
+    on_record = versions_on_record(trail, model)
+    for version in sorted(on_record.keys() | versions.keys(), key=_natural):
+        said = on_record.get(version)
+        problem = difference(said, versions.get(version))
+        verdict, detail = Verdict.PASS, f"as {said.told}" if said else ""
+        if problem:
+            verdict, detail = Verdict.FAIL, f"{problem}; {REPAIR}"
+        yield Check(name=f"version {version}", verdict=verdict, detail=detail)
 
 
 def _natural(version: str) -> tuple[int, str]:

@@ -253,7 +253,7 @@ def read(raw: bytes) -> Entry:
     if not is_canonical(raw):
         raise ValueError("is not in canonical form (RFC 8785)")
     try:
-        return Entry.model_validate_json(raw)
+        return Entry.model_validate_json(raw, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"is no entry: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error

@@ -125,6 +125,24 @@ class Ledger:
                 )
             return self._listed(tip) if tip else []
 
+    def elsewhere(self) -> list[str]:
+        """Which entries wait for another address, such as one that the repository had before, and what to do."""
+        found = []
+        for store in sorted(self.place.store.parent.glob("ledger-*.git")):
+            git = Git(store)
+            local, seen = git.commit_of(LOCAL), git.commit_of(SEEN)
+            if store == self.place.store or not local or local == seen:
+                continue
+            count = int(git.line("rev-list", "--count", "--first-parent", local, *([f"^{seen}"] if seen else [])))
+            if count:
+                address = (store / "description").read_text(encoding="utf-8").strip()
+                found.append(
+                    f"{count} entries wait in {store} for {address}. `--command deliver --remote {address}` of "
+                    "audit-trail brings them there; if the repository has another address now, say first "
+                    f"`git config url.<new address>.insteadOf {address}`."
+                )
+        return found
+
     @property
     def git(self) -> Git:
         """The git directory of our own store."""
@@ -144,6 +162,8 @@ class Ledger:
                     left.unlink()
             try:
                 self._git.run("init", "--bare", "--quiet", str(store))
+                # git's own place for what a repository is: `elsewhere` tells it.
+                (store / "description").write_text(f"{self.place.shown}\n", encoding="utf-8")
                 self._adopt()
                 yield
             except FileNotFoundError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -125,6 +126,8 @@ def report_file(model: str, stage: str) -> Path:
     """Where a stage leaves its report if it is not told; later stages of the job find it there."""
     # A report of an untrusted run names the model: its name may become a folder's, never a way out of ours.
     folder = re.sub(r"[^\w .-]", "_", model)[:100].strip(" .") or "model"
+    if folder != model:  # `a/b` and `a_b` are two models
+        folder += f"-{hashlib.sha256(model.encode(errors='replace')).hexdigest()[:8]}"
     return home() / "reports" / folder / f"{stage}.json"
 
 
