@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import datasets
+from slipway.evaluation.findings import Findings
 from slipway.evaluation.intervals import Sampling
-from slipway.evaluation.judgement import Judgement, judge
+from slipway.evaluation.judgement import judge
 from slipway.evaluation.metrics import find
 from slipway.policy import Evaluation, SourcedPolicy, load
 from slipway.prediction.holdout import Holdout, read_holdout
@@ -131,13 +132,13 @@ def compare(
             seed=seed_of(holdout, *versions.values()),
         )
         judged = outcomes(evaluation, holdout.truth, said)
-        judgement = judge(evaluation, judged["The candidate"], judged.get("Production"), sampling)
+        findings = judge(evaluation, judged["The candidate"], judged.get("Production"), sampling)
     remarks = (*equality_remarks(versions, said), *report.reasons)
     if not holdout.version.immutable:
         remarks += (f"The holdout {holdout.version.remark}",)
     if sourced.gates_commit and datasets.changed_since(sourced.gates_commit, holdout.version):
         remarks += ("This pull request changes the holdout itself: both models were judged on its rows.",)
-    done = finish(report, sourced, judgement, candidate, production, holdout, remarks)
+    done = finish(report, sourced, findings, candidate, production, holdout, remarks)
     if key:
         reuse.keep(given.reuse_from, key, done.finished(), path.parent, context.Run.from_environ())
     return done
@@ -202,7 +203,7 @@ def equality_remarks(versions: dict[str, ModelVersion], said: dict[str, Predicti
 def finish(
     report: Report,
     sourced: SourcedPolicy,
-    judgement: Judgement,
+    findings: Findings,
     candidate: ModelVersion,
     production: ModelVersion | None,
     holdout: Holdout,
@@ -212,11 +213,11 @@ def finish(
     against = f"production {production.name}" if production else "no production version (first release)"
     return report.model_copy(
         update={
-            "verdict": judgement.verdict,
+            "verdict": findings.verdict,
             "headline": f"Candidate {candidate.name} against {against} on {len(holdout.truth):,} rows.",
-            "reasons": (*judgement.reasons, *remarks),
-            "checks": judgement.checks,
-            "tables": (judgement.table,),
+            "reasons": (*findings.reasons, *remarks),
+            "checks": findings.checks,
+            "tables": findings.tables,
             "provenance": {
                 "candidate": candidate.version,
                 "candidate_digest": candidate.tags.get("slipway.model_digest", ""),

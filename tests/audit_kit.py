@@ -132,7 +132,7 @@ class Story:
             "headline": f"Candidate version {version} against production version {production} on 2,000 rows.",
             "reasons": judgement.reasons,
             "checks": judgement.checks,
-            "tables": (judgement.table,),
+            "tables": judgement.tables,
             "subjects": (*subjects, Subject(role="data", name="holdout", id="dvc:md5:0123")),
         }
         self.report("evaluate-model", version, when, run, **{**facts, **said})

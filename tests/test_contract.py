@@ -26,8 +26,7 @@ import write_schema
 from slipway.data import schema
 from slipway.data.rules import ALIASES, OPTIONS, RULES
 from slipway.evaluation.metrics import METRICS
-from slipway.policy import Policy, read_text
-from slipway.policy.model import MetricRule
+from slipway.policy import MetricRule, Policy, read_text
 from slipway.runner.errors import PolicyError
 from slipway.runner.inputs import Secret, default_text, is_required, user_name, variable
 from test_training_toy import stage_python

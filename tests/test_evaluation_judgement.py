@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from slipway.evaluation.findings import Findings
 from slipway.evaluation.intervals import Sampling, of_one
-from slipway.evaluation.judgement import Judgement, decimals, judge, measure
+from slipway.evaluation.judgement import decimals, judge, measure
 from slipway.evaluation.metrics import find
 from slipway.evaluation.outcomes import Binary, Outcome, Regression
 from slipway.policy import Evaluation
@@ -41,13 +42,13 @@ def judged(
     candidate: Outcome,
     production: Outcome | None,
     **more: Any,
-) -> Judgement:
+) -> Findings:
     judgement = judge(evaluation(metrics, **more), candidate, production, Sampling(len(candidate)))
     # Whatever is judged must be fit for a report: no NaN, no infinity, a cell for each column.
     Report(stage="evaluate-model", model="m", verdict=judgement.verdict, checks=judgement.checks)
     for each in judgement.checks:
         assert all(isfinite(value) for value in each.values.values() if isinstance(value, float))
-    assert all(len(row) == len(judgement.table.columns) for row in judgement.table.rows)
+    assert all(len(row) == len(judgement.tables[0].columns) for row in judgement.tables[0].rows)
     return judgement
 
 
@@ -147,7 +148,7 @@ def test_first_release__without_an_absolute_gate_nothing_was_judged() -> None:
     assert judgement.verdict is INCONCLUSIVE
     assert judgement.checks == ()
     assert "No absolute gate" in judgement.reasons[0]
-    assert len(judgement.table.rows) == 1
+    assert len(judgement.tables[0].rows) == 1
 
 
 def test_no_gates__is_inconclusive_and_shown() -> None:
@@ -155,8 +156,8 @@ def test_no_gates__is_inconclusive_and_shown() -> None:
     judgement = judged({"roc_auc": {}, "accuracy": {}}, candidate, production)
     assert judgement.verdict is INCONCLUSIVE
     assert judgement.reasons == ("No metric of the policy has a gate, so nothing was judged.",)
-    assert [row[0] for row in judgement.table.rows] == ["roc_auc\u00a0↑", "accuracy\u00a0↑"]
-    assert all(row[-2:] == ("none", "–") for row in judgement.table.rows)
+    assert [row[0] for row in judgement.tables[0].rows] == ["roc_auc\u00a0↑", "accuracy\u00a0↑"]
+    assert all(row[-2:] == ("none", "–") for row in judgement.tables[0].rows)
 
 
 # Not measured ------------------------------------------------------------------------------------------------------
@@ -180,7 +181,7 @@ def test_undefined__one_class_in_the_holdout_never_passes() -> None:
     assert judgement.verdict is INCONCLUSIVE
     assert {each.verdict for each in judgement.checks} == {INCONCLUSIVE}
     assert "roc_auc has no interval for the candidate: the holdout holds one class only." in judgement.reasons
-    assert all(row[1:5] in {("–", "–", "–", "–"), ("", "–", "", "–")} for row in judgement.table.rows)
+    assert all(row[1:5] in {("–", "–", "–", "–"), ("", "–", "", "–")} for row in judgement.tables[0].rows)
 
 
 def test_undefined__each_reason_is_said_once() -> None:
@@ -306,7 +307,7 @@ def test_measure__without_production_has_no_difference() -> None:
 def test_table__one_row_a_gate_with_the_interval_that_it_looks_at() -> None:
     production, candidate = models(worse=0.3)
     judgement = judged({"roc_auc": {"margin": 0.05, "min": 0.5}, "f1": {}}, candidate, production)
-    assert [column.name for column in judgement.table.columns] == [
+    assert [column.name for column in judgement.tables[0].columns] == [
         "metric",
         "production",
         "candidate",
@@ -315,7 +316,7 @@ def test_table__one_row_a_gate_with_the_interval_that_it_looks_at() -> None:
         "gate",
         "verdict",
     ]
-    compared, absolute, shown = judgement.table.rows
+    compared, absolute, shown = judgement.tables[0].rows
     relative, own = judgement.checks
     assert compared[0] == "roc_auc\u00a0↑"
     assert compared[4] == f"{relative.values['low']:+.4f} to {relative.values['high']:+.4f}"
@@ -325,13 +326,13 @@ def test_table__one_row_a_gate_with_the_interval_that_it_looks_at() -> None:
     assert (absolute[1], absolute[3]) == ("", "")
     assert shown[0] == "f1\u00a0↑"
     assert shown[5:] == ("none", "–")
-    assert judgement.table.note.startswith("2,000 rows, the same for both models.")
+    assert judgement.tables[0].note.startswith("2,000 rows, the same for both models.")
 
 
 def test_table__tells_losses_and_clusters() -> None:
     production, candidate = models(worse=0.3)
     sampling = Sampling(2000, confidence=0.9, clusters=np.arange(2000) // 10)
-    table = judge(evaluation({"log_loss": {}}), candidate, production, sampling).table
+    table = judge(evaluation({"log_loss": {}}), candidate, production, sampling).tables[0]
     assert table.rows[0][0] == "log_loss\u00a0↓"
     assert table.columns[4].name == "90 % interval"
     assert table.note.startswith("2,000 rows in 200 clusters")

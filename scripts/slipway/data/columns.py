@@ -22,7 +22,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from slipway.data import dtypes, pandera_objects, rules
 from slipway.data.reading import first_line
 from slipway.data.rules import Rule
-from slipway.policy.model import Strict
+from slipway.policy.strict import Strict
 
 
 def listed_rule(entry: Any) -> Rule:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictStr, field_validator, model_validator
 
-from slipway.policy.model import Strict
+from slipway.policy.strict import Strict
 
 OPTIONS = ("name", "error", "ignore_na", "raise_warning", "n_failure_cases", "groupby", "groups")
 

@@ -13,7 +13,7 @@ from slipway.data.columns import ChecksByName, Column, problem, refuse_change
 from slipway.data.reading import first_line
 from slipway.data.rules import Rule
 from slipway.policy import read_text
-from slipway.policy.model import Strict
+from slipway.policy.strict import Strict
 
 
 class Rows(Strict):

@@ -8,22 +8,13 @@ from math import floor, log10
 
 import numpy as np
 
+from slipway.evaluation.findings import Findings
 from slipway.evaluation.gates import Gate, gates_of, rows_to_settle
 from slipway.evaluation.intervals import Interval, Sampling, of_difference, of_one
 from slipway.evaluation.metrics import Metric, UndefinedError, find
 from slipway.evaluation.outcomes import Outcome
 from slipway.policy import Evaluation
-from slipway.report import Cell, Check, Column, Table, Verdict, combine
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What the comparison says. `reasons` explain every gate that did not pass."""
-
-    verdict: Verdict
-    checks: tuple[Check, ...]
-    table: Table
-    reasons: tuple[str, ...]
+from slipway.report import Cell, Check, Column, Table, Verdict
 
 
 @dataclass(frozen=True)
@@ -40,7 +31,7 @@ class Measured:
         return self.difference if gate.relative else self.candidate
 
 
-def judge(evaluation: Evaluation, candidate: Outcome, production: Outcome | None, sampling: Sampling) -> Judgement:
+def judge(evaluation: Evaluation, candidate: Outcome, production: Outcome | None, sampling: Sampling) -> Findings:
     """Candidate against production on the same rows. Without production, a first release, relative gates rest.
 
     Raises KeyError for a metric that the task does not have.
@@ -55,9 +46,8 @@ def judge(evaluation: Evaluation, candidate: Outcome, production: Outcome | None
         decided = [(gate, check(measured, gate, evaluation, sampling)) for gate in applicable]
         checks.extend(each for _, each in decided)
         rows.extend(_rows(measured, decided, first_release=production is None))
-    verdict = combine(each.verdict for each in checks)
     reasons = _reasons(checks, first_release=production is None)
-    return Judgement(verdict, tuple(checks), _table(rows, sampling), reasons)
+    return Findings(tuple(checks), (_table(rows, sampling),), reasons)
 
 
 def measure(metric: Metric, candidate: Outcome, production: Outcome | None, sampling: Sampling) -> Measured:

@@ -1,0 +1,25 @@
+"""What each suite of the evaluation finds, in one form: quality, slices, safety, latency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slipway.report import Check, Table, Verdict, combine
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Checks that gate, tables for people, and the reasons that explain every check that did not pass."""
+
+    checks: tuple[Check, ...] = ()
+    tables: tuple[Table, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """One verdict over all checks; without any, nothing was judged."""
+        return combine(each.verdict for each in self.checks)
+
+    def __add__(self, other: Findings) -> Findings:
+        """Both suites' findings, in their order."""
+        return Findings(self.checks + other.checks, self.tables + other.tables, self.reasons + other.reasons)

@@ -1,0 +1,28 @@
+"""What every part of the policy is made of: no undeclared key, no number that YAML made of a word."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+
+Label = StrictBool | StrictInt | StrictStr
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]*$", max_length=200)]
+"""Letters, digits, space, `_`, `.`, `-`: what every registry, file system and container tag can carry."""
+
+
+def _no_truth_value(value: object) -> object:
+    """YAML reads `yes` and `on` as true, which would count as the number 1 and open a gate wide."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    return value
+
+
+NUMBER = BeforeValidator(_no_truth_value)
+"""Stands last in `Annotated`, so that the limits before it reach the JSON Schema."""
+
+
+class Strict(BaseModel):
+    """Frozen, and no key that is not declared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
