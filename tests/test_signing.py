@@ -167,13 +167,14 @@ def test_sign__with_a_key_and_verify(model: Path, curve: ec.EllipticCurve) -> No
     assert (said.method, said.name) == ("key", "models:/toy/1")
 
 
-def test_sign__returns_the_files_in_the_order_of_the_digest(model: Path) -> None:
+def test_sign__shows_the_files_in_the_order_of_the_digest(model: Path) -> None:
     for name in ("a/b", "a.txt", "code-2/x", "B"):
         (model / name).parent.mkdir(exist_ok=True)
         (model / name).write_text(name)
     key = Secret(private(new_key()))
-    signed = Signer(method="key", private_key=key).sign(model, "x", model.with_name("s"))
-    assert list(signed.items()) == list(file_digests(model).items())
+    shown: list[dict[str, str]] = []
+    Signer(method="key", private_key=key).sign(model, "x", model.with_name("s"), shown.append)
+    assert [list(files.items()) for files in shown] == [list(file_digests(model).items())]
 
 
 def test_sign__never_into_the_folder_that_it_covers(model: Path) -> None:
@@ -584,6 +585,27 @@ def test_version__that_cannot_be_signed_has_no_tags(
     with pytest.raises(error):
         sign_version(store, version, Signer(method="key", private_key=Secret(private(new_key()))), None, tmp_path)
     assert (store.tags, store.kept) == ({}, {})
+
+
+@pytest.mark.parametrize("method", ["key", "workflow"])
+def test_version__other_files_than_were_registered_are_never_signed(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Any
+) -> None:
+    """A workflow's signature is public once it is made: whoever changed the files could fetch it from the log."""
+    from model_signing._signing import sign_sigstore
+    from sigstore import oidc
+
+    class Asked:
+        def sign(self, _: Any) -> Any:
+            raise AssertionError("a signature was made")
+
+    monkeypatch.setattr(oidc, "detect_credential", lambda _: "token")
+    monkeypatch.setattr(sign_sigstore, "Signer", lambda **_: Asked())
+    version = dataclasses.replace(VERSION, tags={"slipway.model_digest": f"sha256:{'0' * 64}"})
+    signer = Signer(method=method, private_key=Secret(private(new_key())))
+    with pytest.raises(GateError, match="are not those that were registered"):
+        sign_version(Store(model), version, signer, None, tmp_path / "scratch")
+    assert not (tmp_path / "scratch" / "model.sig").exists()
 
 
 @pytest.mark.parametrize("run_id", ["run", ""])

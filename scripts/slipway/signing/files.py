@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
@@ -10,8 +10,10 @@ from typing import Any
 from slipway.registry.digests import DOWNLOAD_MARK
 
 
-def hashing_of(name: str) -> Any:
+def hashing_of(name: str, require: Callable[[dict[str, str]], None] = lambda _: None) -> Any:
     """The library's hashing, with three rules of ours; after it ran, `found` has the files and their SHA-256.
+
+    require: is shown the files before the library goes on, and raises where it must not.
 
     What is signed is called `name`, so that a signature belongs to one version. The mark that MLflow leaves in every
     downloaded copy is no part of the model. Nothing else is left out: the library would pass over `.git` and its like,
@@ -26,6 +28,7 @@ def hashing_of(name: str) -> Any:
             seen = super().hash(model_path, files_to_hash=files_to_hash)
             listed = list(seen.resource_descriptors())
             self.found = {each.identifier: each.digest.digest_hex for each in listed}
+            require(dict(self.found))
             items = [manifest.FileManifestItem(path=PurePosixPath(e.identifier), digest=e.digest) for e in listed]
             return manifest.Manifest(name, items, manifest.SerializationType.from_args(seen.serialization_type))
 

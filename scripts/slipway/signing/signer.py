@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from slipway.policy import SigningMethod
-from slipway.runner.errors import InputError, RemoteError
+from slipway.runner.errors import InputError, RemoteError, SlipwayError
 from slipway.runner.inputs import NO_SECRET, Secret
 from slipway.signing.files import hashing_of
 
@@ -33,10 +33,13 @@ class Signer:
     signing_certificate: Path | None = None
     certificate_chain: Path | None = None
 
-    def sign(self, folder: Path, name: str, signature: Path) -> dict[str, str]:
+    def sign(
+        self, folder: Path, name: str, signature: Path, require: Callable[[dict[str, str]], None] = lambda _: None
+    ) -> None:
         """Sign all files of a model's folder, as `name`, into the file `signature` outside of the folder.
 
-        Returns the files that were signed and their SHA-256, in order.
+        require: is shown the files and their SHA-256, in order, and raises where they must not be signed. It is asked
+        before there is a signature: one by the method `workflow` is public at once, and cannot be taken back.
 
         Raises:
             InputError: the key, the certificate, or the job's right to an identity is missing or cannot be used.
@@ -44,17 +47,16 @@ class Signer:
         """
         assert not signature.resolve().is_relative_to(folder.resolve()), "it would be a file of the model"
         config = self._workflow() if self.method == "workflow" else self._key()
-        hashing = hashing_of(name)
         try:
-            config.set_hashing_config(hashing).sign(folder, signature)
+            config.set_hashing_config(hashing_of(name, require)).sign(folder, signature)
+        except SlipwayError:
+            raise
         except ValueError as error:
             raise InputError("The model cannot be signed.", why=str(error)) from error
         except Exception as error:
             if self.method != "workflow":
                 raise
             raise sigstore_failed(error) from error
-        signed: dict[str, str] = hashing.found
-        return signed
 
     def public_key(self) -> str:
         """The public half of the private key, as PEM."""

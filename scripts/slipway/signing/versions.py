@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,7 @@ def sign_version(registry: Registry, version: ModelVersion, signer: Signer, trus
         )
     made = scratch / FILE
     folder = registry.download(version, _fresh(scratch / "model"))
-    signed = signer.sign(folder, name_of(version), made)
-    _require_registered(version, signed)
+    signer.sign(folder, name_of(version), made, require=partial(_require_registered, version))
     who = signature.signer_of(signature.read(made))
     if trust:
         verify_files(version, folder, made, trust).require()
@@ -137,10 +137,10 @@ def verify_files(version: ModelVersion, folder: Path, file: Path, trust: Trust) 
     )
 
 
-def _require_registered(version: ModelVersion, signed: dict[str, str]) -> None:
+def _require_registered(version: ModelVersion, files: dict[str, str]) -> None:
     """GateError where the files are others than those whose digest train-model wrote down when it registered them."""
     registered = version.tags.get("slipway.model_digest", "")
-    found = f"sha256:{hashlib.sha256(listing(signed).encode()).hexdigest()}"
+    found = f"sha256:{hashlib.sha256(listing(files).encode()).hexdigest()}"
     if registered and registered != found:
         raise GateError(
             f"The files of {version.name} of `{version.model}` are not those that were registered.",
