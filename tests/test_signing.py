@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 from slipway.registry.digests import DOWNLOAD_MARK, file_digests
@@ -57,9 +57,17 @@ class Issued:
         return self.certificate.public_bytes(PEM).decode()
 
 
-def issue(name: str, by: Issued | None = None, *, authority: bool = False, uri: str = "", signs: bool = True) -> Issued:
+def issue(
+    name: str,
+    by: Issued | None = None,
+    *,
+    authority: bool = False,
+    uri: str = "",
+    signs: bool = True,
+    key: Any = None,
+) -> Issued:
     """A certificate for `name`, by an authority or by itself."""
-    key = new_key()
+    key = key or new_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     usage = x509.KeyUsage(signs, False, False, False, not signs, authority, authority, False, False)
     now = datetime.now(UTC)
@@ -271,6 +279,8 @@ FORGED: dict[str, tuple[Callable[[dict[str, Any], dict[str, Any]], Any], str]] =
     "an empty hint": (lambda bundle, _: bundle["verificationMaterial"]["publicKey"].update(hint=""), "not name its"),
     "no material": (lambda bundle, _: bundle.update(verificationMaterial={"tlogEntries": []}), "ValueError"),
     "no signature": (lambda bundle, _: bundle["dsseEnvelope"].update(signatures=[]), "holds no signature"),
+    "a list in place of the material": (lambda bundle, _: bundle.update(verificationMaterial=["publicKey"]), "ValueEr"),
+    "text in place of the material": (lambda bundle, _: bundle.update(verificationMaterial="publicKey"), "ValueError"),
     "a signature of nothing": (
         lambda bundle, _: bundle["dsseEnvelope"]["signatures"][0].update(sig=""),
         "changed afterwards",
@@ -306,7 +316,9 @@ def test_verify__a_signature_that_was_changed(model: Path, what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "[]", "null", "{}", '{"mediaType": 1, "mediaType": 1}'], ids=["e", "x", "l", "n", "o", "twice"]
+    "text",
+    ["", "x", "[]", "null", "{}", '{"mediaType": 1, "mediaType": 1}', "[" * 100_000],
+    ids=["e", "x", "l", "n", "o", "twice", "deep"],
 )
 def test_verify__a_file_that_is_no_signature(model: Path, text: str) -> None:
     made = with_key(model)
@@ -480,6 +492,20 @@ def test_verify__a_certificate_that_signed_itself(model: Path) -> None:
     leaf = issue("release")
     made = with_certificate(model, leaf, trusted=issue("Root", authority=True))
     assert "issued by no authority that is trusted" in made.refused()
+
+
+@pytest.mark.parametrize("key", [RSA, ed25519.Ed25519PrivateKey.generate()], ids=["RSA", "Ed25519"])
+def test_verify__a_certificate_of_a_key_on_no_curve(model: Path, key: Any) -> None:
+    root = issue("Root", authority=True)
+    made = with_certificate(model, issue("release", root), trusted=root)
+    other = issue("other", root, key=key).certificate.public_bytes(serialization.Encoding.DER)
+    changed_signature(
+        made.file,
+        lambda bundle, _: bundle["verificationMaterial"]["x509CertificateChain"]["certificates"][0].update(
+            rawBytes=base64.b64encode(other).decode()
+        ),
+    )
+    assert "Its certificate is for no key on one of the curves secp256r1" in made.refused()
 
 
 @pytest.mark.filterwarnings("ignore:The 'warn' method is deprecated")  # which the library calls

@@ -12,6 +12,7 @@ from typing import Any
 
 from slipway.policy import SigningMethod
 from slipway.runner.errors import GateError
+from slipway.signing.signer import CURVES
 
 BUNDLE = {"mediaType", "verificationMaterial", "dsseEnvelope"}
 ENVELOPE = {"payload", "payloadType", "signatures"}
@@ -47,7 +48,7 @@ def read(path: Path) -> Signature:
     """
     try:
         return _read(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise GateError(
             "The model's signature cannot be read.",
             why=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
@@ -81,6 +82,20 @@ def names_of(said: Signature) -> list[str]:
     return names
 
 
+def require_curve(said: Signature) -> None:
+    """GateError where the signer's certificate is for another kind of key: the library takes it for one on a curve."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    try:
+        key = x509.load_der_x509_certificate(said.certificate).public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise GateError("The certificate of the signature cannot be read.", why=str(error)) from error
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in CURVES:
+        raise GateError(f"Its certificate is for no key on one of the curves {', '.join(CURVES)}.")
+
+
 def _read(text: str) -> Signature:
     bundle = json.loads(text, object_pairs_hook=_unique)
     _require_parts("the bundle", bundle, BUNDLE)
@@ -88,6 +103,8 @@ def _read(text: str) -> Signature:
     if len(bundle["dsseEnvelope"]["signatures"]) != 1:
         raise ValueError("it holds no signature, or several")
     material = bundle["verificationMaterial"]
+    if not isinstance(material, dict):
+        raise ValueError("what verifies it is no object")
     (kind,) = (key for key in METHODS if key in material)
     _require_parts("what verifies it", {key: material[key] for key in material.keys() - TIMES}, {kind})
     statement = json.loads(

@@ -116,6 +116,8 @@ def verify_files(version: ModelVersion, folder: Path, file: Path, trust: Trust) 
         said = signature.read(file)
         if said.method != trust.method:
             raise GateError(f"It was made by the method `{said.method}`, and `{trust.method}` is demanded.")
+        if said.method == "certificate":
+            signature.require_curve(said)
         found, as_signed = _authentic(folder, file, trust, name_of(version))
         who = signature.signer_of(said)
         checks.append(Check(name="signature", verdict=Verdict.PASS, detail=f"Signed by {who}."))
