@@ -86,7 +86,10 @@ def main(given: Inputs) -> None:
 
 
 def refuse_contradictions(given: Inputs, sourced: SourcedPolicy) -> None:
-    """An input that says something else than the policy could only weaken it, or make a signature nobody accepts."""
+    """An input that says something else than the policy could only weaken it, or make a signature nobody accepts.
+
+    One that the policy says nothing of would be passed over, and whoever gave it believe that it was checked.
+    """
     said = sourced.policy.signing
     if said is None:
         return
@@ -95,10 +98,12 @@ def refuse_contradictions(given: Inputs, sourced: SourcedPolicy) -> None:
         names += ["public_key", "certificate_chain", "identity", "identity_provider"]
     for name in names:
         here, there = getattr(given, name), getattr(said, name)
-        if here and there and str(here) != str(there):
+        if here and str(here) != str(there or ""):
+            said_there = f"`signing.{name}` of the policy says `{there}`"
+            unsaid = "the policy's section `signing` says nothing of it"
             raise InputError(
-                f"The input `{user_name(name)}` says `{here}`, and `signing.{name}` of the policy says `{there}`.",
-                fix="Leave the input out: what the policy says holds.",
+                f"The input `{user_name(name)}` says `{here}`, and {said_there if there else unsaid}.",
+                fix="Leave the input out, or write it into the policy: what the policy says holds.",
             )
 
 

@@ -334,6 +334,17 @@ def test_inputs__that_contradict_the_policy(toy: Toy, inputs: dict[str, Any], sa
     assert str(refused.value).startswith(said)
 
 
+def test_inputs__that_the_policy_says_nothing_of_are_not_passed_over(toy: Toy) -> None:
+    """Whoever names an identity wants it checked: by the policy alone every certificate of the authority would do."""
+    toy.write("keys/authority.pem", issue("Root", authority=True).pem)
+    toy.policy({"signing": {"method": "certificate", "certificate_chain": "keys/authority.pem"}})
+    with pytest.raises(InputError) as refused:
+        sign_model.refuse_contradictions(sign_model.Inputs(command="verify", identity="release"), sourced(toy))
+    assert refused.value.what == (
+        "The input `identity` says `release`, and the policy's section `signing` says nothing of it."
+    )
+
+
 def test_inputs__that_agree_with_the_policy_or_are_not_its_matter(toy: Toy) -> None:
     trust_key(toy, new_key())
     agrees = sign_model.Inputs(command="verify", method="key", public_key=Path("keys/model.pub"))
