@@ -111,7 +111,7 @@ def test_sign__with_a_key_and_verify(toy: Toy) -> None:
     assert (done.code, done.outputs["verdict"]) == (0, "pass"), done.log
     assert done.report["headline"] == "Version 1 of `toy` is signed."
     assert done.report["provenance"]["signer"] == tags["slipway.signer"]
-    assert {check["name"] for check in done.report["checks"]} == {"signature", "version", "files"}
+    assert {check["name"] for check in done.report["checks"]} == {"signature", "version", "files", "digest"}
     assert said_of(done, "files")["detail"] == "All 4 files are those that were signed."
 
 

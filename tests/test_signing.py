@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-from slipway.registry.digests import DOWNLOAD_MARK, file_digests
+from slipway.registry.digests import DOWNLOAD_MARK, digest, file_digests
 from slipway.registry.mlflow import ModelVersion, Registry
 from slipway.report import Verdict
 from slipway.runner.errors import GateError, InputError, RemoteError
@@ -348,6 +348,30 @@ def test_verify__leaves_out_nothing_that_a_signature_of_the_librarys_own_command
     assert "It is for model, not for models:/toy/1" in said
 
 
+def registered_as(folder: Path, tag: str = "") -> ModelVersion:
+    """The version with the digest that train-model writes down, or another one."""
+    return dataclasses.replace(VERSION, tags={"slipway.model_digest": tag or digest(folder)})
+
+
+def test_verify__holds_the_files_to_the_digest_that_was_registered(model: Path) -> None:
+    """Reports and the ledger name the version by that digest: it must be that of the files that were verified."""
+    made = with_key(model)
+    found = verify_files(registered_as(model), model, made.file, made.trust)
+    assert found.verdict is Verdict.PASS
+    assert [check.name for check in found.checks] == ["signature", "version", "files", "digest"]
+    other = f"sha256:{'0' * 64}"
+    found = verify_files(registered_as(model, other), model, made.file, made.trust)
+    assert found.verdict is Verdict.FAIL
+    assert found.reasons == (f"The version was registered as {other}, and its files are {digest(model)}.",)
+
+
+def test_sign__an_empty_folder_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(InputError, match="has no files"):
+        with_key(tmp_path / "model")
+    assert not (tmp_path / "model.sig").exists()
+
+
 # Keys that cannot be used, and where a key must never be
 
 
@@ -607,9 +631,9 @@ def test_version__is_signed_kept_and_verified_in_one_scratch_folder(model: Path,
 def test_version__that_cannot_be_signed_has_no_tags(
     model: Path, tmp_path: Path, version: ModelVersion, error: type[Exception]
 ) -> None:
-    store = Store(model)
+    store, signer = Store(model), Signer(method="key", private_key=Secret(private(new_key())))
     with pytest.raises(error):
-        sign_version(store, version, Signer(method="key", private_key=Secret(private(new_key()))), None, tmp_path)
+        sign_version(store, version, signer, None, tmp_path / "scratch")
     assert (store.tags, store.kept) == ({}, {})
 
 

@@ -47,8 +47,17 @@ class Signer:
         """
         assert not signature.resolve().is_relative_to(folder.resolve()), "it would be a file of the model"
         config = self._workflow() if self.method == "workflow" else self._key()
+
+        def signable(files: dict[str, str]) -> None:
+            if not files:
+                raise InputError(
+                    f"{name} has no files, so there is nothing to sign.",
+                    fix="Look at the version's artifacts in MLflow, and train again where they are lost.",
+                )
+            require(files)
+
         try:
-            config.set_hashing_config(hashing_of(name, require)).sign(folder, signature)
+            config.set_hashing_config(hashing_of(name, signable)).sign(folder, signature)
         except SlipwayError:
             raise
         except ValueError as error:

@@ -141,14 +141,21 @@ def verify_files(version: ModelVersion, folder: Path, file: Path, trust: Trust) 
 
 def _require_registered(version: ModelVersion, files: dict[str, str]) -> None:
     """GateError where the files are others than those whose digest train-model wrote down when it registered them."""
-    registered = version.tags.get("slipway.model_digest", "")
-    found = f"sha256:{hashlib.sha256(listing(files).encode()).hexdigest()}"
+    registered, found = _registered(version), _digest(files)
     if registered and registered != found:
         raise GateError(
             f"The files of {version.name} of `{version.model}` are not those that were registered.",
             why=f"They were registered as {registered}, and are {found}. Nothing was signed.",
             fix="Find out who changed the files of a registered version. Train again, and sign that.",
         )
+
+
+def _registered(version: ModelVersion) -> str:
+    return version.tags.get("slipway.model_digest", "")
+
+
+def _digest(files: dict[str, str]) -> str:
+    return f"sha256:{hashlib.sha256(listing(files).encode()).hexdigest()}"
 
 
 def _authentic(folder: Path, file: Path, trust: Trust, name: str) -> tuple[dict[str, str], bool]:
@@ -204,7 +211,8 @@ def _verifier(trust: Trust) -> Any:
 
 
 def _details(version: ModelVersion, trust: Trust, said: Signature, found: dict[str, str]) -> Iterator[Check]:
-    """What the library leaves open: whose certificate, which version, and which files differ."""
+    """What the library leaves open: whose certificate, which version, which files differ, and whether they are those
+    whose digest stands in reports and ledger: it is a tag, which more people can alter than files."""
     if trust.method == "certificate" and trust.identity:
         names = signature.names_of(said)
         if trust.identity in names:
@@ -224,6 +232,11 @@ def _details(version: ModelVersion, trust: Trust, said: Signature, found: dict[s
         yield Check(name="files", verdict=Verdict.FAIL, detail=detail, count=len(wrong), examples=wrong[:20])
     else:
         yield Check(name="files", verdict=Verdict.PASS, detail=f"All {len(found)} files are those that were signed.")
+    if registered := _registered(version):
+        detail, verdict = f"The version was registered as {registered}", Verdict.PASS
+        if registered != _digest(found):
+            detail, verdict = f"{detail}, and its files are {_digest(found)}", Verdict.FAIL
+        yield Check(name="digest", verdict=verdict, detail=f"{detail}.")
 
 
 def _fresh(folder: Path) -> Path:
