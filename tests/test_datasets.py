@@ -289,6 +289,30 @@ def test_identify__a_committed_folder_with_a_file_that_is_not(repository: Path, 
     assert datasets.identify("data").kind == "file"
 
 
+@pytest.mark.parametrize("path", ["data/a.csv", "data", "data/*.csv", "elsewhere", "elsewhere/*.csv", "nested"])
+def test_identify__a_committed_link_to_data_that_git_does_not_keep(repository: Path, path: str) -> None:
+    """git keeps where a link leads, and not what lies there: that changes without a commit."""
+    outside = repository.with_name("outside")
+    write(outside, {"a.csv": "1"})
+    (repository / "data" / "a.csv").symlink_to(outside / "a.csv")
+    (repository / "elsewhere").symlink_to(outside)
+    write(repository, {"nested/b.csv": "2"})
+    (repository / "nested" / "deep").symlink_to(outside)
+    commit(repository)
+    found = datasets.identify(path)
+    assert (found.kind, found.immutable) == ("file", False)
+    assert found.remark.startswith("goes through the link ")
+
+
+def test_identify__a_committed_link_to_what_the_same_folder_holds(repository: Path) -> None:
+    write(repository, {"data/in/a.csv": "1"})
+    (repository / "data" / "newest.csv").symlink_to("in/a.csv")
+    commit(repository)
+    assert datasets.identify("data").kind == "git"
+    # The blob of the link alone is no version of what it leads to.
+    assert datasets.identify("data/newest.csv").kind == "file"
+
+
 def test_identify__from_a_folder_inside(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(repository, {"project/data/a.csv": "1", "shared/b.csv": "2"})
     commit(repository)

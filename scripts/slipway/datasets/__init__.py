@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from slipway.datasets import address, dvc, git, lfs, remote
-from slipway.datasets.content import content_digest, files_of, without_glob
+from slipway.datasets.content import content_digest, files_of, link_out, without_glob
 from slipway.datasets.version import DatasetVersion
 from slipway.runner.errors import GateError, PolicyError
 
@@ -44,6 +44,12 @@ def identify(path: str) -> DatasetVersion:
                 path=path, kind="dvc", id=tracked.id_of(place), immutable=True, tracked_by=str(tracked.file)
             )
         remark = f"differs from what {tracked.file} tracks: {changed}. Run `dvc add {tracked.out}` (or `dvc repro`)."
+        return DatasetVersion(path=path, kind="file", id=content_digest(path), immutable=False, remark=remark)
+    if link := link_out(path):
+        remark = (
+            f"goes through the link {link}, and no commit keeps what that leads to, so it can change under its name. "
+            "Name the data themselves, and track those."
+        )
         return DatasetVersion(path=path, kind="file", id=content_digest(path), immutable=False, remark=remark)
     pointers = lfs.committed(place)
     if pointers and files_of(path):

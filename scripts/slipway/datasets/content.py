@@ -37,6 +37,17 @@ def files_of(path: str) -> list[Path]:
     return files
 
 
+def link_out(path: str) -> Path | None:
+    """The first file by which data at `path` lie outside of what git keeps there; None where there is none."""
+    place = without_glob(path)
+    if place.is_symlink():
+        return place
+    inside = place.resolve()
+    # Of a glob a file below a linked folder counts, too; without one no link to a folder is followed.
+    links = files_of(path) if GLOB & set(path) else (each for each in place.rglob("*") if each.is_symlink())
+    return next((each for each in links if not each.resolve().is_relative_to(inside)), None)
+
+
 def content_digest(path: str) -> str:
     """SHA-256 over names and bytes of all files at `path`."""
     place = without_glob(path)
