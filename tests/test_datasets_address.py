@@ -10,6 +10,7 @@ from slipway import datasets
 from slipway.datasets import address, objects
 from slipway.datasets.objects import Entry
 from slipway.datasets.version import DatasetVersion
+from slipway.runner.errors import InputError
 
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1)
 
@@ -42,6 +43,23 @@ def test_is_remote(path: str, is_one: bool) -> None:
 )
 def test_name_of(path: str, name: str) -> None:
     assert datasets.name_of(path) == name
+
+
+@pytest.mark.parametrize("text", ["s3://[b/k", "s3://b\u2100/k"])
+def test_parse__a_place_that_no_address_can_have(text: str) -> None:
+    with pytest.raises(InputError, match="names no place"):
+        address.parse(text)
+
+
+def test_only__tells_no_value_of_what_is_not_known() -> None:
+    """A signature makes an address work without a password: it may be in the policy, and need not be in the log."""
+    signed = address.parse("az://account/container/blob?sv=2026&sig=c2VjcmV0")
+    with pytest.raises(InputError, match=r"has `sv` after the `\?`") as refused:
+        address.only(signed, "versionId")
+    assert "c2VjcmV0" not in str(refused.value)
+    with pytest.raises(InputError) as refused:
+        address.parse("az://account/container/blob?sig=c2VjcmV0&sig=c2VjcmV0")
+    assert "c2VjcmV0" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

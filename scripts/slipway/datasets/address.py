@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
 from slipway.runner.errors import InputError
+from slipway.runner.redaction import without_secrets
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 KNOWN = {
@@ -62,22 +63,29 @@ def parse(text: str) -> Address:
             why=f"`{scheme}://` is none of {', '.join(f'`{each}://`' for each in KNOWN)}.",
             fix="Let DVC (`dvc import-url`) or a step before this one bring the data, and name the local path.",
         )
-    parts = urlsplit(text)
     form = f"The form is `{KNOWN[scheme]}`; in a name, `#` is written %23, `?` %3F and `%` %25."
+    shown = without_secrets(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise InputError(f"The dataset {shown} names no place.", why=str(error), fix=form) from error
     if parts.fragment or "#" in text:
-        raise InputError(f"The dataset {text} has a `#`, which starts a fragment.", fix=form)
+        raise InputError(f"The dataset {shown} has a `#`, which starts a fragment.", fix=form)
     if "@" in parts.netloc:
         raise InputError(
             f"The dataset {scheme}://***@{parts.netloc.rpartition('@')[2]}{parts.path} carries credentials.",
             fix="Take them out: credentials belong into the job's `env:`, from secrets.",
         )
     if not parts.netloc:
-        raise InputError(f"The dataset {text} names no place.", fix=form)
+        raise InputError(f"The dataset {shown} names no place.", fix=form)
     query: dict[str, str] = {}
     for each in filter(None, parts.query.split("&")):
         key, sign, value = each.partition("=")
         if not (sign and value) or key in query:
-            raise InputError(f"The dataset {text} has `{each}` after the `?`, which is not `name=value`.", fix=form)
+            said = without_secrets(each)
+            raise InputError(
+                f"The dataset {shown} has `{said}` after the `?`, which is not one `name=value`.", fix=form
+            )
         query[key] = unquote(value)
     raw = parts.path.removeprefix("/")
     return Address(text, scheme, parts.netloc, unquote(raw), raw, query)
@@ -99,7 +107,7 @@ def only(address: Address, *known: str) -> None:
     unknown = [key for key in address.query if key not in known]
     if unknown:
         raise InputError(
-            f"The dataset {address.text} has `{unknown[0]}` after the `?`.",
+            f"The dataset {without_secrets(address.text)} has `{unknown[0]}` after the `?`.",
             why=f"Known there: {', '.join(f'`{each}`' for each in known) or 'nothing'}.",
             fix=f"The form is `{KNOWN[address.scheme]}`; a `?` in a name is written %3F.",
         )
