@@ -204,6 +204,13 @@ def test_fetch_missing__pulls_what_the_remote_has(clone: Path, path: str) -> Non
     assert (clone / "else" / "c.csv").read_text().startswith("version https://git-lfs")
 
 
+def test_fetch_missing__pulls_more_files_than_one_argument_can_name(clone: Path) -> None:
+    """Linux takes 128 KiB in one argument: a folder of images has more names than that."""
+    commit(clone, {f"many/{'x' * 100}{number:04}.csv": POINTER for number in range(1_300)})
+    datasets.fetch_missing("many")
+    assert {file.read_text() for file in (clone / "many").iterdir()} == {BODY}
+
+
 def test_fetch_missing__says_what_git_lfs_says(clone: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "remote.git" / "lfs")
     failure = refusal("data/a.csv", RemoteError)

@@ -50,10 +50,10 @@ def small_files(place: Path, largest: int) -> dict[Path, bytes]:
     return {file: texts[name] for file, name in blobs.items() if name in texts}
 
 
-def from_root(file: Path) -> str:
-    """The file's path from the root of its repository."""
-    below = (_git("rev-parse", "--show-prefix") or "").strip()
-    return os.path.normpath(below + os.path.relpath(file))
+def from_root(files: Iterable[Path]) -> list[str]:
+    """The files' paths from the root of the repository."""
+    below = (_git("rev-parse", "--show-prefix") or "").removesuffix("\n")
+    return [os.path.normpath(below + os.path.relpath(file)) for file in files]
 
 
 def _here(place: Path, name: str) -> Path:

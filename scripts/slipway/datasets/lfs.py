@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,10 @@ LARGEST_POINTER = 1024
 POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-\d-[^\n]*\n)*oid sha256:([0-9a-f]{64})\nsize (\d+)\n?"
 )
+
+
+LONGEST_ARGUMENT = 100_000
+"""Bytes; Linux takes 128 KiB (MAX_ARG_STRLEN)."""
 
 
 @dataclass(frozen=True)
@@ -98,15 +102,15 @@ def bring(path: str) -> None:
         return
     if _run("version").returncode == 0:
         commands.say(f"Pulling {path} with Git LFS")
-        # A comma would end the pattern.
-        done = _run("pull", "--include", ",".join(_pattern(file) for file in lacking), "--exclude", "")
-        if done.returncode:
-            raise RemoteError(
-                f"`git lfs pull` of {path} ended with {done.returncode}.",
-                why=without_secrets(done.stderr.strip()[-2000:]),
-                fix="Check that the LFS server is reachable, that the checkout kept its credentials, and that the "
-                "content was pushed (`git lfs push`).",
-            )
+        for patterns in _arguments(map(_pattern, git.from_root(lacking))):
+            done = _run("pull", "--include", patterns, "--exclude", "")
+            if done.returncode:
+                raise RemoteError(
+                    f"`git lfs pull` of {path} ended with {done.returncode}.",
+                    why=without_secrets(done.stderr.strip()[-2000:]),
+                    fix="Check that the LFS server is reachable, that the checkout kept its credentials, and that the "
+                    "content was pushed (`git lfs push`).",
+                )
         lacking = only_pointers(path)
     if lacking:
         raise InputError(
@@ -126,9 +130,23 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(["git"], 127, "", "git is not installed")
 
 
-def _pattern(file: Path) -> str:
-    """The file as a pattern of git-lfs, from the root of the repository: signs of patterns and commas as `?`."""
-    return re.sub(r"[*?\[\],\\]", "?", "/" + git.from_root(file))
+def _arguments(patterns: Iterable[str]) -> Iterator[str]:
+    """Patterns with commas between them, as few lists as fit into one argument each."""
+    listed: list[str] = []
+    length = 0
+    for pattern in patterns:
+        size = len(os.fsencode(pattern)) + 1
+        if listed and length + size > LONGEST_ARGUMENT:
+            yield ",".join(listed)
+            listed, length = [], 0
+        listed.append(pattern)
+        length += size
+    yield ",".join(listed)
+
+
+def _pattern(name: str) -> str:
+    """A path from the repository's root as git-lfs takes it: signs of patterns, and commas, which end one, as `?`."""
+    return re.sub(r"[*?\[\],\\]", "?", f"/{name}")
 
 
 def _is_pointer(file: Path) -> bool:
