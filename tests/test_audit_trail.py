@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from audit_kit import whole
 from conftest import pull_request
 from ledger_kit import clone, draft, ledger, subjects
 from runner_double import RunnerDouble
-from slipway.audit.answers import moment
+from slipway.audit.answers import moment, what_was_live
 from slipway.audit.trail import Trail
 from slipway.ledger import place, store
 from slipway.ledger.git import Git
@@ -211,6 +212,13 @@ def test_moment__days_and_times() -> None:
     assert moment("2026-11-25T14:30+01:00") == datetime(2026, 11, 25, 13, 30, tzinfo=UTC)
     assert moment("2026-11-25T14:30Z") == datetime(2026, 11, 25, 14, 30, tzinfo=UTC)
     assert moment("") is None
+    # A day is a day, however it is written.
+    assert moment("20261125") == moment("2026-W48-3") == moment("2026-11-25")
+
+
+def test_what_was_live__says_the_time_in_utc(tmp_path: Path) -> None:
+    found = what_was_live(whole(tmp_path), "flights", "production", moment("2020-11-25T00:30+01:00"))
+    assert found.headline == "By the ledger no version of `flights` was live in production on 2020-11-24 at 23:30 UTC."
 
 
 def test_compare__agreement(site: Site) -> None:

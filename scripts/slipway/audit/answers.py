@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -96,15 +97,18 @@ def show(trail: Trail, model: str, version: str, registered: ModelVersion | None
 
 
 def moment(text: str) -> datetime | None:
-    """A day (its end) or a time, UTC unless it says otherwise; None for nothing. InputError where it is neither."""
+    """A day (its end) or a time, UTC unless it says otherwise; None for nothing. InputError where it is neither.
+
+    The answer is in UTC, as all times of the ledger are.
+    """
     if not text:
         return None
     try:
-        if len(text) == len("2026-11-25"):
+        with contextlib.suppress(ValueError):
             next_day = date.fromisoformat(text) + timedelta(days=1)
             return datetime.combine(next_day, time(), UTC) - timedelta(milliseconds=1)
         found = datetime.fromisoformat(text)
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise InputError(
             f"`at` is `{text}`, which is no date.", fix="Write `2026-11-25` (its end) or `2026-11-25T14:30+01:00`."
