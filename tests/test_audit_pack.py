@@ -23,6 +23,7 @@ from slipway.audit.measured import measured
 from slipway.audit.pack import write_pack
 from slipway.audit.record import ANNEX_IV, NO_STATEMENT
 from slipway.audit.trail import Trail
+from slipway.datasets import DatasetVersion
 from slipway.ledger.entries import digest
 from slipway.report import Check, Column, Report, Subject, Table, Verdict
 from slipway.report.model import Value
@@ -208,6 +209,19 @@ def test_bom__is_what_the_provenance_says(pack: Path, trail: Trail) -> None:
     assert [each["ref"] for each in model["modelCard"]["modelParameters"]["datasets"]] == list(components)[:2]
     assert {"name": "slipway:parameter:model.depth", "value": "3"} in model["modelCard"]["properties"]
     assert said["metadata"]["timestamp"] == f"{trail.records[-1].entry.recorded_at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def test_bom__a_version_of_a_folder_is_no_digest_of_its_content(tmp_path: Path) -> None:
+    """`?versions=sha256:…` is taken over names and versions: whoever hashes the data would find another value."""
+    pin, content = f"sha256:{'5' * 64}", "6" * 64
+    made = DatasetVersion(path="s3://flights/train/", kind="s3", id=pin, immutable=True, sha256=content)
+    story = Story(tmp_path)
+    story.validate("2", day(0), subjects=(Subject(role="data", name="holdout", id=f"s3:{pin}"),))
+    story.train("2", day(0), datasets={"train": made})
+    write_pack(tmp_path / "pack", story.read(), MODEL, "2", None)
+    said = json.loads((tmp_path / "pack" / "ml-bom.cdx.json").read_text())
+    found = {each["name"]: each["hashes"] for each in said["components"] if each["type"] == "data"}
+    assert found == {"train": [{"alg": "SHA-256", "content": content}], "holdout": []}
 
 
 def test_bom__metrics_have_the_intervals_of_the_report(pack: Path, trail: Trail) -> None:

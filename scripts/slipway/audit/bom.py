@@ -132,9 +132,13 @@ def _data(dossier: Dossier) -> Iterator[Json]:
                 found.setdefault((subject.name, subject.id), {})
                 found[subject.name, subject.id].setdefault(f"entry:{record.entry.sequence}", record.entry.event)
     for (name, identity), said in found.items():
-        hashes = _hashes(identity) or _hashes(f"sha256:{said.get('sha256')}")
-        if identity.startswith("file:sha256:") or said.get("sha256"):
+        # Other systems name a version by what is no digest of the content: of names and versions, or of a commit.
+        of_content = identity.startswith(("dvc:", "file:", "lfs:"))
+        hashes = _hashes(f"sha256:{said.get('sha256')}") or (_hashes(identity) if of_content else [])
+        if identity.startswith("file:sha256:"):
             said["hash_of"] = "SHA-256 over the names and digests of all files"
+        elif said.get("sha256"):
+            said["hash_of"] = "SHA-256 of the file; of a folder, over the names and digests of all files"
         yield {
             "type": "data",
             "bom-ref": f"data:{quote(name, safe='')}@{identity}",
