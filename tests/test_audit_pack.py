@@ -408,6 +408,61 @@ def test_hostile__a_provenance_of_another_form_is_not_believed(
     assert (tmp_path / "pack" / "evidence" / "entry-1" / "provenance.json").read_bytes() == raw
 
 
+@pytest.mark.parametrize(
+    ("raw", "problem"),
+    [
+        (b"{", "is no JSON: "),
+        (b"\xff", "is no JSON: "),
+        (b"[]", "is no object"),
+        (b"[" * 100_000, "is nested too deeply"),
+        (b'{"parameters": {"x": ' + b"[" * 600 + b"]" * 600 + b"}}", "is nested too deeply"),
+        (b'{"seed": ' + b"9" * 5_000 + b"}", "is no JSON: "),
+    ],
+    ids=["cut off", "bytes", "list", "deep", "less deep", "long number"],
+)
+def test_hostile__a_provenance_that_is_none_hides_nothing_else(tmp_path: Path, raw: bytes, problem: str) -> None:
+    story = Story(tmp_path)
+    subjects = (Subject(role="candidate", name="2", id=DIGESTS["2"]),)
+    story.report("train-model", "2", day(0), subjects=subjects, files={"provenance.json": raw})
+    trail = story.read()
+    said = {(each.section, each.claim): each for each in facts(trail, MODEL, "2", None)}
+    assert said["Training", "provenance"].value is None and problem in said["Training", "provenance"].evidence
+    write_pack(tmp_path / "pack", trail, MODEL, "2", None)
+    assert (tmp_path / "pack" / "evidence" / "entry-1" / "provenance.json").read_bytes() == raw
+
+
+@pytest.mark.parametrize("interval", ["1.2.3 to 4", ". to 1", "1e999 to 2", "-1 to 1e999"])
+@pytest.mark.parametrize("candidate", ["0.5", "inf", "nan", "1e999"])
+def test_hostile__a_table_without_numbers_measures_nothing(tmp_path: Path, interval: str, candidate: str) -> None:
+    columns = tuple(Column(name=name) for name in ("metric", "candidate", "95 % interval"))
+    table = Table(title="", columns=columns, rows=(("f1", candidate, interval), ("f2", candidate, "0 to 1")))
+    story = Story(tmp_path)
+    story.evaluate("2", "", day(0), checks=(), tables=(table,))
+    write_pack(tmp_path / "pack", story.read(), MODEL, "2", None)
+    picture = tmp_path / "pack" / "metrics.svg"
+    assert picture.exists() is (candidate == "0.5")
+    assert not picture.exists() or not re.search("nan|inf|f1", picture.read_text())
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"value": 0.0, "low": -1e308, "high": 1e308},
+        {"value": 0.0, "low": 0.0, "high": 5e-324},
+        {"value": 10**400, "low": 0.0, "high": 1.0},
+        {"value": "inf", "low": 0.0, "high": 1.0},
+        {"value": 0.0, "low": "nan", "high": 1.0},
+    ],
+)
+def test_hostile__numbers_at_the_end_of_their_range_can_be_drawn(tmp_path: Path, values: dict[str, Value]) -> None:
+    story = Story(tmp_path)
+    check = Check(name="f1: at least 0.1", verdict=Verdict.PASS, values={**values, "limit": 0.1})
+    story.evaluate("2", "", day(0), checks=(check,), tables=())
+    write_pack(tmp_path / "pack", story.read(), MODEL, "2", None)
+    picture = tmp_path / "pack" / "metrics.svg"
+    assert not picture.exists() or not re.search(r'="(nan|-?inf)', picture.read_text())
+
+
 def test_hostile__half_a_sign_is_shown_as_a_question_mark(tmp_path: Path) -> None:
     story = Story(tmp_path)
     subjects = (Subject(role="candidate", name="2", id=DIGESTS["2"]),)

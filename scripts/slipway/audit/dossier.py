@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slipway.audit.trail import Live, Trail
-from slipway.ledger.entries import Entry, Kind, writable
+from slipway.ledger.entries import Entry, Kind
 from slipway.ledger.verification import Record
 from slipway.registry.mlflow import ModelVersion
 from slipway.report import Report
@@ -141,13 +141,13 @@ class Dossier:
         except ValidationError as error:
             first = error.errors()[0]
             return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+        except ValueError as error:
+            return str(error)
         return ""
 
     @cached_property
     def _provenance(self) -> dict[str, Any]:
-        content = writable(self.trail.provenance(self.made_by)) if self.made_by else {}
-        assert isinstance(content, dict)
-        return content
+        return self.trail.provenance(self.made_by) if self.made_by else {}
 
     def report(self, record: Record) -> Report | None:
         """The report that an entry was made from."""

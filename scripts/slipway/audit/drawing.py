@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
-from math import floor, log10
+from math import floor, inf, log10
 
 import drawsvg
 from drawsvg import Circle, Drawing, Line, Rectangle, Text
@@ -172,7 +172,7 @@ def in_words(span: timedelta) -> str:
 
 def decimals(error: float) -> int:
     """Digits after the point that show two significant digits of a standard error, a quarter of an interval."""
-    return min(8, max(0, 1 - floor(log10(error)))) if error > 0 else 4
+    return min(8, max(0, 1 - floor(log10(error)))) if 0 < error < inf else 4
 
 
 def shortened(text: str, length: int) -> str:
@@ -191,13 +191,15 @@ class _Scale:
 
     def __init__(self, values: Sequence[float | None], *, left: float, right: float) -> None:
         known = [value for value in values if value is not None]
-        low, high = min(known), max(known)
+        # Of the very largest numbers a sum is infinite.
+        self._unit = 1.0 if max(map(abs, known)) < 1e300 else 1e-10
+        low, high = min(known) * self._unit, max(known) * self._unit
         pad = 0.12 * (high - low) or abs(high) or 1.0
         self.left, self.right = left, right
         self._low, self._span = low - pad, high - low + 2 * pad
 
     def __call__(self, value: float) -> float:
-        return self.left + (self.right - self.left) * (value - self._low) / self._span
+        return self.left + (self.right - self.left) * (value * self._unit - self._low) / self._span
 
 
 def _ceiling(value: float) -> float:

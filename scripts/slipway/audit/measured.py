@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isfinite
 
 from slipway.report import Report, Table
 
@@ -86,15 +87,16 @@ def _of_tables(report: Report, known: set[str], level: str) -> Iterator[Measured
             candidate, production = _number(row.get("candidate")), _number(row.get("production"))
             difference = _number(row.get("difference"))
             value = candidate if difference is None else difference
-            if value is not None:
+            low, high = _number(span["low"]), _number(span["high"])
+            if value is not None and low is not None and high is not None:
                 yield Measured(
                     metric=metric,
                     gate="",
                     verdict="",
                     relative=difference is not None,
                     value=value,
-                    low=float(span["low"]),
-                    high=float(span["high"]),
+                    low=low,
+                    high=high,
                     candidate=candidate,
                     production=production,
                     level=level,
@@ -132,9 +134,11 @@ def _above(gate: str, limit: float | None, more_is_better: bool | None) -> bool 
 
 
 def _number(said: object) -> float | None:
+    """A number that can be drawn; None for all else, which a report from a fork may have in the place of one."""
     if isinstance(said, bool) or not isinstance(said, (int, float, str)):
         return None
     try:
-        return float(said)
-    except ValueError:
+        found = float(said)
+    except (ValueError, OverflowError):
         return None
+    return found if isfinite(found) else None

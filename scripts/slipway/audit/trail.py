@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from slipway.ledger.entries import Entry
+from slipway.ledger.entries import Entry, writable
 from slipway.ledger.git import Git
 from slipway.ledger.store import Ledger
 from slipway.ledger.verification import BadEntry, Record, records
@@ -131,10 +131,19 @@ class Trail:
         return Report.model_validate_json(raw) if raw else None
 
     def provenance(self, record: Record) -> dict[str, Any]:
-        """The whole provenance of a training; empty for any other entry."""
+        """The whole provenance of a training; empty for any other entry. ValueError where its file holds none."""
         raw = self.file(record, "provenance.json")
-        content = json.loads(raw) if raw else {}
-        return content if isinstance(content, dict) else {}
+        if raw is None:
+            return {}
+        try:
+            content = writable(json.loads(raw))
+        except RecursionError:
+            raise ValueError("is nested too deeply") from None
+        except ValueError as error:
+            raise ValueError(f"is no JSON: {error}") from error
+        if not isinstance(content, dict):
+            raise ValueError("is no object")
+        return content
 
 
 def _origin(entry: Entry) -> tuple[str, int, str]:
