@@ -72,6 +72,15 @@ def test_measure__a_canary_and_its_promotion_are_one_release(tmp_path: Path) -> 
     assert (found.at, found.lead) == (day(3), timedelta(days=3))
 
 
+def test_measure__a_version_that_is_brought_once_more_was_released_before(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    story.train("1", day(0))
+    story.place("deployment", "1", day(1))
+    story.place("deployment", "1", day(40))
+    (found,) = measure(story.read(), "flights").releases
+    assert (found.at, found.lead) == (day(1), timedelta(days=1))
+
+
 def test_measure__a_rollback_ends_the_release_that_it_takes_back(tmp_path: Path) -> None:
     story = Story(tmp_path)
     story.place("promotion", "1", day(0))

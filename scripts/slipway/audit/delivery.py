@@ -24,6 +24,9 @@ FEWEST_FOR_90TH = 10
 
 CONFIDENCE = 0.95
 RELEASING = ("promotion", "deployment")
+CANARY = ("deployment", "promotion")
+"""How a canary begins and ends."""
+
 ROLLBACK = "rollback"
 
 
@@ -118,7 +121,8 @@ def measure(
     first entry at the earliest, so that weeks before the ledger do not dilute the frequency.
 
     - A release is a promotion or deployment that brings another version than the one that was there: the steps of one
-      canary, and the promotion that ends it, are one release. Its time is that of its promotion, if it has one.
+      canary, and the promotion that ends it, are one release. Its time is that of its promotion, or else of its first
+      deployment.
     - Lead time runs from the first entry that speaks of the version's commit (its own, or the head of the pull request
       that it was trained for). That is when the pipeline first saw the change, not when somebody began or committed
       it: the ledger does not know that, so the true lead time is longer.
@@ -163,7 +167,8 @@ def _releases(trail: Trail, model: str, environment: str, until: datetime) -> It
                 ended.rolled_back = entry.occurred_at
         elif entry.event in RELEASING and live.version != there:
             found.append(_Open(live.version, entry))
-        elif found and found[-1].version == live.version and found[-1].entry.event == "deployment":
+        elif found and (found[-1].version, found[-1].entry.event, entry.event) == (live.version, *CANARY):
+            # A version that is deployed or promoted once more keeps the time of its release.
             found[-1].entry = entry
         there = live.version
     began_by_version = _first_words(trail, model)
