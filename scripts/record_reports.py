@@ -10,7 +10,7 @@ from slipway.ledger import drafting, place
 from slipway.ledger.store import Ledger, Receipt
 from slipway.runner import commands, outputs, stage
 from slipway.runner.context import Run
-from slipway.runner.errors import InputError, RemoteError
+from slipway.runner.errors import InputError, RemoteError, SlipwayError
 from slipway.runner.inputs import NO_SECRET, Secret
 
 PERMISSION = "contents: write"
@@ -37,12 +37,13 @@ class Outputs:
 def main(given: Inputs) -> None:
     """Record every report that exists; what cannot be delivered is kept where it can, and said in any case."""
     run = Run.from_environ()
-    drafts, failures = [], []
+    drafts: list[drafting.Drafted] = []
+    failures: list[SlipwayError] = []
     for path in map(Path, given.reports):
         try:
             drafts += [drafting.of_report(path, run)] if path.is_file() else []
-        except InputError as failure:
-            failures.append(failure)  # the others are recorded all the same
+        except InputError as refused:
+            failures.append(refused)  # the others are recorded all the same
     if not drafts and not failures:
         raise InputError(
             f"None of the {len(given.reports)} reports exists, so there is nothing to record.",
@@ -56,13 +57,15 @@ def main(given: Inputs) -> None:
         commands.warning(waiting, title="Ledger")
     for entry in receipt.entries:
         commands.say(f"Entry {entry.sequence}: {entry.summary}")
+    if receipt.waiting and (undelivered := complain(ledger, receipt, run)):
+        failures.append(undelivered)
+    for failure in failures[1:]:
+        commands.report_error(failure)
     if failures:
         raise failures[0]
-    if receipt.waiting:
-        complain(ledger, receipt, run)
 
 
-def complain(ledger: Ledger, receipt: Receipt, run: Run) -> None:
+def complain(ledger: Ledger, receipt: Receipt, run: Run) -> RemoteError | None:
     """Say that entries wait. On a runner, which forgets them, that is an error unless a fork's token explains it."""
     what = f"{receipt.waiting} entries could not be delivered to the ledger of {ledger.place.shown}."
     if not commands.on_runner():
@@ -73,12 +76,13 @@ def complain(ledger: Ledger, receipt: Receipt, run: Run) -> None:
     elif drafting.trigger(run).fork:
         commands.notice(f"{what} A fork's pull request has a token that may only read; its merge will be recorded.")
     else:
-        raise RemoteError(
+        return RemoteError(
             what,
             why=receipt.why_not,
             fix=f"Give the job `permissions: {{{PERMISSION}}}` and pass `github-token`; if the branch has rules, they "
             "must let this token push (docs/ledger.md). Then run the job again: the reports are still there.",
         )
+    return None
 
 
 if __name__ == "__main__":

@@ -117,6 +117,20 @@ def test_action__a_report_that_is_none(runner: RunnerDouble, upstream: Path, tmp
     assert subjects(upstream) == ["Begin the ledger", "validate-data of flights: pass. Done."]
 
 
+def test_action__says_all_that_went_wrong(runner: RunnerDouble, tmp_path: Path) -> None:
+    """What a runner forgets must not be hidden behind a report that somebody spoilt."""
+    spoilt = [tmp_path / "train-model.json", tmp_path / "evaluate-model.json"]
+    for path in spoilt:
+        path.write_text("{}")
+    with served(tmp_path / "served", token=TOKEN) as address:
+        runner.server_url = address
+        done = record(runner, report(tmp_path, "validate-data"), *map(str, spoilt), github_token="another")
+    assert done.code == 1
+    said = "\n".join(done.messages("error"))
+    assert all(f"{path.name} is not a report of Slipway" in said for path in spoilt)
+    assert "2 entries could not be delivered" in said
+
+
 def test_action__a_push_uses_the_clones_own_remote(
     here: GitRepository, upstream: Path, tmp_path: Path, environments_cache: Path
 ) -> None:
