@@ -338,6 +338,20 @@ def test_identify__without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert datasets.identify("a.csv").kind == "file"
 
 
+def test_identify__a_changed_dvc_folder_without_git(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(repository, {"data/a.csv": "1", "data.dvc": f"outs:\n- path: data\n  md5: {'0' * 32}.dir\n"})
+    monkeypatch.setenv("PATH", "/nowhere")
+    found = datasets.identify("data")
+    assert (found.kind, found.immutable) == ("file", False)
+
+
+def test_identify__a_file_name_that_is_no_text(repository: Path) -> None:
+    write(repository, {"data/a.csv": "1"})
+    before = datasets.identify("data").id
+    Path(os.fsdecode(b"data/\xff.csv")).write_text("2")
+    assert datasets.identify("data").id != before
+
+
 @pytest.mark.parametrize("path", ["nowhere.csv", "nowhere/*.csv", "data/*.parquet"])
 def test_identify__nothing_there(repository: Path, path: str) -> None:
     assert refusal(path).what == f"There are no data at {path}."

@@ -65,7 +65,8 @@ def _over(place: Path, files: list[Path]) -> str:
     whole = hashlib.sha256()
     for file in files:
         name = file.relative_to(place).as_posix() if place.is_dir() else ""
-        whole.update(f"{name}\0{_sha256(file)}\n".encode())
+        # Names are bytes to Linux; those that are no UTF-8 come back as they are.
+        whole.update(os.fsencode(name) + f"\0{_sha256(file)}\n".encode())
     return whole.hexdigest()
 
 

@@ -194,5 +194,8 @@ def _listing_md5(listed: list[dict[str, str]]) -> str:
 def _ignored(folder: Path) -> set[str]:
     """Files of the folder that `.dvcignore` files name. Their patterns are those of git, which reads them for us."""
     options = ("--others", "--ignored", "--exclude-per-directory=.dvcignore", "-z")
-    done = subprocess.run(["git", "ls-files", *options], cwd=folder, capture_output=True, check=False)
-    return set(done.stdout.decode(errors="replace").split("\0")) if done.returncode == 0 else set()
+    try:
+        done = subprocess.run(["git", "ls-files", *options], cwd=folder, capture_output=True, check=False)
+    except FileNotFoundError:
+        return set()
+    return set(os.fsdecode(done.stdout).split("\0")) if done.returncode == 0 else set()
