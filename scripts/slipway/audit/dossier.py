@@ -103,9 +103,9 @@ class Dossier:
 
         Raises InputError where the ledger says nothing of the version.
         """
-        own = {record.entry.sequence for record in self.trail.about(self.model, self.version)}
-        ends = {after.entry.sequence for _, after in self.replaced}
-        return tuple(record for record in self.trail.of(self.model) if record.entry.sequence in own | ends)
+        wanted = {record.entry.sequence for record in self.trail.about(self.model, self.version)}
+        wanted |= {after.entry.sequence for _, after in self.replaced}
+        return tuple(record for record in self.trail.of(self.model) if record.entry.sequence in wanted)
 
     @cached_property
     def made_by(self) -> Record | None:

@@ -22,6 +22,7 @@ from slipway.audit.measured import Measured, measured
 from slipway.audit.record import NO_STATEMENT, technical_record
 from slipway.audit.tables import csv_text, records_json
 from slipway.audit.trail import Trail
+from slipway.ledger.verification import Record
 from slipway.registry.mlflow import ModelVersion
 from slipway.report import Column, Report, Table, Verdict
 from slipway.report.markdown import ICONS, bullets, escape, table
@@ -126,7 +127,7 @@ class Card:
     def timeline_svg(self) -> str:
         """What happened to the version."""
         return drawing.timeline(
-            [_event(self.dossier, record.entry.sequence) for record in self.dossier.records],
+            [_event(self.dossier, record) for record in self.dossier.records],
             f"What happened to version {self.dossier.version}",
         )
 
@@ -259,8 +260,7 @@ def _length_class(value: str) -> str:
     return "code" if re.search(r"\S{32}", value) else ""
 
 
-def _event(dossier: Dossier, number: int) -> drawing.Event:
-    record = next(each for each in dossier.records if each.entry.sequence == number)
+def _event(dossier: Dossier, record: Record) -> drawing.Event:
     entry, report = record.entry, dossier.report(record)
     environment = entry.details.get("environment")
     place = f" ({environment})" if environment else ""

@@ -100,7 +100,8 @@ class Trail:
         return [
             record
             for record in self.of(model)
-            if record in own or (not record.entry.model_version and _origin(record.entry) in made_by)
+            if record.entry.model_version == version
+            or (not record.entry.model_version and _origin(record.entry) in made_by)
         ]
 
     def placings(self, model: str, environment: str) -> list[Live]:
