@@ -9,6 +9,7 @@ import hashlib
 import inspect
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ from slipway.report import Verdict
 from slipway.runner.errors import GateError, InputError, RemoteError
 from slipway.runner.inputs import Secret
 from slipway.signing import Signer, Trust, Verification, sign_version, signature, verify_files, verify_version
+from slipway.signing.signer import as_files
 
 PEM = serialization.Encoding.PEM
 PRIVATE, PUBLIC = serialization.PrivateFormat, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -429,6 +431,14 @@ def test_sign__has_the_key_in_a_file_only_while_the_library_reads_it(
     with pytest.raises(KeyboardInterrupt):
         signer.sign(model, "x", model.with_name("s"))
     assert list((tmp_path / "runner").iterdir()) == []
+
+
+def test_as_files__never_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty RUNNER_TEMP is none, and not the repository."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RUNNER_TEMP", "")
+    with as_files("text") as (file,):
+        assert file.parent == Path(tempfile.gettempdir())
 
 
 @pytest.mark.parametrize(

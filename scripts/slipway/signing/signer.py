@@ -136,7 +136,7 @@ def as_files(*texts: str) -> Iterator[tuple[Path, ...]]:
     written: list[Path] = []
     try:
         for text in texts:
-            handle, name = tempfile.mkstemp(prefix="slipway-", suffix=".pem", dir=os.environ.get("RUNNER_TEMP"))
+            handle, name = tempfile.mkstemp(prefix="slipway-", suffix=".pem", dir=os.environ.get("RUNNER_TEMP") or None)
             written.append(Path(name))
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
