@@ -15,7 +15,8 @@ class Storage:
     """`with Storage(world) as storage:` serves the artifacts of `world`.
 
     log: path and headers of every request. lies: what is sent in place of an artifact, without telling its length.
-    status: what it answers with. encoding: how it says that the body is packed.
+    status: what it answers with. encoding: how it says that the body is packed. withheld: bytes that it promises and
+    does not send.
     """
 
     def __init__(self, world: World) -> None:
@@ -24,6 +25,7 @@ class Storage:
         self.lies: Iterator[bytes] | None = None
         self.status = 200
         self.encoding = ""
+        self.withheld = 0
         self.sent = 0
         self._server = _Server(self)
         self.url = world.storage_url = f"http://127.0.0.1:{self._server.server_port}"
@@ -61,7 +63,7 @@ class _Connection(BaseHTTPRequestHandler):
         if storage.encoding:
             self.send_header("Content-Encoding", storage.encoding)
         if storage.lies is None:
-            self.send_header("Content-Length", str(len(artifact.content)))
+            self.send_header("Content-Length", str(len(artifact.content) + storage.withheld))
         self.end_headers()
         for part in storage.lies or [artifact.content]:
             storage.sent += len(part)
