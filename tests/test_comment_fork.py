@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import socket
 import stat
 import struct
 import subprocess
@@ -592,6 +593,14 @@ def test_main__the_artifact_of_another_run(scene: Scene) -> None:
     scene.stops("left no artifact")
 
 
+def test_main__an_artifact_that_is_listed_with_the_wrong_run(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.upload()
+    honest = bodies.artifact
+    lie = {"workflow_run": {"id": scene.run.id + 1, "head_sha": scene.run.head.sha}}
+    monkeypatch.setattr(bodies, "artifact", lambda world, shown: honest(world, shown) | lie)
+    scene.stops("left no artifact")
+
+
 def test_main__the_artifact_of_an_earlier_attempt(scene: Scene) -> None:
     scene.upload()
     scene.run.attempt, scene.run.started = 2, scene.hub.world.tick()
@@ -673,6 +682,24 @@ def test_main__the_storage_refuses(scene: Scene, status: int) -> None:
     scene.upload()
     scene.storage.status = status
     scene.refused(f"answered with {status}")
+
+
+def test_main__the_storage_breaks_off(scene: Scene) -> None:
+    scene.upload().digest = None
+    scene.storage.withheld = 100
+    scene.refused("broke off")
+
+
+def test_main__the_storage_cannot_be_reached(scene: Scene) -> None:
+    """The error does not show the signed address: whoever reads the log could download with it."""
+    scene.upload()
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        scene.hub.world.storage_url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        ran = scene()
+    assert (ran.code, scene.writes) == (1, [])
+    assert "did not send the artifact" in ran.annotated("error")
+    assert "sig=" not in ran.log
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1/x", "//127.0.0.1/x", "/x"])

@@ -658,6 +658,7 @@ def test_lock__of_the_tests_holds_the_whole_resolution() -> None:
     ("group", "absent"),
     [
         ("post-report", {"pandas", "scikit-learn", "mlflow", "mlflow-skinny", "numpy"}),
+        ("comment-fork", {"pandas", "scikit-learn", "mlflow", "mlflow-skinny", "numpy"}),
         ("validate-data", {"pandas", "scikit-learn", "mlflow", "mlflow-skinny"}),
         ("evaluate-model", {"pandas"}),
     ],
@@ -673,6 +674,11 @@ def test_lock__brings_nothing_heavy(group: str, absent: set[str]) -> None:
         (
             "post-report",
             "import post_report, slipway.github_api.comments, slipway.github_api.client",
+            {"pandas", "sklearn", "mlflow", "numpy", "polars"},
+        ),
+        (
+            "comment-fork",
+            "import comment_fork, slipway.github_api.artifacts, slipway.github_api.fork_runs",
             {"pandas", "sklearn", "mlflow", "numpy", "polars"},
         ),
         ("validate-data", "import validate_data", {"pandas", "sklearn", "mlflow"}),

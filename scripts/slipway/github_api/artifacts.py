@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import requests
 from github import Github
 from github.WorkflowRun import WorkflowRun
+from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from slipway.github_api.client import SECONDS_TO_ANSWER
@@ -65,10 +65,7 @@ def fetch(hub: Github, repository_url: str, artifact: Artifact) -> bytes:
     # PyGithub does not follow this redirect by itself; the address it leads to is signed, and needs no token.
     headers, _ = hub.requester.requestBlobAndCheck("GET", url)
     content = _streamed(_storage_address(str(headers.get("location", "")), repository_url))
-    kind, _, digest = artifact.digest.partition(":")
-    if artifact.digest and (
-        kind != "sha256" or not hmac.compare_digest(hashlib.sha256(content).hexdigest(), digest.lower())
-    ):
+    if artifact.digest and artifact.digest.lower() != f"sha256:{hashlib.sha256(content).hexdigest()}":
         raise InputError(
             "The artifact is not used.",
             why="What the storage sent has not the digest that GitHub keeps of it.",
@@ -86,24 +83,36 @@ def _storage_address(location: str, repository_url: str) -> str:
 
 
 def _streamed(url: str) -> bytes:
-    with requests.Session() as session:
-        retry = Retry(total=3, backoff_factor=0.5, status_forcelist=(500, 502, 503, 504), redirect=0)
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=retry))
-        # An `auth` of its own keeps requests from looking for a password in a .netrc.
-        with session.get(
-            url, stream=True, allow_redirects=False, timeout=SECONDS_TO_ANSWER, auth=lambda asked: asked
-        ) as answer:
-            if answer.status_code != 200:
-                raise RemoteError(
-                    f"The storage of artifacts answered with {answer.status_code}.", fix="Run the job again."
-                )
-            content = bytearray()
-            # Raw: what a server declares as compressed would be unpacked to any size.
-            while part := answer.raw.read(64 * 1024, decode_content=False):
-                content += part
-                if len(content) > LARGEST:
-                    raise _too_large("The storage sends more.")
+    try:
+        with requests.Session() as session:
+            retry = Retry(total=3, backoff_factor=0.5, status_forcelist=(500, 502, 503, 504), redirect=0)
+            for scheme in ("https://", "http://"):
+                session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=retry))
+            # An `auth` of its own keeps requests from looking for a password in a .netrc.
+            with session.get(
+                url, stream=True, allow_redirects=False, timeout=SECONDS_TO_ANSWER, auth=lambda asked: asked
+            ) as answer:
+                if answer.status_code != 200:
+                    raise RemoteError(
+                        f"The storage of artifacts answered with {answer.status_code}.", fix="Run the job again."
+                    )
+                return _limited(answer)
+    except (requests.RequestException, HTTPError) as error:
+        # Not in its own words: they hold the signed address, with which anybody who reads the log could download.
+        raise RemoteError(
+            "The storage of artifacts did not send the artifact, or broke off.",
+            why=type(error).__name__,
+            fix="Check that the runner reaches it, and run the job again.",
+        ) from None
+
+
+def _limited(answer: requests.Response) -> bytes:
+    content = bytearray()
+    # Raw: what a server declares as compressed would be unpacked to any size.
+    while part := answer.raw.read(64 * 1024, decode_content=False):
+        content += part
+        if len(content) > LARGEST:
+            raise _too_large("The storage sends more.")
     return bytes(content)
 
 
@@ -113,7 +122,6 @@ def _is_of(told: dict[str, object], run: WorkflowRun) -> bool:
     return (
         isinstance(made_by, dict)
         and made_by.get("id") == run.id
-        and made_by.get("head_sha") == run.head_sha
         and str(told.get("created_at") or "") >= run.raw_data["run_started_at"]
     )
 
