@@ -40,7 +40,11 @@ ALL_STAGES = "run-pipeline"
 ACTIONS = {ALL_STAGES: ROOT / "action.yml"} | {name: ROOT / "actions" / name / "action.yml" for name in STAGES}
 DOCS = {ALL_STAGES: ROOT / "docs" / "pipeline.md"} | {name: ROOT / "docs" / f"{name}.md" for name in STAGES}
 PIPELINE = ROOT / ".github" / "workflows" / "pipeline.yml"
-REUSABLE = {"pipeline.yml": ROOT / "docs" / "pipeline.md", "attest.yml": ROOT / "docs" / "provenance.md"}
+REUSABLE = {
+    "pipeline.yml": ROOT / "docs" / "pipeline.md",
+    "attest.yml": ROOT / "docs" / "provenance.md",
+    "comment-fork.yml": ROOT / "docs" / "comment-fork.md",
+}
 """Workflows that callers use, and the page whose section "The reusable workflow" explains each."""
 
 WORKFLOWS = sorted([*PIPELINE.parent.glob("*.yml"), *(ROOT / "examples").glob("*/.github/workflows/*.yml")])
@@ -67,6 +71,9 @@ DEFINED_OTHERWISE = {
     ("input", "tracking-uri", "attest.yml"),
     ("input", "model-version", "attest.yml"),
     ("input", "model", "attest.yml"),
+    ("input", "model", "comment-fork"),
+    ("input", "model", "comment-fork.yml"),
+    ("input", "github-token", "comment-fork"),
     ("input", "github-token", "record-reports"),
     ("input", "github-token", "audit-trail"),
     ("input", "model", "audit-trail"),
@@ -79,9 +86,9 @@ DEFINED_OTHERWISE = {
 that read, comment or record need other rights; the ledger knows other models than the reports, and other commands; a
 signature is for a version and no alias."""
 
-BESIDE_THE_PIPELINE = {"audit-trail", "sign-model"}
+BESIDE_THE_PIPELINE = {"audit-trail", "comment-fork", "sign-model"}
 """Stages that people and other workflows call. The pipeline's jobs run the change's own code, which must not come near
-a signing key."""
+a signing key, nor, in a fork's run, near a token that may write."""
 
 OVER_ALL_STAGES = {ALL_STAGES, "post-report", "pipeline.yml"}
 """Where `verdict` is not that of one stage."""
@@ -108,7 +115,7 @@ def interface(name: str) -> Interface:
     """Of an action by its script's name, or of a reusable workflow by its file's."""
     if name in REUSABLE:
         call = yaml.safe_load(text_of(PIPELINE.with_name(name)))[True]["workflow_call"]  # YAML reads `on` as true
-        return Interface(call["inputs"], call["outputs"], call["secrets"])
+        return Interface(call["inputs"], call["outputs"], call.get("secrets", {}))
     said = yaml.safe_load(text_of(ACTIONS[name]))
     return Interface(said["inputs"], said["outputs"], {})
 
@@ -651,6 +658,7 @@ def test_lock__of_the_tests_holds_the_whole_resolution() -> None:
     ("group", "absent"),
     [
         ("post-report", {"pandas", "scikit-learn", "mlflow", "mlflow-skinny", "numpy"}),
+        ("comment-fork", {"pandas", "scikit-learn", "mlflow", "mlflow-skinny", "numpy"}),
         ("validate-data", {"pandas", "scikit-learn", "mlflow", "mlflow-skinny"}),
         ("evaluate-model", {"pandas"}),
     ],
@@ -666,6 +674,11 @@ def test_lock__brings_nothing_heavy(group: str, absent: set[str]) -> None:
         (
             "post-report",
             "import post_report, slipway.github_api.comments, slipway.github_api.client",
+            {"pandas", "sklearn", "mlflow", "numpy", "polars"},
+        ),
+        (
+            "comment-fork",
+            "import comment_fork, slipway.github_api.artifacts, slipway.github_api.fork_runs",
             {"pandas", "sklearn", "mlflow", "numpy", "polars"},
         ),
         ("validate-data", "import validate_data", {"pandas", "sklearn", "mlflow"}),

@@ -7,12 +7,14 @@ write (under act every job has the same token), and what starts a run (paths, br
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -22,8 +24,10 @@ from typing import Any
 import pytest
 
 from act.harness import PYTHON, SLIPWAY, ActRun, Lab
+from comment_fork import ENTRIES
 from github_double import bodies
 from github_double.server import GitHubDouble
+from github_double.storage import Storage
 from github_double.world import PullRequest
 from slipway.ledger.place import Place
 from slipway.ledger.store import Ledger
@@ -36,6 +40,7 @@ pytestmark = [pytest.mark.act, pytest.mark.xdist_group("act")]
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOW = ".github/workflows/model.yml"
+COMMENT_FORK = ".github/workflows/comment-fork.yml"
 NAME, MODEL = "acme/flights", "flight-delays"
 JOBS = ("train", "evaluate", "report")
 SECRET = "correct-horse-battery-staple"
@@ -122,19 +127,31 @@ class Site:
         return self.commit(f"Propose {', '.join(changes)}")
 
     def start(
-        self, github: GitHubDouble, event: str, payload: dict[str, Any], commit: str, *, kept: bool = True
+        self,
+        github: GitHubDouble,
+        event: str,
+        payload: dict[str, Any],
+        commit: str,
+        *,
+        kept: bool = True,
+        workflow: str = WORKFLOW,
+        **rights: str,
     ) -> ActRun:
-        """Start the workflow. `kept` keeps environments between jobs, as on a self-hosted runner, to save time."""
+        """Start a workflow. `kept` keeps environments between jobs, as on a self-hosted runner, to save time.
+
+        rights: what its token may do; by default it may comment.
+        """
+        rights = rights or {"contents": "read", "pull_requests": "write"}
         return self.lab.run(
             NAME,
-            WORKFLOW,
+            workflow,
             event,
             payload,
             commit=commit,
             api_url=github.base_url,
             secrets={
                 # All that the workflow asks for, in any of its jobs.
-                "GITHUB_TOKEN": github.world.installation_token(contents="read", pull_requests="write"),
+                "GITHUB_TOKEN": github.world.installation_token(**rights),
                 "SLIPWAY_CREDENTIALS": f"TEAM_NAME=acme\nTEAM_TOKEN={SECRET}",
             },
             variables={"MLFLOW_TRACKING_URI": self.uri},
@@ -173,10 +190,11 @@ def site(act: Path, tmp_path_factory: pytest.TempPathFactory, environments_cache
     lab = Lab(folder, act, ROOT)
     flights = folder / "flights"
     shutil.copytree(ROOT / "examples" / "flights", flights, ignore=shutil.ignore_patterns("data", "mlruns", ".dvc"))
-    workflow = flights / WORKFLOW
-    pinned, count = re.subn(rf"({SLIPWAY}/\S+@)[0-9a-f]{{40}}\b", rf"\g<1>{lab.commit}", workflow.read_text())
-    assert count == 1
-    workflow.write_text(pinned + READER)
+    for workflow, added in ((WORKFLOW, READER), (COMMENT_FORK, "")):
+        text = (flights / workflow).read_text()
+        pinned, count = re.subn(rf"({SLIPWAY}/\S+@)[0-9a-f]{{40}}\b", rf"\g<1>{lab.commit}", text)
+        assert count == 1
+        (flights / workflow).write_text(pinned + added)
     with (flights / "train.py").open("a") as script:
         script.write(CARELESS)
 
@@ -248,7 +266,9 @@ def bad_delivery(site: Site) -> str:
     return site.commit("A new September")
 
 
-def judge(site: Site, github: GitHubDouble, pull_request: PullRequest, head: str, *, kept: bool = True) -> Judged:
+def judge(
+    site: Site, github: GitHubDouble, pull_request: PullRequest, head: str, *, kept: bool = True, **rights: str
+) -> Judged:
     """The run that GitHub starts for a pull request whose head is now `head`."""
     pull_request.head.sha, pull_request.base.sha = head, site.main
     # GitHub starts it on a merge commit of its own.
@@ -262,9 +282,9 @@ def judge(site: Site, github: GitHubDouble, pull_request: PullRequest, head: str
         "pull_request": bodies.pull_request(github.world, pull_request),
         "repository": bodies.repository(github.world, pull_request.repository),
     }
-    run = site.start(github, "pull_request", payload, merge, kept=kept)
+    run = site.start(github, "pull_request", payload, merge, kept=kept, **rights)
     comments = [(each.id, each.author.login, each.body) for each in github.world.comments_of(pull_request)]
-    assert comments, str(run)
+    assert comments or rights, str(run)
     return Judged(run, head, comments)
 
 
@@ -484,3 +504,71 @@ def test_push__the_same_commit_is_not_trained_again(site: Site, github: GitHubDo
     # What was trained is what is in production: nothing is to be decided, and nothing fails.
     assert found["evaluate-model"].verdict is Verdict.INCONCLUSIVE
     assert "in production already" in found["evaluate-model"].headline
+
+
+@pytest.fixture(scope="module")
+def forked(site: Site, github: GitHubDouble, production: str) -> tuple[PullRequest, Judged]:
+    """A pull request from a fork, and its own run, whose token may only read."""
+    fork = github.world.repository("mona/flights", fork=True)
+    pull_request = github.world.pull_request(github.world.repositories[NAME], fork=fork, branch="from-afar")
+    head = site.propose("from-afar", "worse")
+    return pull_request, judge(site, github, pull_request, head, contents="read", pull_requests="read")
+
+
+def test_fork__its_own_run_keeps_the_reports_and_writes_nothing(forked: tuple[PullRequest, Judged]) -> None:
+    _, judged = forked
+    assert judged.comments == []
+    assert judged.run.steps("report")["Keep the reports of a fork's run"] == "success", str(judged.run)
+    assert set(judged.run.artifact("slipway-fork-reports")) == set(ENTRIES)
+
+
+def test_fork__the_second_workflow_comments(
+    site: Site, github: GitHubDouble, forked: tuple[PullRequest, Judged]
+) -> None:
+    pull_request, judged = forked
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in judged.run.artifact("slipway-fork-reports").items():
+            archive.writestr(name, text)
+    world = github.world
+    run = world.run(pull_request, path=WORKFLOW, conclusion="failure")
+    world.artifact(run, "slipway-fork-reports", packed.getvalue())
+    payload = {
+        "action": "completed",
+        "repository": bodies.repository(world, world.repositories[NAME]),
+        "workflow_run": bodies.workflow_run(world, run),
+    }
+    with Storage(world):
+        told = site.start(
+            github,
+            "workflow_run",
+            payload,
+            site.main,
+            workflow=COMMENT_FORK,
+            actions="read",
+            contents="read",
+            pull_requests="write",
+        )
+
+    assert told.code == 0, str(told)
+    assert list(told.steps("comment")) == ["Check out Slipway", "Set up Python", "Comment"]
+    (comment,) = world.comments_of(pull_request)
+    assert comment.author.login == "github-actions[bot]"
+    assert comment.body.startswith(f"### ❔ `{MODEL}`: reported by a fork's run, not judged")
+    assert "> - evaluate\\-model reports *fail*" in comment.body
+    assert comment.body.endswith(f"run={run.id}.1 head={judged.head} -->")
+    assert told.outputs("comment", "Comment")["reported-verdict"] == "fail"
+
+
+def test_fork__the_second_workflow_does_not_start_for_the_repositorys_own(
+    site: Site, github: GitHubDouble, better: Judged, pull_request: PullRequest
+) -> None:
+    run = github.world.run(pull_request, path=WORKFLOW)
+    payload = {
+        "action": "completed",
+        "repository": bodies.repository(github.world, github.world.repositories[NAME]),
+        "workflow_run": bodies.workflow_run(github.world, run),
+    }
+    told = site.start(github, "workflow_run", payload, site.main, workflow=COMMENT_FORK)
+    assert told.code == 0, str(told)
+    assert told.steps("comment") == {}

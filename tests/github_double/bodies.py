@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from github_double.world import Comment, PullRequest, Repository, Side, User, World
+from github_double.world import Artifact, Comment, PullRequest, Repository, Side, User, WorkflowRun, World
 
 Body = dict[str, Any]
 
@@ -217,6 +217,86 @@ def comment(world: World, shown: Comment) -> Body:
         "performed_via_github_app": None,
         "reactions": {"url": f"{url}/reactions", "total_count": 0, **_NO_REACTIONS},
     }
+
+
+def workflow_run(world: World, shown: WorkflowRun) -> Body:
+    """A workflow run, as the API and the event `workflow_run` tell of it."""
+    url = f"{world.api_url}/repos/{shown.repository.full_name}/actions/runs/{shown.id}"
+    html_url = f"{world.html_url}/{shown.repository.full_name}"
+    times = ("created_at", "run_started_at", "updated_at")
+    person = {"name": shown.head.owner.login, "email": f"{shown.head.owner.login}@example.invalid"}
+    return {
+        "id": shown.id,
+        "node_id": _node_id("WorkflowRun", shown.id),
+        "name": "Model",
+        "display_title": "A better candidate",
+        "path": shown.path,
+        "event": shown.event,
+        "status": shown.status,
+        "conclusion": shown.conclusion,
+        "run_number": 1,
+        "run_attempt": shown.attempt,
+        "workflow_id": 1,
+        "workflow_url": f"{world.api_url}/repos/{shown.repository.full_name}/actions/workflows/1",
+        "head_branch": shown.head.ref,
+        "head_sha": shown.head.sha,
+        "head_commit": {
+            "id": shown.head.sha,
+            "tree_id": shown.head.sha,
+            "message": "Train",
+            "timestamp": _time(shown.started),
+            "author": person,
+            "committer": person,
+        },
+        "head_repository": minimal_repository(world, shown.head.repository) if shown.head.repository else None,
+        "repository": minimal_repository(world, shown.repository),
+        # GitHub tells of no pull request that comes from a fork.
+        "pull_requests": [],
+        "actor": user(world, shown.head.owner),
+        "triggering_actor": user(world, shown.head.owner),
+        "check_suite_id": shown.id,
+        "check_suite_node_id": _node_id("CheckSuite", shown.id),
+        "check_suite_url": f"{world.api_url}/repos/{shown.repository.full_name}/check-suites/{shown.id}",
+        "previous_attempt_url": None,
+        "referenced_workflows": [],
+        "url": url,
+        "html_url": f"{html_url}/actions/runs/{shown.id}",
+        **dict.fromkeys(times, _time(shown.started)),
+        **{f"{name}_url": f"{url}/{name}" for name in ("jobs", "logs", "artifacts", "cancel", "rerun")},
+    }
+
+
+def artifact(world: World, shown: Artifact) -> Body:
+    """An artifact of a run."""
+    url = f"{world.api_url}/repos/{shown.run.repository.full_name}/actions/artifacts/{shown.id}"
+    repository = shown.run.head.repository
+    return {
+        "id": shown.id,
+        "node_id": _node_id("Artifact", shown.id),
+        "name": shown.name,
+        "size_in_bytes": shown.size,
+        "digest": shown.digest,
+        "expired": shown.expired,
+        "url": url,
+        "archive_download_url": f"{url}/zip",
+        "created_at": _time(shown.created),
+        "updated_at": _time(shown.created),
+        "expires_at": "2026-12-31T00:00:00Z",
+        "workflow_run": {
+            "id": shown.run.id,
+            "repository_id": shown.run.repository.id,
+            "head_repository_id": repository.id if repository else shown.run.repository.id,
+            "head_branch": shown.run.head.ref,
+            "head_sha": shown.run.head.sha,
+        },
+    }
+
+
+def minimal_repository(world: World, shown: Repository) -> Body:
+    """A repository as it appears in a run."""
+    links = ("id", "node_id", "name", "full_name", "owner", "private", "html_url", "description", "fork", "url")
+    whole = repository(world, shown)
+    return {name: whole[name] for name in (*links, *_REPOSITORY_LINKS)}
 
 
 def _side(world: World, shown: Side) -> Body:

@@ -1,4 +1,4 @@
-"""The operations that the double serves: the authenticated user, repositories, pull requests and their comments."""
+"""The operations that the double serves: the authenticated user, repositories, pull requests, comments, runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from github_double import bodies
 from github_double.routes import Answer, Call, RefusedError, operation, page
-from github_double.world import Comment, PullRequest, Repository, Token, World
+from github_double.world import Comment, PullRequest, Repository, Token, WorkflowRun, World
 
 LONGEST_COMMENT = 65_536
 READ = ("issues=read", "pull_requests=read")
@@ -84,6 +84,35 @@ def delete_comment(world: World, call: Call) -> Answer:
     return Answer(204)
 
 
+@operation("actions/get-workflow-run", "actions=read")
+def get_workflow_run(world: World, call: Call) -> Answer:
+    return Answer(200, bodies.workflow_run(world, _run_of(world, call)))
+
+
+@operation("actions/list-workflow-run-artifacts", "actions=read")
+def list_artifacts(world: World, call: Call) -> Answer:
+    run, name = _run_of(world, call), call.query.get("name")
+    # Those of every attempt, newest first.
+    rows = [each for each in world.artifacts.values() if each.run is run and name in (None, each.name)]
+    given = page(call, [bodies.artifact(world, each) for each in reversed(rows)])
+    return Answer(200, {"total_count": len(rows), "artifacts": given.body}, given.headers)
+
+
+@operation("actions/download-artifact", "actions=read")
+def download_artifact(world: World, call: Call) -> Answer:
+    # Nobody downloads without a token that may, not even from a public repository.
+    if call.token is None:
+        raise RefusedError(401, "Requires authentication")
+    if call.token.installation and "actions" not in call.token.permissions:
+        raise RefusedError(403, "Resource not accessible by integration")
+    found = world.artifacts.get(call.path["artifact_id"])
+    if found is None or found.run.repository != repository_of(world, call):
+        raise RefusedError(404, "Not Found")
+    if found.expired:
+        raise RefusedError(410, "Artifact has expired")
+    return Answer(302, None, {"Location": f"{world.storage_url}/{found.id}.zip?sig=signed"})
+
+
 def repository_of(world: World, call: Call) -> Repository:
     """The repository that the path names; a private one does not exist for strangers."""
     found = world.repositories.get("{owner}/{repo}".format(**call.path).lower())
@@ -95,6 +124,13 @@ def repository_of(world: World, call: Call) -> Repository:
 def _pull_request_of(world: World, repository: Repository, number: int) -> PullRequest:
     found = world.pull_requests.get((repository.full_name, number))
     if found is None:
+        raise RefusedError(404, "Not Found")
+    return found
+
+
+def _run_of(world: World, call: Call) -> WorkflowRun:
+    found = world.runs.get(call.path["run_id"])
+    if found is None or found.repository != repository_of(world, call):
         raise RefusedError(404, "Not Found")
     return found
 

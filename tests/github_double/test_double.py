@@ -449,3 +449,34 @@ def test_the_emulator_agrees(emulated_github: Emulator) -> None:
         assert [(each.user.login, each.body) for each in pull_request.get_issue_comments()] == [("mona", "second")]
         comment.delete()
         assert pull_request.get_issue_comments().totalCount == 0
+
+
+def test_a_run_and_its_artifacts(hub: GitHubDouble, pull_request: PullRequest, send: Send) -> None:
+    run, other = hub.world.run(pull_request), hub.world.run(pull_request)
+    for name in ("reports", "logs", "reports"):
+        hub.world.artifact(run, name, b"PK")
+    hub.world.artifact(other, "reports", b"PK")
+
+    told = send("GET", f"/repos/octocat/models/actions/runs/{run.id}").json()
+    listed = send("GET", f"/repos/octocat/models/actions/runs/{run.id}/artifacts?name=reports&per_page=1").json()
+    assert (told["head_sha"], told["pull_requests"]) == (pull_request.head.sha, [])
+    assert (listed["total_count"], len(listed["artifacts"])) == (2, 1)
+    assert listed["artifacts"][0]["workflow_run"]["id"] == run.id
+    assert send("GET", "/repos/octocat/models/actions/runs/1").status_code == 404
+
+
+def test_a_download_is_redirected_for_who_may_read(hub: GitHubDouble, pull_request: PullRequest, send: Send) -> None:
+    hub.world.storage_url = "https://storage.invalid"
+    made = hub.world.artifact(hub.world.run(pull_request), "reports", b"PK")
+    path = f"/repos/octocat/models/actions/artifacts/{made.id}/zip"
+    allowed = hub.world.installation_token(actions="read")
+
+    assert send("GET", path).status_code == 401
+    assert send("GET", path, hub.world.installation_token(contents="read")).status_code == 403
+    answer = send("GET", path, allowed, allow_redirects=False)
+    assert (answer.status_code, answer.headers["Location"]) == (
+        302,
+        f"https://storage.invalid/{made.id}.zip?sig=signed",
+    )
+    made.expired = True
+    assert send("GET", path, allowed).status_code == 410

@@ -1,10 +1,10 @@
-"""What the double knows: users, tokens, repositories, pull requests and comments, in memory."""
+"""What the double knows: users, tokens, repositories, pull requests, comments, runs and artifacts, in memory."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -82,6 +82,35 @@ class Comment:
     updated: datetime
 
 
+@dataclass
+class WorkflowRun:
+    """A finished run; a test may start it again (`attempt`, `started`, `status`)."""
+
+    id: int
+    repository: Repository
+    head: Side
+    event: str
+    path: str
+    conclusion: str
+    started: datetime
+    attempt: int = 1
+    status: str = "completed"
+
+
+@dataclass
+class Artifact:
+    """What a run uploaded. size, digest: as GitHub tells them, which a test may falsify."""
+
+    id: int
+    run: WorkflowRun
+    name: str
+    content: bytes
+    size: int
+    digest: str | None
+    created: datetime
+    expired: bool = False
+
+
 # GITHUB_TOKEN comments as this account on github.com, with this id.
 ACTIONS_BOT = User("github-actions[bot]", 41898282, "Bot")
 
@@ -97,6 +126,10 @@ class World:
     repositories: dict[str, Repository] = field(default_factory=dict)
     pull_requests: dict[tuple[str, int], PullRequest] = field(default_factory=dict)
     comments: dict[int, Comment] = field(default_factory=dict)
+    runs: dict[int, WorkflowRun] = field(default_factory=dict)
+    artifacts: dict[int, Artifact] = field(default_factory=dict)
+    # Where downloads of artifacts are redirected to: another host than GitHub's.
+    storage_url: str = ""
     # Ids are larger than 32 bits, as they are on github.com by now.
     _ids: count[int] = field(default_factory=lambda: count(5_000_000_001))
     _now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
@@ -167,6 +200,27 @@ class World:
         """The comments on `pull_request`, oldest first."""
         place = pull_request.repository, pull_request.number
         return [comment for comment in self.comments.values() if (comment.repository, comment.number) == place]
+
+    def run(
+        self,
+        pull_request: PullRequest,
+        *,
+        event: str = "pull_request",
+        path: str = ".github/workflows/model.yml",
+        conclusion: str = "success",
+    ) -> WorkflowRun:
+        """A new finished run on the head that `pull_request` has now."""
+        head = replace(pull_request.head)
+        made = WorkflowRun(self.new_id(), pull_request.repository, head, event, path, conclusion, self.tick())
+        self.runs[made.id] = made
+        return made
+
+    def artifact(self, run: WorkflowRun, name: str, content: bytes) -> Artifact:
+        """A new artifact of `run`: a zip archive."""
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        made = Artifact(self.new_id(), run, name, content, len(content), digest, self.tick())
+        self.artifacts[made.id] = made
+        return made
 
     def tick(self) -> datetime:
         """The time of the next change. It is not the real one, so that tests see the same times in every run."""

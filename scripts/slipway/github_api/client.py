@@ -130,7 +130,7 @@ def _refusal(error: GithubException, doing: str, permission: str, from_fork: boo
             what,
             why="The pull request comes from a fork, and GitHub gives its workflows a read-only token.",
             fix="Nothing is wrong in your setup: the rendered comment is in the run's summary "
-            "(docs/post-report.md, Pull requests from forks).",
+            "(docs/post-report.md, Pull requests from forks), and comment-fork.yml can post it.",
         )
     return RemoteError(
         what,

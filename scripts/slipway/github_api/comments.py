@@ -13,7 +13,7 @@ from github.IssueComment import IssueComment
 
 from slipway.runner import commands
 
-RUN = re.compile(r"<!-- slipway:report model=[0-9a-f]+ run=([0-9]{1,19})\.([0-9]{1,9}) ")
+RUN = re.compile(r"<!-- slipway:(?:fork-)?report model=[0-9a-f]+ run=([0-9]{1,19})\.([0-9]{1,9}) ")
 
 
 @dataclass(frozen=True)

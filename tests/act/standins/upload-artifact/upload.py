@@ -1,4 +1,7 @@
-"""Keep files as actions/upload-artifact does: relative to the given folder, without hidden ones, each name once."""
+"""Keep files as actions/upload-artifact does: without hidden ones, each name once, relative to the given folder.
+
+Where several paths are given, names are relative to the folder that all of them have in common, found or not.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,17 @@ LEVELS = {"warn": "warning", "error": "error"}
 
 
 def main() -> None:
-    source = Path(os.environ["GITHUB_WORKSPACE"], os.environ["STANDIN_PATH"].strip())
+    workspace, paths = os.environ["GITHUB_WORKSPACE"], os.environ["STANDIN_PATH"].split("\n")
+    sources = [Path(workspace, path.strip()) for path in paths if path.strip()]
     target = Path(os.environ["ACT_ARTIFACTS"], os.environ["STANDIN_NAME"])
-    root = source if source.is_dir() else source.parent
-    found = [file for file in (source, *source.rglob("*")) if file.is_file() and not hidden(file.relative_to(root))]
+    root = Path(os.path.commonpath(sources))
+    root = root.parent if root.is_file() else root
+    every = [file for source in sources for file in (source, *source.rglob("*"))]
+    found = [file for file in every if file.is_file() and not hidden(file.relative_to(root))]
     if not found:
         level = os.environ["STANDIN_IF_NO_FILES_FOUND"]
         if level != "ignore":
-            print(f"::{LEVELS[level]}::No files were found with the provided path: {source}.")
+            print(f"::{LEVELS[level]}::No files were found with the provided path: {', '.join(map(str, sources))}.")
         raise SystemExit(level == "error")
     if target.exists():
         raise SystemExit(f"::error::An artifact with the name {target.name} already exists on the workflow run.")
