@@ -68,6 +68,7 @@ DEFINED_OTHERWISE = {
     ("input", "model-version", "attest.yml"),
     ("input", "model", "attest.yml"),
     ("input", "github-token", "record-reports"),
+    ("input", "github-token", "evaluate-model"),
     ("input", "github-token", "audit-trail"),
     ("input", "model", "audit-trail"),
     ("input", "model-version", "audit-trail"),

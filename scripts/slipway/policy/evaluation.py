@@ -9,6 +9,7 @@ from pydantic import Field, FiniteFloat, model_validator
 from slipway.policy.strict import NUMBER, Label, Strict
 
 OnInconclusive = Literal["warn", "fail"]
+Baseline = Literal["registry", "base-branch"]
 Task = Literal["binary", "multiclass", "regression"]
 
 
@@ -47,6 +48,13 @@ class Evaluation(Strict):
 
     target: str
     """Column that holds the truth. It is taken out of what the models see."""
+
+    baseline: Baseline = "registry"
+    """What the candidate is compared with: the registry's version with the alias `production`, or the model that the
+    base branch's own training command makes, which needs no registry that lives on."""
+
+    max_holdout_uses: Annotated[int, Field(ge=1), NUMBER] | None = None
+    """With as many other candidates judged on the same rows before, by the ledger, the verdict is inconclusive."""
 
     positive: Label | None = None
     """Binary tasks: the label that counts as positive. By default the greater of the two."""
