@@ -88,7 +88,7 @@ def require_evaluation(sourced: SourcedPolicy) -> Evaluation:
             fix="Add it with task, holdout, target and metrics; docs/policy.md shows all of it.",
             file=str(sourced.path),
         )
-    for name in evaluation.metrics:
+    for name in () if evaluation.task == "text" else evaluation.metrics:
         try:
             find(name, evaluation.task)
         except KeyError as unknown:
@@ -123,7 +123,7 @@ def compare(
         if key and (earlier := reuse.find(given.reuse_from, key, path.parent, stage=stage, model=model)):
             return earlier.model_copy(update={"provenance": {**earlier.provenance, **sourced.provenance}})
         said = suites.predict(registry, both, holdout, evaluation, model, sourced.path, Path(scratch))
-    findings = suites.judge_all(evaluation, holdout, both, said)
+        findings = suites.judge_all(sourced, evaluation, holdout, both, said, Path(scratch))
     findings += guards.holdout_uses(holdout, both[0], given.github_token, evaluation.max_holdout_uses)
     findings += guards.same_production(registry, model, both)
     remarks = (*guards.equality(both, said), *guards.holdout_remarks(sourced, holdout), *report.reasons)

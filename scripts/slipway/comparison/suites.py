@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from slipway.comparison import contenders
@@ -11,11 +11,13 @@ from slipway.comparison.contenders import Contender
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.judgement import judge
-from slipway.policy import Evaluation
+from slipway.evaluation.outcomes import Outcome
+from slipway.policy import Evaluation, SourcedPolicy
 from slipway.prediction.files import read_predictions
 from slipway.prediction.holdout import Holdout
 from slipway.prediction.outcome import cluster_positions, outcomes
 from slipway.prediction.process import Job, Predictions, predict_all
+from slipway.prediction.scored import text_outcomes
 from slipway.registry.mlflow import Registry
 from slipway.runner import commands
 
@@ -51,7 +53,12 @@ def predict(
 
 
 def judge_all(
-    evaluation: Evaluation, holdout: Holdout, both: Sequence[Contender], said: dict[str, Predictions]
+    sourced: SourcedPolicy,
+    evaluation: Evaluation,
+    holdout: Holdout,
+    both: Sequence[Contender],
+    said: dict[str, Predictions],
+    scratch: Path,
 ) -> Findings:
     """What every suite of the policy finds. said: predictions by role."""
     sampling = Sampling(
@@ -60,7 +67,12 @@ def judge_all(
         clusters=None if holdout.clusters is None else cluster_positions(holdout.clusters),
         seed=seed_of(holdout, both),
     )
-    judged = outcomes(evaluation, holdout.truth, {NAMES[role]: each for role, each in said.items()})
+    named = {NAMES[role]: each for role, each in said.items()}
+    judged: Mapping[str, Outcome]
+    if evaluation.task == "text":
+        judged = text_outcomes(sourced, evaluation, holdout, named, scratch)
+    else:
+        judged = outcomes(evaluation, holdout.truth, named)
     return judge(evaluation, judged[NAMES["candidate"]], judged.get(NAMES["production"]), sampling)
 
 
