@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
-import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway.runner import commands, context, environments, outputs, stage
+from slipway.runner import context, outputs, stage
 from slipway.runner.errors import GateError
-from slipway.runner.inputs import NO_SECRET, Secret, variable
-
-SCRIPTS = Path(__file__).resolve().parent
-THIS_RUN = secrets.token_hex(8)
+from slipway.runner.inputs import NO_SECRET, Secret
+from slipway.runner.stages import Ran, run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,20 +38,6 @@ class Outputs:
     model_version: str = ""
     production_version: str = ""
     ledger_head: str = ""
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A stage that ran: its exit code and its outputs."""
-
-    name: str
-    code: int
-    said: dict[str, str]
-
-    @property
-    def report(self) -> str:
-        """Its report; a name that no file has where it broke before it wrote one, so that this is seen."""
-        return self.said.get("report") or f"{self.name}.json"
 
 
 def main(given: Inputs) -> None:
@@ -97,49 +78,32 @@ def keep_out_of_git() -> None:
 def judge(given: Inputs) -> list[Ran]:
     """Validate, train, evaluate, as far as it goes."""
     policy, uri, kept = str(given.policy), given.tracking_uri, str(given.reuse_from or "")
-    ran = [run("validate-data", policy=policy, reuse_from=kept)]
+    ran = [run("validate-data", {"policy": policy, "reuse_from": kept})]
     if not ran[-1].code:
-        dirty = str(given.allow_dirty_tree)
-        ran.append(run("train-model", policy=policy, tracking_uri=uri, allow_dirty_tree=dirty, reuse_from=kept))
+        training = {"policy": policy, "tracking_uri": uri, "reuse_from": kept}
+        ran.append(run("train-model", {**training, "allow_dirty_tree": str(given.allow_dirty_tree)}))
     if not ran[-1].code and ran[-1].name == "train-model":
-        version = ran[-1].said["model-version"]
-        ran.append(run("evaluate-model", policy=policy, tracking_uri=uri, model_version=version, reuse_from=kept))
+        evaluation = {"policy": policy, "tracking_uri": uri, "reuse_from": kept}
+        evaluation |= {"model_version": ran[-1].said["model-version"], "github_token": given.github_token.reveal()}
+        ran.append(run("evaluate-model", evaluation))
     return ran
 
 
 def post(given: Inputs, reports: list[str]) -> Ran:
     """Render the comment, and post it where there is a pull request."""
-    return run(
-        "post-report",
-        reports="\n".join(reports),
-        pull_request=str(given.pull_request or ""),
-        comment_author=given.comment_author,
-        full_report=given.full_report,
-        github_token=given.github_token.reveal(),
-    )
+    said = {
+        "reports": "\n".join(reports),
+        "pull_request": str(given.pull_request or ""),
+        "comment_author": given.comment_author,
+        "full_report": given.full_report,
+        "github_token": given.github_token.reveal(),
+    }
+    return run("post-report", said)
 
 
 def record(given: Inputs, reports: list[str]) -> Ran:
     """Append what was found to the ledger."""
-    token = given.github_token.reveal()
-    return run("record-reports", reports="\n".join(reports), github_token=token)
-
-
-def run(name: str, **inputs: str) -> Ran:
-    """Run one stage in its own environment, with its inputs in place of ours: no stage gets another's token."""
-    inherited = {key: value for key, value in environments.clean_environ().items() if not key.startswith("INPUT_")}
-    if "GITHUB_RUN_ID" not in inherited:
-        # On a person's machine this is the job, within which a dataset stays what it was found to be.
-        inherited.setdefault("SLIPWAY_JOB", THIS_RUN)
-    given = {variable(field): value for field, value in inputs.items()}
-    with commands.group(name), tempfile.NamedTemporaryFile(prefix="slipway-outputs-") as written:
-        python = environments.for_group(name)
-        done = subprocess.run(
-            [str(python), str(SCRIPTS / f"{name.replace('-', '_')}.py")],
-            env={**inherited, **given, "GITHUB_OUTPUT": written.name, "PYTHONUNBUFFERED": "1"},
-            check=False,
-        )
-        return Ran(name, done.returncode, outputs.read(Path(written.name)))
+    return run("record-reports", {"reports": "\n".join(reports), "github_token": given.github_token.reveal()})
 
 
 if __name__ == "__main__":

@@ -75,6 +75,7 @@ DEFINED_OTHERWISE = {
     ("input", "model", "comment-fork.yml"),
     ("input", "github-token", "comment-fork"),
     ("input", "github-token", "record-reports"),
+    ("input", "github-token", "evaluate-model"),
     ("input", "github-token", "audit-trail"),
     ("input", "model", "audit-trail"),
     ("input", "model-version", "audit-trail"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +19,10 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from conftest import pull_request
+from ledger_kit import draft, ledger
 from slipway.registry.mlflow import CANDIDATE, PRODUCTION
-from test_training_toy import LOCK, MODEL, POLICY, QUIET, TOY_MODEL, Done, Toy, holdout, make_toy
+from slipway.report import Subject
+from test_training_toy import LOCK, MODEL, POLICY, QUIET, TOY_MODEL, Done, Toy, git, holdout, make_toy
 
 pytestmark = QUIET
 
@@ -566,3 +569,93 @@ def test_evaluate__what_failed_is_run_again(new_toy: Toy) -> None:
     given = {"model_version": new_toy.version(BAD).version, "reuse_from": str(new_toy.temp / "passed")}
     assert [new_toy.evaluate(**given).code for _ in range(2)] == [1, 1]
     assert not (new_toy.temp / "passed").exists()
+
+
+# What it is compared with
+
+
+def test_evaluate__against_the_base_branch_without_a_release(new_toy: Toy) -> None:
+    """A team without a registry that lives on: the base branch's model is trained for the comparison alone."""
+    toy = new_toy
+    toy.policy(evaluation={"baseline": "base-branch", "metrics": {"roc_auc": {"better_by": 0.0}}})
+    base = toy.git("rev-parse", "HEAD").strip()
+    toy.write("train.py", "raise SystemExit('only the base branch is trained here')")
+    head = toy.commit("Another training")
+    toy.event = pull_request(base=base, head=head)
+    candidate = toy.version(GOOD).version
+    before = toy.git("worktree", "list")
+    done = evaluate(toy, model_version=candidate)
+    assert done.code == 0, done.log
+    assert_told(done, "pass")
+    assert done.report["headline"].startswith(f"Candidate version {candidate} against the base branch at {base[:12]}")
+    (production,) = (each for each in done.report["subjects"] if each["role"] == "production")
+    assert production["id"] == f"git:{base}"
+    assert toy.git("worktree", "list") == before
+    assert toy.git("status", "--short") == ""
+    assert "train\\-model" not in done.summary
+    # Nothing entered the team's registry.
+    assert [version.version for version in toy.registry().versions(MODEL)] == [candidate]
+
+
+def test_evaluate__a_base_branch_that_has_no_model(new_toy: Toy) -> None:
+    toy = new_toy
+    toy.write("train.py", "raise SystemExit('no luck')")
+    toy.policy(evaluation={"baseline": "base-branch"})
+    base = toy.git("rev-parse", "HEAD").strip()
+    candidate = toy.version(GOOD).version
+    toy.event = pull_request(base=base, head=toy.commit())
+    done = toy.evaluate(model_version=candidate)
+    assert done.code == 1
+    assert any("could not be trained from commit" in each.message for each in done.annotations)
+    assert "no luck" in done.log
+    assert done.outputs["verdict"] == "inconclusive"
+    assert len(toy.git("worktree", "list").splitlines()) == 1
+    toy.event = pull_request(base="0" * 40, head=toy.commit())
+    assert "is not in this clone" in toy.evaluate(model_version=candidate).error
+
+
+# What may make it say less than it seems to
+
+
+def test_evaluate__production_that_moves_meanwhile(new_toy: Toy) -> None:
+    """Here the candidate's own code moves it, as a release by somebody else would."""
+    toy = new_toy
+    toy.version(FAIR, alias=PRODUCTION)
+    store = str(toy.folder / "mlflow.db")
+    release = "update registered_model_aliases set version = 2 where alias = 'production'"
+    move = f"import sqlite3\nwith sqlite3.connect({store!r}) as store:\n    store.execute({release!r})"
+    toy.version(GOOD)
+    third = toy.version({"x1": 2.0, "x2": 1.0}, misdeed=move).version
+    done = toy.evaluate(model_version=third)
+    assert done.outputs["verdict"] == "inconclusive", done.log
+    assert "While the models were compared, production became version 2; it was version 1." in done.reasons
+    assert done.outputs["production-version"] == "1"
+
+
+def test_evaluate__a_holdout_that_was_used_often(new_toy: Toy, tmp_path: Path) -> None:
+    toy = new_toy
+    toy.version(FAIR, alias=PRODUCTION)
+    candidate = toy.version(GOOD)
+    git(tmp_path, "init", "--quiet", "--bare", "up.git")
+    toy.git("remote", "add", "origin", str(tmp_path / "up.git"))
+    first = toy.evaluate(model_version=candidate.version)
+    assert first.code == 0 and "has judged" not in first.reasons
+    (rows,) = (each for each in first.report["subjects"] if each["role"] == "data")
+    used, other = [Subject(role="data", name="holdout", id=id) for id in (rows["id"], "git:other")]
+    notes = [("a", used), ("a", used), ("b", used), ("c", other), (candidate.tags["slipway.model_digest"], used)]
+    drafts = [
+        draft(number, event="evaluation", model=MODEL, model_digest=digest, subjects=(subject,))
+        for number, (digest, subject) in enumerate(notes)
+    ]
+    assert ledger(toy.folder).append(drafts).why_not == ""
+    for limit, verdict in ((3, "pass"), (2, "inconclusive")):
+        toy.policy(evaluation={"max_holdout_uses": limit})
+        done = toy.evaluate(model_version=candidate.version)
+        assert done.outputs["verdict"] == verdict, done.log
+        assert "The holdout `holdout` has judged 2 other candidates before." in done.reasons
+    assert "The policy allows 2: take new rows" in done.reasons
+    (tmp_path / "up.git").rename(tmp_path / "gone.git")
+    shutil.rmtree(toy.folder / ".git" / "slipway")
+    done = toy.evaluate(model_version=candidate.version)
+    assert done.outputs["verdict"] == "inconclusive"
+    assert "was used before is not known, and the policy limits it" in done.reasons

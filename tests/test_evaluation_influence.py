@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from slipway.evaluation.metrics import METRICS, Estimate, Metric, area_under_roc, find
-from slipway.evaluation.outcomes import Booleans, Floats, Integers, Outcome
+from slipway.evaluation.outcomes import Booleans, Floats, Integers, Outcome, Text
 from test_evaluation_reference import MAKERS, REFERENCES, binary, multiclass
 
 SMOOTH = [pytest.param(metric, id=f"{metric.task}-{metric.name}") for metric in METRICS if metric.estimate]
@@ -83,6 +83,7 @@ def test_influence__gives_the_jackknifes_variance(metric: Metric) -> None:
 def test_influence__gives_the_bootstraps_variance_of_a_paired_difference(metric: Metric) -> None:
     rows, draws = 400, 600
     production = MAKERS[metric.task](rows, 21)
+    assert not isinstance(production, Text)
     same_truth: dict[str, Any] = {"truth": production.truth}
     candidate = replace(MAKERS[metric.task](rows, 22), **same_truth)
     random = np.random.default_rng(0)

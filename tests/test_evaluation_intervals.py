@@ -23,7 +23,7 @@ from slipway.evaluation.intervals import (
     with_imaginary_rows,
 )
 from slipway.evaluation.metrics import METRICS, Metric, UndefinedError, find
-from slipway.evaluation.outcomes import Binary, Floats, Integers, Multiclass, Outcome, Regression
+from slipway.evaluation.outcomes import Binary, Floats, Integers, Multiclass, Outcome, Regression, Text
 from test_evaluation_reference import MAKERS, binary, multiclass, regression
 
 ALL = [pytest.param(metric, id=f"{metric.task}-{metric.name}") for metric in METRICS]
@@ -32,6 +32,7 @@ ALL = [pytest.param(metric, id=f"{metric.task}-{metric.name}") for metric in MET
 def pair(metric: Metric, rows: int) -> tuple[Outcome, Outcome]:
     """Production and candidate with the same truth."""
     production = MAKERS[metric.task](rows, 31)
+    assert not isinstance(production, Text)
     same_truth: dict[str, Any] = {"truth": production.truth}
     return production, replace(MAKERS[metric.task](rows, 32), **same_truth)
 
@@ -269,6 +270,7 @@ def test_imaginary_rows__perfect_recall_has_the_error_of_two_successes_and_two_f
 @pytest.mark.parametrize("clustered", [False, True])
 def test_imaginary_rows__no_metric_of_labels_is_ever_certain(metric: Metric, clustered: bool) -> None:
     outcome = MAKERS[metric.task](100, 1)
+    assert not isinstance(outcome, Text)
     same_label: dict[str, Any] = {"label": outcome.truth}
     perfect = replace(outcome, **same_label)
     sampling = Sampling(100, clusters=np.arange(100) // 5 if clustered else None)

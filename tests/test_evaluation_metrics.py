@@ -14,7 +14,7 @@ from sklearn import metrics as sk
 from sklearn.exceptions import UndefinedMetricWarning
 
 from slipway.evaluation.metrics import METRICS, Metric, Task, UndefinedError, find
-from slipway.evaluation.outcomes import Binary, Integers, Multiclass, Outcome, Regression
+from slipway.evaluation.outcomes import Binary, Integers, Multiclass, Outcome, Regression, Text
 from test_evaluation_reference import MAKERS, REFERENCES, binary, multiclass
 
 
@@ -27,7 +27,7 @@ def value_of(metric: Metric, outcome: Outcome) -> float:
 
 
 def without_probability(outcome: Outcome) -> Outcome:
-    assert not isinstance(outcome, Regression)
+    assert not isinstance(outcome, Regression | Text)
     return replace(outcome, probability=None)
 
 

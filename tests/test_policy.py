@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 import write_schema
 from conftest import GitRepository, pull_request, push
-from slipway.policy import MetricRule, Policy, SourcedPolicy, load, read_text
+from slipway.policy import Evaluation, MetricRule, Policy, SourcedPolicy, load, read_text
 from slipway.policy.source import file_digest
 from slipway.runner.context import Run
 from slipway.runner.errors import GateError, InputError, PolicyError
@@ -811,3 +813,28 @@ def test_load__works_where_git_finds_no_identity(repository: GitRepository, monk
     monkeypatch.delenv("HOME", raising=False)
     assert shutil.which("git")
     assert margin(load(Path("slipway.yml"), run_of(base))) == 0.005
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "said"),
+    [
+        ({"metrics": {"politeness": {}}}, "`metrics.politeness` is no scorer"),
+        ({"metrics": {"exact_match": {}}}, "compares with a reference, and `target` is missing"),
+        ({"metrics": {"regex": {}}}, "needs its `pattern`"),
+        ({"scorers": {"a": {"use": "regex"}}, "metrics": {"a": {}}}, "`use: regex` needs `pattern`"),
+        ({"scorers": {"a": {"use": "regex", "pattern": "("}}, "metrics": {"a": {}}}, "no regular expression"),
+        ({"scorers": {"a": {"use": "grade"}}, "metrics": {"a": {}}}, "`grade` is no scorer: take one of exact_match"),
+        ({"scorers": {"a": {"use": "x.y:z"}}, "metrics": {"a": {}}}, "is no scorer"),
+        ({"scorers": {"a": {"use": "leak"}}, "metrics": {"refusal": {}}}, "would never be looked at"),
+        ({"scorers": {"a": {"use": "leak", "greater_is_better": True}}, "metrics": {"a": {}}}, "direction of `leak`"),
+        ({"scorers": {"a": {"use": "json_valid", "pattern": "x"}}, "metrics": {"a": {}}}, "takes no `pattern`"),
+        ({"task": "binary", "metrics": {"accuracy": {}}}, "`target` is missing"),
+        (
+            {"task": "binary", "target": "y", "scorers": {"a": {"use": "leak"}}, "metrics": {"accuracy": {}}},
+            "`scorers` are for `task: text`",
+        ),
+    ],
+)
+def test_evaluation__a_text_task_that_cannot_be_meant(evaluation: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        Evaluation.model_validate({"task": "text", "holdout": "h", **evaluation})

@@ -8,11 +8,12 @@ from math import floor, log10
 
 import numpy as np
 
+from slipway.evaluation import scoring
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gates import Gate, gates_of, rows_to_settle
 from slipway.evaluation.intervals import Interval, Sampling, of_difference, of_one
 from slipway.evaluation.metrics import Metric, UndefinedError, find
-from slipway.evaluation.outcomes import Outcome
+from slipway.evaluation.outcomes import Outcome, Text
 from slipway.policy import Evaluation
 from slipway.report import Cell, Check, Column, Table, Verdict
 
@@ -39,7 +40,7 @@ def judge(evaluation: Evaluation, candidate: Outcome, production: Outcome | None
     checks: list[Check] = []
     rows: list[tuple[Cell, ...]] = []
     for name, rule in evaluation.metrics.items():
-        metric = find(name, evaluation.task)
+        metric = scoring.metric(name, candidate) if isinstance(candidate, Text) else find(name, evaluation.task)
         measured = measure(metric, candidate, production, sampling)
         gates = gates_of(rule, greater_is_better=metric.greater_is_better)
         applicable = [gate for gate in gates if production is not None or not gate.relative]

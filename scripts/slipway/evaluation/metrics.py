@@ -18,7 +18,7 @@ import numpy as np
 
 from slipway.evaluation.outcomes import Binary, Booleans, Floats, Multiclass, Regression
 
-Task = Literal["binary", "multiclass", "regression"]
+Task = Literal["binary", "multiclass", "regression", "text"]
 
 
 class UndefinedError(Exception):

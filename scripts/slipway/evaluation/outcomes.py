@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,4 +56,15 @@ class Regression:
         return len(self.truth)
 
 
-Outcome = Binary | Multiclass | Regression
+@dataclass(frozen=True)
+class Text:
+    """Scored texts. scores: (rows,) by the metric's name; whether more is better, by the same name."""
+
+    scores: Mapping[str, Floats]
+    greater_is_better: Mapping[str, bool]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.scores.values())))
+
+
+Outcome = Binary | Multiclass | Regression | Text

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, StrictBool, model_validator
 
 from slipway.policy.strict import NUMBER, Label, Strict
 
 OnInconclusive = Literal["warn", "fail"]
-Task = Literal["binary", "multiclass", "regression"]
+Baseline = Literal["registry", "base-branch"]
+BUILT_IN_SCORERS = {
+    "exact_match": True,
+    "token_f1": True,
+    "regex": True,
+    "json_valid": True,
+    "refusal": False,
+    "leak": False,
+}
+"""Whether more is better, by name."""
+Task = Literal["binary", "multiclass", "regression", "text"]
 
 
 class MetricRule(Strict):
@@ -36,6 +47,39 @@ class MetricRule(Strict):
         return self
 
 
+class Scorer(Strict):
+    """How the texts of a language model are scored: a number for each row, whose mean is the metric."""
+
+    use: str
+    """A built-in (`exact_match`, `token_f1`, `regex`, `json_valid`, `refusal`, `leak`), or `module:function` of a file
+    beside the policy."""
+
+    pattern: str | None = None
+    """For `regex`: what a text must hold. For `refusal` and `leak`: what counts as one besides the known forms."""
+
+    greater_is_better: StrictBool | None = None
+    """Direction of a function of your own, true by default; built-ins know theirs."""
+
+    @model_validator(mode="after")
+    def _can_be_meant(self) -> Self:
+        own = re.fullmatch(r"[A-Za-z_]\w*:[A-Za-z_]\w*", self.use) is not None
+        if not own and self.use not in BUILT_IN_SCORERS:
+            raise ValueError(
+                f"`{self.use}` is no scorer: take one of {', '.join(BUILT_IN_SCORERS)}, or `module:function`"
+            )
+        if self.greater_is_better is not None and not own:
+            raise ValueError(f"the direction of `{self.use}` is known: leave `greater_is_better` out")
+        if self.use == "regex" and self.pattern is None:
+            raise ValueError("`use: regex` needs `pattern`")
+        if self.pattern is not None and self.use not in ("regex", "refusal", "leak"):
+            raise ValueError(f"`{self.use}` takes no `pattern`")
+        try:
+            re.compile(self.pattern or "")
+        except re.error as error:
+            raise ValueError(f"`pattern` is no regular expression: {error}") from None
+        return self
+
+
 class Evaluation(Strict):
     """How a candidate is judged against production."""
 
@@ -45,8 +89,15 @@ class Evaluation(Strict):
     holdout: str
     """Name, under `data`, of the dataset on whose rows both models are compared."""
 
-    target: str
-    """Column that holds the truth. It is taken out of what the models see."""
+    target: str = ""
+    """Column that holds the truth. It is taken out of what the models see. Text tasks may do without."""
+
+    baseline: Baseline = "registry"
+    """What the candidate is compared with: the registry's version with the alias `production`, or the model that the
+    base branch's own training command makes, which needs no registry that lives on."""
+
+    max_holdout_uses: Annotated[int, Field(ge=1), NUMBER] | None = None
+    """With as many other candidates judged on the same rows before, by the ledger, the verdict is inconclusive."""
 
     positive: Label | None = None
     """Binary tasks: the label that counts as positive. By default the greater of the two."""
@@ -56,6 +107,13 @@ class Evaluation(Strict):
 
     cluster: str | None = None
     """Column whose equal values mark rows that are not independent (customer, day, document)."""
+
+    scorers: dict[str, Scorer] = Field(default_factory=dict)
+    """Text tasks: how texts are scored, by the names under which `metrics` has the rules. A built-in that needs no
+    pattern is known under its own name."""
+
+    scorer_requirements: str | None = None
+    """Requirements file (best: hash-locked) of the environment that your own scorers run in; Slipway's by default."""
 
     confidence: Annotated[FiniteFloat, Field(ge=0.5, lt=1), NUMBER] = 0.95
     """Level of the two-sided intervals."""
@@ -68,3 +126,28 @@ class Evaluation(Strict):
 
     metrics: Annotated[dict[str, MetricRule], Field(min_length=1)]
     """Rules by metric, under scikit-learn's names."""
+
+    @model_validator(mode="after")
+    def _the_task_has_what_it_needs(self) -> Self:
+        if self.task != "text":
+            if not self.target:
+                raise ValueError("`target` is missing: the column that holds the truth")
+            if self.scorers or self.scorer_requirements:
+                raise ValueError(f"`scorers` are for `task: text`, and the task is {self.task}")
+            return self
+        for name in self.metrics:
+            scorer = self.scorers.get(name)
+            if scorer is None and name not in BUILT_IN_SCORERS:
+                raise ValueError(f"`metrics.{name}` is no scorer: declare it under `scorers`")
+            if scorer is None and name == "regex":
+                raise ValueError("`metrics.regex` needs its `pattern`: declare it under `scorers`")
+            if (scorer.use if scorer else name) in ("exact_match", "token_f1") and not self.target:
+                raise ValueError(f"`metrics.{name}` compares with a reference, and `target` is missing")
+        unused = self.scorers.keys() - self.metrics.keys()
+        if unused:
+            raise ValueError(f"`scorers.{min(unused)}` has no entry under `metrics`, so it would never be looked at")
+        return self
+
+    def scorer(self, name: str) -> Scorer:
+        """The scorer behind a metric of a text task."""
+        return self.scorers.get(name) or Scorer(use=name)

@@ -36,8 +36,10 @@ def read_holdout(sourced: SourcedPolicy, evaluation: Evaluation, scratch: Path) 
                 fix=f"Its columns are: {', '.join(columns)}. Correct `evaluation` in the policy.",
             )
     features = scratch / "features.parquet"
-    frame.drop(evaluation.target).sink_parquet(features)
-    kept = frame.select([evaluation.target, *([evaluation.cluster] if evaluation.cluster else [])]).collect()
+    frame.drop([evaluation.target] if evaluation.target else []).sink_parquet(features)
+    # A text task may have no truth: then every row's is null, under the name of no column.
+    wanted = dict.fromkeys([evaluation.target, *([evaluation.cluster] if evaluation.cluster else [])])
+    kept = frame.with_columns(*([] if evaluation.target else [pl.lit(None).alias("")])).select(*wanted).collect()
     return Holdout(
         evaluation.holdout,
         features,

@@ -62,16 +62,17 @@ def predict_all(jobs: Sequence[Job], features: Path, task: str, *, timeout: floa
     return [_read(job) for job in jobs]
 
 
+def clean_environ(python: Path) -> dict[str, str]:
+    """The environment of a process that runs a team's code: no token of the job is in it."""
+    environ = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    path = f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**environ, "PYTHONNOUSERSITE": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "PATH": path}
+
+
 def _start(job: Job, features: Path, task: str) -> subprocess.Popen[str]:
     job.output.mkdir(parents=True, exist_ok=True)
-    environ = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    environ |= {
-        "PYTHONNOUSERSITE": "1",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        # The model's own folder is all it needs; a store of its own keeps it from looking for one.
-        "MLFLOW_TRACKING_URI": f"sqlite:///{job.output.resolve()}/unused.db",
-        "PATH": f"{job.python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
-    }
+    # The model's own folder is all it needs; a store of its own keeps it from looking for one.
+    environ = {**clean_environ(job.python), "MLFLOW_TRACKING_URI": f"sqlite:///{job.output.resolve()}/unused.db"}
     return subprocess.Popen(
         # -P keeps the working folder off the module path: the pull request's files must not shadow a package.
         [str(job.python), "-P", str(WORKER), str(job.model.resolve()), str(features), str(job.output), task],

@@ -76,6 +76,8 @@ def predict(model: Any, features: Any, task: str) -> tuple[Any, list[Any] | None
         values = values[:, 0]
     if len(values) != len(features):
         fail(f"the model gave {len(values)} predictions for {len(features)} rows")
+    if task == "text":
+        return pd.DataFrame({"prediction": texts(values)}), None
     if task == "regression":
         return pd.DataFrame({"prediction": values.astype(float)}), None
     if values.ndim == 2:
@@ -91,6 +93,15 @@ def predict(model: Any, features: Any, task: str) -> tuple[Any, list[Any] | None
     for position in range(0 if probabilities is None else probabilities.shape[1]):
         frame[f"probability_{position}"] = probabilities[:, position]
     return frame, classes
+
+
+def texts(values: Any) -> list[str]:
+    """One text for each row."""
+    found = plain(values)
+    wrong = next((value for value in found if not isinstance(value, str)), None)
+    if wrong is not None or None in found:
+        fail(f"the model must answer every row with a text, and one answer is of the type {type(wrong).__name__}")
+    return found
 
 
 def probabilities_of(model: Any, features: Any) -> Any:
