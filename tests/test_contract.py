@@ -454,11 +454,12 @@ def policy_fields(kind: type[BaseModel], values: list[Any], path: str = "") -> I
 
 def policy_example_problems(page: str) -> list[str]:
     """Where docs/policy.md's example lacks a key, states another default, or is no policy."""
-    example = next(block for block in yaml_blocks(page) if block.startswith("version: 1"))
-    problems = policy_problems(example)
-    fields = list(policy_fields(Policy, [yaml.safe_load(example)]))
+    # No policy can show every key: those of one task exclude those of another.
+    examples = [block for block in yaml_blocks(page) if block.startswith(("version: 1", "evaluation:"))]
+    problems = policy_problems(examples[0])
+    fields = list(policy_fields(Policy, [yaml.safe_load(example) for example in examples]))
     problems += [f"the example does not show `{path}`" for path, _, given in fields if not given]
-    for key, told in re.findall(r"^ *(\w+): (\S+) +# default\b", example, flags=re.MULTILINE):
+    for key, told in re.findall(r"^ *(\w+): (\S+) +# default\b", "\n".join(examples), flags=re.MULTILINE):
         defaults = [field.default for path, field, _ in fields if path.rpartition(".")[2] == key]
         if yaml.safe_load(told) not in defaults:
             problems.append(f"the default of `{key}` is {defaults}, not {told}")
