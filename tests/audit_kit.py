@@ -13,6 +13,7 @@ from slipway.audit.trail import Trail
 from slipway.datasets import DatasetVersion
 from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.judgement import judge
+from slipway.evaluation.multiplicity import account
 from slipway.ledger import drafting
 from slipway.ledger.entries import Kind, digest
 from slipway.policy import Evaluation
@@ -121,9 +122,9 @@ class Story:
         metrics = {"roc_auc": {"margin": 0.01}, "log_loss": {"margin": 0.02, "max": 0.7}, "accuracy": {}}
         rules = {"task": "binary", "holdout": "holdout", "target": "late", "metrics": metrics}
         theirs, ours = models(worse=0.05)
-        judgement = judge(
-            Evaluation.model_validate(rules), ours, theirs if production else None, Sampling(len(ours), seed=1)
-        )
+        sampling = Sampling(len(ours), seed=1)
+        found = judge(Evaluation.model_validate(rules), ours, theirs if production else None, sampling)
+        judgement = account(found, sampling.confidence)
         subjects = [policy(), Subject(role="candidate", name=version, id=DIGESTS[version])]
         if production:
             subjects.append(Subject(role="production", name=production, id=DIGESTS[production]))

@@ -18,7 +18,11 @@ PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 
 def interval(low: float, high: float, value: float | None = None) -> Interval:
     middle = (low + high) / 2 if value is None else value
-    return Interval(middle, low, high, (high - low) / 4, "by hand")
+    return by_hand(middle, low, high, (high - low) / 4)
+
+
+def by_hand(value: float, low: float, high: float, error: float) -> Interval:
+    return Interval(value, low, high, error, "by hand", lambda limit: float(stats.norm.cdf((value - limit) / error)))
 
 
 def one_gate(rule: MetricRule, *, greater_is_better: bool = True) -> Gate:
@@ -121,7 +125,7 @@ def test_gates_of__better_by_zero_reads_better() -> None:
 
 def test_rows_to_settle__by_hand() -> None:
     # (1.959964 + .841621)^2 = 7.8489; error / distance = .5: 7.8489 / 4 * 1,000 rows.
-    found = Interval(0.02, 0.01, 0.03, 0.01, "by hand")
+    found = by_hand(0.02, 0.01, 0.03, 0.01)
     assert rows_to_settle(found, 0.0, rows=1000, confidence=0.95) == 1963
     assert rows_to_settle(found, 0.04, rows=1000, confidence=0.95) == 1963
 
@@ -130,7 +134,7 @@ def test_rows_to_settle__by_hand() -> None:
 @pytest.mark.parametrize("distance", [0.001, 0.004, 0.02])
 def test_rows_to_settle__gives_80_percent_power(confidence: float, distance: float) -> None:
     error, rows = 0.01, 500
-    needed = rows_to_settle(Interval(distance, -1, 1, error, ""), 0.0, rows=rows, confidence=confidence)
+    needed = rows_to_settle(by_hand(distance, -1, 1, error), 0.0, rows=rows, confidence=confidence)
     assert needed is not None
     power = stats.norm.sf(stats.norm.ppf((1 + confidence) / 2) - distance / (error * np.sqrt(rows / needed)))
     assert power == pytest.approx(0.8, abs=0.005)
@@ -151,7 +155,7 @@ def test_rows_to_settle__holds_in_a_simulation() -> None:
     zero, theirs = np.zeros(big), 5 + random.gamma(2, size=big)
     ours = theirs - 0.06 + random.normal(scale=0.7, size=big)
     truth = of_difference(metric, Regression(zero, theirs), Regression(zero, ours), Sampling(big))
-    pilot = Interval(truth.value, -1, 1, truth.standard_error * np.sqrt(big / 400), "")
+    pilot = by_hand(truth.value, -1, 1, truth.standard_error * np.sqrt(big / 400))
     needed = rows_to_settle(pilot, gate.limit, rows=400, confidence=0.95)
     assert needed is not None
     passed = np.mean([verdict(needed) is PASS for _ in range(500)])
@@ -165,7 +169,7 @@ def test_rows_to_settle__on_the_limit_no_number_would_do() -> None:
 def test_rows_to_settle__a_thousand_times_the_rows_is_the_most_that_is_named() -> None:
     error = 0.01
     at_most = error * (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) / np.sqrt(1000)
-    near = Interval(at_most * 0.999, -1, 1, error, "")
-    far = Interval(at_most * 1.001, -1, 1, error, "")
+    near = by_hand(at_most * 0.999, -1, 1, error)
+    far = by_hand(at_most * 1.001, -1, 1, error)
     assert rows_to_settle(near, 0.0, rows=100, confidence=0.95) is None
     assert rows_to_settle(far, 0.0, rows=100, confidence=0.95) == pytest.approx(100_000, rel=0.01)

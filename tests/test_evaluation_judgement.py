@@ -14,6 +14,7 @@ from slipway.evaluation.findings import Findings
 from slipway.evaluation.intervals import Sampling, of_one
 from slipway.evaluation.judgement import decimals, judge, measure
 from slipway.evaluation.metrics import find
+from slipway.evaluation.multiplicity import account
 from slipway.evaluation.outcomes import Binary, Outcome, Regression
 from slipway.policy import Evaluation
 from slipway.report import Report, Verdict
@@ -43,7 +44,7 @@ def judged(
     production: Outcome | None,
     **more: Any,
 ) -> Findings:
-    judgement = judge(evaluation(metrics, **more), candidate, production, Sampling(len(candidate)))
+    judgement = account(judge(evaluation(metrics, **more), candidate, production, Sampling(len(candidate))), 0.95)
     # Whatever is judged must be fit for a report: no NaN, no infinity, a cell for each column.
     Report(stage="evaluate-model", model="m", verdict=judgement.verdict, checks=judgement.checks)
     for each in judgement.checks:
@@ -288,6 +289,7 @@ def test_checks__hold_the_numbers_behind_the_verdict() -> None:
         "limit",
         "method",
         "rows_needed",
+        *("p_beyond", "p_adjusted", "minimum_detectable_effect"),
     }
 
 

@@ -11,6 +11,7 @@ from slipway.comparison.contenders import Contender
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.judgement import judge
+from slipway.evaluation.multiplicity import account
 from slipway.evaluation.outcomes import Outcome
 from slipway.policy import Evaluation, SourcedPolicy
 from slipway.prediction.files import read_predictions
@@ -73,7 +74,8 @@ def judge_all(
         judged = text_outcomes(sourced, evaluation, holdout, named, scratch)
     else:
         judged = outcomes(evaluation, holdout.truth, named)
-    return judge(evaluation, judged[NAMES["candidate"]], judged.get(NAMES["production"]), sampling)
+    found = judge(evaluation, judged[NAMES["candidate"]], judged.get(NAMES["production"]), sampling)
+    return account(found, evaluation.confidence)
 
 
 def seed_of(holdout: Holdout, both: Sequence[Contender]) -> int:

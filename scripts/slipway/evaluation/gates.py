@@ -41,6 +41,13 @@ class Gate:
             return Verdict.FAIL
         return Verdict.INCONCLUSIVE
 
+    def p_beyond(self, interval: Interval) -> float:
+        """One-sided p-value of the rule being kept: small where the rows say that the value is on the wrong side."""
+        if interval.standard_error == 0:
+            return float(self.decide(interval) is not Verdict.FAIL)
+        below = interval.p_below(self.limit)
+        return below if self.above else 1 - below
+
 
 def gates_of(rule: MetricRule, *, greater_is_better: bool) -> list[Gate]:
     """The gates of a metric's rule, relative ones first."""
@@ -60,6 +67,14 @@ def gates_of(rule: MetricRule, *, greater_is_better: bool) -> list[Gate]:
 
 def _plain(limit: float) -> float:
     return limit or 0.0  # people would read "-0"
+
+
+def detectable(interval: Interval, *, confidence: float) -> float:
+    """Minimum detectable effect: the smallest change that these rows show with 80 % power, in the metric's unit.
+
+    (z_confidence + z_power) * standard error (Cohen 1988); with rows_to_settle solved for the distance.
+    """
+    return (normal_quantile(confidence) + float(special.ndtri(POWER))) * interval.standard_error
 
 
 def rows_to_settle(interval: Interval, limit: float, *, rows: int, confidence: float) -> int | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import special
@@ -18,13 +18,19 @@ CELLS_AT_ONCE = 4_000_000
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its two-sided interval and standard error, all in the metric's unit, and how they were found."""
+    """A value with its two-sided interval and standard error, all in the metric's unit, and how they were found.
+
+    p_below: one-sided p-value of "the true value is at least this limit": small where the rows say that it lies below.
+    It comes from the distribution that the interval comes from, so that an interval lies below a limit just where its
+    p-value is below (1 - confidence) / 2.
+    """
 
     value: float
     low: float
     high: float
     standard_error: float
     method: str
+    p_below: Callable[[float], float] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,13 @@ def wilson(successes: int, rows: int, confidence: float) -> Interval:
     share = successes / rows
     middle = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
     half = z / (1 + z**2 / rows) * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
-    return Interval(share, float(middle - half), float(middle + half), float(half / z), "Wilson")
+
+    def p_below(limit: float) -> float:
+        if not 0 < limit < 1:
+            return float(limit <= 0)
+        return float(special.ndtr((share - limit) / np.sqrt(limit * (1 - limit) / rows)))
+
+    return Interval(share, float(middle - half), float(middle + half), float(half / z), "Wilson", p_below)
 
 
 def bonett_price(ours: Booleans, theirs: Booleans, confidence: float) -> Interval:
@@ -125,7 +137,14 @@ def bonett_price(ours: Booleans, theirs: Booleans, confidence: float) -> Interva
     error = float(np.sqrt((won + lost - (won - lost) ** 2) / (rows + 2)))
     half = normal_quantile(confidence) * error
     value = float(ours.mean() - theirs.mean())
-    return Interval(value, max(-1.0, won - lost - half), min(1.0, won - lost + half), error, "Bonett-Price")
+
+    def p_below(limit: float) -> float:
+        if not -1 < limit < 1:
+            return float(limit <= -1)
+        return float(special.ndtr((won - lost - limit) / error))
+
+    low, high = max(-1.0, won - lost - half), min(1.0, won - lost + half)
+    return Interval(value, low, high, error, "Bonett-Price", p_below)
 
 
 def normal_quantile(confidence: float) -> float:
@@ -150,7 +169,13 @@ def _from_influence(value: float, influence: Floats, sampling: Sampling) -> Inte
     if not np.isfinite(error):
         raise UndefinedError("its standard error is not a finite number")
     half = float(special.stdtrit(units - 1, (1 + sampling.confidence) / 2)) * error
-    return Interval(value, value - half, value + half, error, method)
+
+    def p_below(limit: float) -> float:
+        if error == 0:  # every row agrees: the value is taken as exact
+            return float(value >= limit)
+        return float(special.stdtr(units - 1, (value - limit) / error))
+
+    return Interval(value, value - half, value + half, error, method, p_below)
 
 
 def _bootstrap(metric: Metric, outcomes: list[Outcome], sampling: Sampling) -> Interval:
@@ -171,7 +196,13 @@ def _bootstrap(metric: Metric, outcomes: list[Outcome], sampling: Sampling) -> I
         raise UndefinedError(f"it has a value in only {len(draws)} of {DRAWS} resamples: too few rows of one class")
     tail = (1 - sampling.confidence) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
-    return Interval(value, float(low), float(high), float(draws.std(ddof=1)), f"paired bootstrap, {DRAWS:,} draws")
+
+    def p_below(limit: float) -> float:
+        # Davison & Hinkley 1997, section 4.4: no p-value from B draws is smaller than 1 / (B + 1).
+        return float(((draws >= limit).sum() + 1) / (len(draws) + 1))
+
+    method = f"paired bootstrap, {DRAWS:,} draws"
+    return Interval(value, float(low), float(high), float(draws.std(ddof=1)), method, p_below)
 
 
 def _weights(sampling: Sampling) -> Iterator[Floats]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from slipway.evaluation import scoring
 from slipway.evaluation.findings import Findings
-from slipway.evaluation.gates import Gate, gates_of, rows_to_settle
+from slipway.evaluation.gates import POWER, Gate, detectable, gates_of, rows_to_settle
 from slipway.evaluation.intervals import Interval, Sampling, of_difference, of_one
 from slipway.evaluation.metrics import Metric, UndefinedError, find
 from slipway.evaluation.outcomes import Outcome, Text
@@ -48,7 +48,7 @@ def judge(evaluation: Evaluation, candidate: Outcome, production: Outcome | None
         checks.extend(each for _, each in decided)
         rows.extend(_rows(measured, decided, first_release=production is None))
     reasons = _reasons(checks, first_release=production is None)
-    return Findings(tuple(checks), (_table(rows, sampling),), reasons)
+    return Findings(tuple(checks), (_table(rows, checks, sampling),), reasons)
 
 
 def measure(metric: Metric, candidate: Outcome, production: Outcome | None, sampling: Sampling) -> Measured:
@@ -99,7 +99,10 @@ def check(measured: Measured, gate: Gate, evaluation: Evaluation, sampling: Samp
         "limit": gate.limit,
         "method": interval.method,
         "rows_needed": needed,
+        "p_beyond": gate.p_beyond(interval),
     }
+    if gate.relative:
+        values["minimum_detectable_effect"] = detectable(interval, confidence=sampling.confidence)
     return Check(name=name, verdict=verdict, detail=detail, values=values)
 
 
@@ -162,11 +165,12 @@ def _row(measured: Measured, interval: Interval | str, gate: Gate | None, check:
         value(measured.difference, "+") if compared else "",
         span,
         gate.text if gate else "none",
-        check.verdict.value if check else "–",
+        # Other suites' gates count, too: until all are judged, a cell holds the name of the check that it is about.
+        check.name if check else "–",
     )
 
 
-def _table(rows: list[tuple[Cell, ...]], sampling: Sampling) -> Table:
+def _table(rows: list[tuple[Cell, ...]], checks: list[Check], sampling: Sampling) -> Table:
     columns = (
         Column(name="metric", kind="code"),
         Column(name="production", kind="number"),
@@ -178,6 +182,10 @@ def _table(rows: list[tuple[Cell, ...]], sampling: Sampling) -> Table:
     )
     units = "rows" if sampling.clusters is None else f"rows in {sampling.units:,} clusters"
     note = f"{sampling.rows:,} {units}, the same for both models. ↑ more is better, ↓ less is better."
+    seen = {check.name.partition(":")[0]: check.values.get("minimum_detectable_effect") for check in checks}
+    shown = [f"{metric} {float(effect):.2g}" for metric, effect in seen.items() if effect]
+    if shown:
+        note += f" Smallest change that these rows show with {POWER:.0%} power: {', '.join(shown)}."
     return Table(title="Candidate against production", columns=columns, rows=tuple(rows), note=note)
 
 
