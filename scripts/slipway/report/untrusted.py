@@ -90,11 +90,11 @@ def _checked(entries: list[zipfile.ZipInfo], wanted: Mapping[str, str]) -> dict[
         raise _refused(f"it has {len(entries):,} entries, and at most {len(wanted)} files are expected")
     found: dict[str, zipfile.ZipInfo] = {}
     for entry in entries:
-        # `filename` ends at a NUL and has other separators turned; what was written must be the name itself.
+        # What was written: `filename` ends at a NUL, and may come from another field.
         name = entry.orig_filename
         if name in found:
             raise _refused(f"{_short(name)} is there twice")
-        if name != entry.filename or name not in {*wanted, *folders}:
+        if name not in {*wanted, *folders}:
             raise _refused(f"it has the entry {_short(name)}, which is none of {', '.join(wanted)}")
         if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFDIR if name in folders else stat.S_IFREG):
             raise _refused(f"{name} is no plain file")
