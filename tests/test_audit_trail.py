@@ -356,6 +356,18 @@ def test_export__an_evidence_pack(site: Site, tmp_path: Path) -> None:
     assert "`output` was not given" in site.ask(command="export").error
 
 
+def test_show_and_export__two_models_by_one_number_fail(site: Site, tmp_path: Path) -> None:
+    site.record(1, "training", "1")
+    site.record(2, "training", "1", model_digest="sha256:another")
+    done = site.ask(command="show", model_version="1")
+    assert (done.code, done.outputs["verdict"]) == (1, "fail")
+    assert "version 1: entry 2 names the digest sha256:another, entry 1 sha256:1111" in done.error
+    done = site.ask(command="export", model_version="1", output=str(tmp_path / "pack"))
+    assert (done.code, done.outputs["verdict"]) == (1, "fail")
+    for name in ("model-card.md", "model-card.html"):
+        assert "The ledger contradicts itself about this version" in (tmp_path / "pack" / name).read_text()
+
+
 def test_export__entries_as_csv_and_json(site: Site, tmp_path: Path) -> None:
     site.record(1, "training", "1")
     done = site.ask(command="export", output=str(tmp_path / "out"))

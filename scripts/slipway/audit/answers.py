@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
-from slipway.audit import reconciliation
-from slipway.audit.facts import facts
+from slipway.audit import facts, reconciliation
+from slipway.audit.dossier import Dossier
 from slipway.audit.trail import Live, Trail
 from slipway.ledger.entries import Entry
 from slipway.ledger.verification import Record, unmet
@@ -80,7 +80,8 @@ def what_was_live(trail: Trail, model: str, environment: str, at: datetime | Non
 
 def show(trail: Trail, model: str, version: str, registered: ModelVersion | None) -> Report:
     """Everything that is known of a version, each claim with its evidence, and what is not known."""
-    found = facts(trail, model, version, registered)
+    dossier = Dossier(trail, model, version, registered)
+    found = facts.of(dossier)
     columns = (Column(name="claim"), Column(name="value", kind="code"), Column(name="evidence"))
     sections = dict.fromkeys(fact.section for fact in found)
     tables = tuple(
@@ -93,7 +94,16 @@ def show(trail: Trail, model: str, version: str, registered: ModelVersion | None
     )
     unknown = sum(fact.value is None for fact in found)
     headline = f"{len(found) - unknown} things are known of version {version} of `{model}`, {unknown} are not."
-    return answer(trail, model, headline, *tables)
+    return contradicted(answer(trail, model, headline, *tables), dossier)
+
+
+def contradicted(report: Report, dossier: Dossier) -> Report:
+    """The report on a version; it fails where entries contradict each other about what the version is."""
+    if not dossier.contradictions:
+        return report
+    reasons = tuple(f"version {dossier.version}: {said}" for said in dossier.contradictions)
+    chosen = f"What is told is about {dossier.digest}; what speaks of another digest is left out."
+    return report.model_copy(update={"verdict": Verdict.FAIL, "reasons": (*reasons, chosen, *report.reasons)})
 
 
 def moment(text: str) -> datetime | None:

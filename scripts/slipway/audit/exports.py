@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from slipway.audit import answers, delivery, tables
+from slipway.audit.dossier import Dossier
 from slipway.audit.pack import write_pack
 from slipway.audit.trail import Trail
 from slipway.registry.mlflow import ModelVersion
@@ -27,7 +28,9 @@ def evidence(trail: Trail, model: str, version: str, registered: ModelVersion | 
     """The evidence pack of a version: model card, bill of materials, technical record, approvals, entries, evidence."""
     files = write_pack(folder, trail, model, version, registered)
     headline = f"The evidence pack of version {version} of `{model}` was written to {folder}: {len(files)} files."
-    return answers.answer(trail, model, headline), files
+    return answers.contradicted(
+        answers.answer(trail, model, headline), Dossier(trail, model, version, registered)
+    ), files
 
 
 def delivery_figures(trail: Trail, model: str, environment: str, folder: Path | None) -> Answer:

@@ -39,20 +39,27 @@ def compare(
 
 def references(trail: Trail) -> Iterator[Check]:
     """Whether all entries about one version speak of the same model, by digest."""
-    seen: dict[tuple[str, str], tuple[int, str]] = {}
+    seen: dict[tuple[str, str, str], tuple[int, str]] = {}
     for entry in (record.entry for record in trail.records):
         if not (entry.model_version and entry.model_digest):
             continue
-        if _acknowledged(entry):
+        # Every registry counts its versions from 1.
+        key = (entry.model, entry.model_version, trail.registries[entry.sequence])
+        if acknowledged(entry):
             # From here on the version is what somebody said that it is.
-            seen[entry.model, entry.model_version] = (entry.sequence, entry.model_digest)
-        number, digest = seen.setdefault((entry.model, entry.model_version), (entry.sequence, entry.model_digest))
+            seen[key] = (entry.sequence, entry.model_digest)
+        number, digest = seen.setdefault(key, (entry.sequence, entry.model_digest))
         if digest != entry.model_digest:
             yield Check(
-                name=f"{entry.model} version {entry.model_version}",
+                name=about(entry.model, entry.model_version),
                 verdict=Verdict.FAIL,
                 detail=f"entry {entry.sequence} names the digest {entry.model_digest}, entry {number} {digest}",
             )
+
+
+def about(model: str, version: str) -> str:
+    """The name of the check that `references` makes of a version."""
+    return f"{model} version {version}"
 
 
 def _alias(trail: Trail, model: str, environment: str, points_at: str) -> Check:
@@ -76,7 +83,7 @@ def versions_on_record(trail: Trail, model: str) -> dict[str, OnRecord]:
     """What the ledger says of each version: as it was trained, or as somebody answered for it since."""
     said: dict[str, OnRecord] = {}
     for entry in (record.entry for record in trail.of(model)):
-        if entry.model_version and (entry.event == "training" or _acknowledged(entry)):
+        if entry.model_version and (entry.event == "training" or acknowledged(entry)):
             registered = entry.details.get("registered") is not False
             told = f"{'trained' if entry.event == 'training' else 'acknowledged'} by entry {entry.sequence}"
             said[entry.model_version] = OnRecord(entry.sequence, entry.model_digest, registered, told)
@@ -97,7 +104,7 @@ def difference(on_record: OnRecord | None, found: ModelVersion | None) -> str:
     return f"the registry says {digest or 'no digest'}, entry {on_record.entry} says {on_record.digest or 'none'}"
 
 
-def _acknowledged(entry: Entry) -> bool:
+def acknowledged(entry: Entry) -> bool:
     """Whether a person answers by it for a version that the registry has otherwise than the pipeline left it."""
     return entry.event == "override" and entry.details.get("observed_in") == "registry"
 

@@ -74,6 +74,18 @@ class Trail:
         """Number and digest of the newest entry; empty for an empty ledger."""
         return f"{self.records[-1].entry.sequence}:{self.records[-1].digest}" if self.records else ""
 
+    @cached_property
+    def registries(self) -> dict[int, str]:
+        """The registry whose version numbers each entry speaks of, by the entry's number: the one that it names, or
+        the one that the model's entries named last. Entries from before the first name are counted to that one."""
+        entries = [record.entry for record in self.records]
+        now = {entry.model: named for entry in reversed(entries) if (named := registry_of(entry))}
+        found = {}
+        for entry in entries:
+            now[entry.model] = registry_of(entry) or now.get(entry.model, "")
+            found[entry.sequence] = now[entry.model]
+        return found
+
     def of(self, model: str) -> Iterator[Record]:
         """What is about one model, in its order."""
         return (record for record in self.records if record.entry.model == model)
@@ -96,12 +108,12 @@ class Trail:
                 fix="Check `model` and `model-version`, or record the reports of the run that made it.",
             )
         # A person's own runs have no number: those of the same commit belong together.
-        made_by = {_origin(record.entry) for record in own if record.entry.trigger.sha}
+        made_by = {origin(record.entry) for record in own if record.entry.trigger.sha}
         return [
             record
             for record in self.of(model)
             if record.entry.model_version == version
-            or (not record.entry.model_version and _origin(record.entry) in made_by)
+            or (not record.entry.model_version and origin(record.entry) in made_by)
         ]
 
     def placings(self, model: str, environment: str) -> list[Live]:
@@ -147,6 +159,11 @@ class Trail:
         return content
 
 
-def _origin(entry: Entry) -> tuple[str, int, str]:
+def registry_of(entry: Entry) -> str:
+    """The registry that an entry names; empty where it names none."""
+    return str(entry.details.get("registry") or "")
+
+
+def origin(entry: Entry) -> tuple[str, int, str]:
     """The run that wrote an entry, and the commit that it was about."""
     return (entry.run.repository, entry.run.run_id, entry.trigger.sha)
