@@ -99,7 +99,8 @@ def answer(given: Inputs, trail: Trail, model: str) -> tuple[Report, list[Path]]
         return written(given, trail, model)
     registry = Registry(given.tracking_uri)
     versions, aliases = registry.versions(model), registry.aliases(model)
-    checks = reconciliation.compare(trail, model, versions, aliases, [given.environment])
+    identity = registry.identity(model)
+    checks = reconciliation.compare(trail, model, versions, aliases, [given.environment], identity)
     return answers.compare(trail, model, checks), []
 
 

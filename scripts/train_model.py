@@ -67,7 +67,8 @@ def main(given: Inputs) -> None:
             registry.set_alias(model, mlflow.CANDIDATE, version.version)
         else:
             version, after, evidence = train_and_register(registry, training, before, path.parent)
-            report = report.model_copy(update=telling.success(after, version, evidence, report.subjects))
+            identity = registry.identity(model)
+            report = report.model_copy(update=telling.success(after, version, evidence, report.subjects, identity))
             # A base model may move under its name: what was made from one is made anew.
             if key and not after.base_model:
                 reuse.keep(given.reuse_from, key, report.finished(), path.parent, run)

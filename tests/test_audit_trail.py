@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -279,6 +280,22 @@ def test_acknowledge__brings_a_change_by_hand_on_record(site: Site) -> None:
     assert len(subjects(site.upstream)) == 3
 
 
+def test_compare__another_registry(site: Site) -> None:
+    """A registry that was set up anew counts from 1: its versions are not those on record until somebody says so."""
+    site.register("1", digest="sha256:new")
+    ours, old = site.registry.identity(MODEL), "mlflow, begun 2020-01-01T00:00:00.000Z"
+    assert re.fullmatch(r"mlflow, begun 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", ours)
+    site.record(1, "training", "1", details={"registry": old})
+    site.record(2, "training", "2", details={"registry": old})
+    done = site.ask(command="compare")
+    assert done.code == 1 and f"is of the registry `{ours}`, and entry 2 speaks of `{old}`" in done.error
+    done = site.ask(command="acknowledge", model_version="1", reason="Moved to a new server")
+    assert done.code == 0, done.log
+    assert cells(done, "finding") == ["nothing was released yet", "as acknowledged by entry 3"]
+    assert site.ask(command="verify").code == 0
+    assert site.ask(command="show", model_version="1").code == 0
+
+
 def test_acknowledge__a_version_that_the_pipeline_does_not_know_as_it_is(site: Site) -> None:
     """Versions from before Slipway, altered ones and deleted ones: somebody answers for each of them, once."""
     site.register("1")  # nobody recorded it
@@ -302,7 +319,8 @@ def test_acknowledge__a_version_that_the_pipeline_does_not_know_as_it_is(site: S
     ]
     entry = Trail.read(ledger(site.clone, remote=str(site.upstream))).records[-1].entry
     assert (entry.event, entry.model_version, entry.trigger.actor) == ("override", "3", "mona")
-    assert entry.details == {"observed_in": "registry", "registered": False}
+    identity = site.registry.identity(MODEL)
+    assert entry.details == {"observed_in": "registry", "registered": False, "registry": identity}
     assert entry.justification.issues == ("#4",)
     # What is altered after that is a finding again, and `verify` lives with what was answered for.
     (second,) = (version for version in site.registry.versions(MODEL) if version.version == "2")

@@ -17,6 +17,7 @@ import pytest
 from conftest import GitRepository
 from ledger_kit import clone, draft, ledger, served, subjects
 from slipway.ledger import place, store
+from slipway.ledger.entries import Draft
 from slipway.ledger.git import Git
 from slipway.ledger.verification import records
 from slipway.runner.context import Run
@@ -96,6 +97,38 @@ def test_append__the_same_event_twice(here: GitRepository, upstream: Path) -> No
     receipt = ledger(here.path).append([draft(1), draft(2), draft(1)])
     assert subjects(upstream) == ["Begin the ledger", "Trained 1", "Trained 2"]
     assert [entry.summary for entry in receipt.entries] == ["Trained 2"]
+
+
+def trained(number: int, version: str, digest: str, registry: str = "") -> tuple[Draft, dict[str, bytes]]:
+    details = {"registry": registry} if registry else {}
+    return draft(number, model="flights", model_version=version, model_digest=digest, details=details)
+
+
+def test_append__a_version_is_one_model(here: GitRepository, upstream: Path) -> None:
+    found = ledger(here.path)
+    found.append([trained(1, "1", "sha256:one"), trained(2, "2", "sha256:two")])
+    found.append([trained(3, "1", "sha256:one")])  # reused
+    before = subjects(upstream)
+    with pytest.raises(InputError, match="Version 1 of `flights` is on record as another model") as failure:
+        found.append([draft(4, event="validation"), trained(5, "1", "sha256:other")])
+    assert "entry 3 sha256:one" in failure.value.why and "`remote`" in failure.value.fix
+    assert subjects(upstream) == before
+    assert found.append([trained(6, "3", "sha256:three")]).waiting == 0
+
+
+def test_append__every_registry_counts_from_1(here: GitRepository, upstream: Path) -> None:
+    found = ledger(here.path)
+    found.append([trained(1, "1", "sha256:one"), trained(2, "7", "sha256:seven", "team")])
+    before = subjects(upstream)
+    with pytest.raises(InputError, match="is of another registry than those on record"):
+        found.append([trained(3, "8", "sha256:eight", "mine")])
+    assert subjects(upstream) == before
+    # The team moved, and somebody answered for it: the numbers begin anew, and the new ones are held to each other.
+    moved = {"registry": "new", "observed_in": "registry"}
+    found.append([draft(4, event="override", model="flights", model_version="1", details=moved)])
+    found.append([trained(5, "7", "sha256:another seven", "new")])
+    with pytest.raises(InputError, match="is on record as another model"):
+        found.append([trained(6, "7", "sha256:yet another", "new")])
 
 
 def test_append__from_a_new_clone_only_the_newest_entries_are_fetched(

@@ -28,10 +28,14 @@ def of_version(
             f"Neither ledger nor registry has a version {version} of `{model}`.",
             fix="Check `model` and `model-version`.",
         )
-    problem = reconciliation.difference(on_record, found)
+    identity = registry.identity(model)
+    moved = reconciliation.of_another_registry(trail, model, identity)
+    problem = reconciliation.difference(on_record, found) or moved
     if not problem:
         return None
     details: dict[str, Fact] = {"observed_in": "registry", "registered": found is not None}
+    if identity:
+        details["registry"] = identity
     summary = f"{model} version {version} acknowledged: it {problem}"
     after = on_record.entry if on_record else ""
     return _drafted("override", summary, run, reason, model, version, _digest(found), details, after)

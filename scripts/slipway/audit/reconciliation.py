@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from slipway.audit.trail import Trail
 from slipway.ledger.entries import Entry
+from slipway.ledger.trainings import registry_of
 from slipway.registry.mlflow import ModelVersion
 from slipway.report import Check, Verdict
 
@@ -25,13 +26,22 @@ class OnRecord:
 
 
 def compare(
-    trail: Trail, model: str, versions: Sequence[ModelVersion], aliases: Mapping[str, str], environments: Sequence[str]
+    trail: Trail,
+    model: str,
+    versions: Sequence[ModelVersion],
+    aliases: Mapping[str, str],
+    environments: Sequence[str],
+    registry: str = "",
 ) -> list[Check]:
     """What differs, environment by environment and version by version.
 
-    versions: what the registry has of the model. aliases: the version that each of its aliases points at.
+    versions: what the registry has of the model. aliases: the version that each of its aliases points at. registry:
+    its identity.
     """
+    moved = of_another_registry(trail, model, registry)
+    fix = f"{moved}. Check `tracking-uri`; if the registry was moved, {REPAIR}"
     return [
+        *([Check(name="registry", verdict=Verdict.FAIL, detail=fix)] if moved else []),
         *(_alias(trail, model, environment, aliases.get(environment, "")) for environment in environments),
         *_versions(trail, model, {version.version: version for version in versions}),
     ]
@@ -79,10 +89,21 @@ def _alias(trail: Trail, model: str, environment: str, points_at: str) -> Check:
     )
 
 
+def of_another_registry(trail: Trail, model: str, registry: str) -> str:
+    """That a registry is not the one that the ledger spoke of last; empty where it is, or where one is not known."""
+    named = [record.entry for record in trail.of(model) if registry_of(record.entry)]
+    if not (named and registry) or registry_of(named[-1]) == registry:
+        return ""
+    return f"is of the registry `{registry}`, and entry {named[-1].sequence} speaks of `{registry_of(named[-1])}`"
+
+
 def versions_on_record(trail: Trail, model: str) -> dict[str, OnRecord]:
-    """What the ledger says of each version: as it was trained, or as somebody answered for it since."""
+    """What the ledger says of each version of the registry that it spoke of last: as it was trained, or as somebody
+    answered for it since."""
     said: dict[str, OnRecord] = {}
-    for entry in (record.entry for record in trail.of(model)):
+    entries = [record.entry for record in trail.of(model)]
+    current = trail.registries[entries[-1].sequence] if entries else ""
+    for entry in (entry for entry in entries if trail.registries[entry.sequence] == current):
         if entry.model_version and (entry.event == "training" or acknowledged(entry)):
             registered = entry.details.get("registered") is not False
             told = f"{'trained' if entry.event == 'training' else 'acknowledged'} by entry {entry.sequence}"

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from slipway.ledger import trainings
 from slipway.ledger.entries import Entry, writable
 from slipway.ledger.git import Git
 from slipway.ledger.store import Ledger
@@ -76,15 +77,9 @@ class Trail:
 
     @cached_property
     def registries(self) -> dict[int, str]:
-        """The registry whose version numbers each entry speaks of, by the entry's number: the one that it names, or
-        the one that the model's entries named last. Entries from before the first name are counted to that one."""
+        """The registry whose version numbers each entry speaks of, by the entry's number; empty where none is named."""
         entries = [record.entry for record in self.records]
-        now = {entry.model: named for entry in reversed(entries) if (named := registry_of(entry))}
-        found = {}
-        for entry in entries:
-            now[entry.model] = registry_of(entry) or now.get(entry.model, "")
-            found[entry.sequence] = now[entry.model]
-        return found
+        return dict(zip((entry.sequence for entry in entries), trainings.registries(entries), strict=True))
 
     def of(self, model: str) -> Iterator[Record]:
         """What is about one model, in its order."""
@@ -157,11 +152,6 @@ class Trail:
         if not isinstance(content, dict):
             raise ValueError("is no object")
         return content
-
-
-def registry_of(entry: Entry) -> str:
-    """The registry that an entry names; empty where it names none."""
-    return str(entry.details.get("registry") or "")
 
 
 def origin(entry: Entry) -> tuple[str, int, str]:

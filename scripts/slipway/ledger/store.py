@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from slipway.ledger.entries import ENTRY_FILE, FIRST, Draft, Entry, chained, digest, read
 from slipway.ledger.git import Git, GitError
 from slipway.ledger.place import Place
+from slipway.ledger.trainings import require_one_story
 from slipway.runner.errors import ConflictError, InputError, RemoteError
 
 PATIENCE = 120.0
@@ -88,7 +89,9 @@ class Ledger:
         What cannot be delivered waits in our own store and goes out with the next append or `deliver`. An event that
         was written before is not written again.
 
-        Raises ConflictError where the upstream's branch was rewritten or taken away since we last saw it.
+        Raises:
+            ConflictError: the upstream's branch was rewritten or taken away since we last saw it.
+            InputError: a training contradicts the newest entries (see `require_one_story`); nothing was written.
         """
         with self._alone():
             try:
@@ -241,6 +244,8 @@ class Ledger:
         tip = self._git.commit_of(LOCAL)
         known = self._recent_events(tip) if tip else set()
         fresh = [Pending(draft, self._keep(draft, evidence)) for draft, evidence in drafts if draft.id not in known]
+        if tip and any(each.draft.event == "training" for each in fresh):
+            require_one_story([each.draft for each in fresh], self._recent_entries(tip))
         if fresh and not tip:
             tip = self._commit(Pending(_genesis(), {}), "")
         commits = []
@@ -254,6 +259,11 @@ class Ledger:
     def _recent_events(self, tip: str) -> set[str]:
         options = (f"--max-count={RECENT}", "--first-parent", "--format=%(trailers:key=Event,valueonly)")
         return set(self._git.run("log", *options, tip).decode(errors="replace").split())
+
+    def _recent_entries(self, tip: str) -> list[Entry]:
+        commits = self._listed(f"--max-count={RECENT}", tip)
+        found = self._git.objects(f"{commit}:{ENTRY_FILE}" for commit in commits)
+        return [read(raw) for raw in found if raw is not None]
 
     def _keep(self, draft: Draft, evidence: Mapping[str, bytes]) -> dict[str, str]:
         named = {each.name: each.digest for each in draft.evidence}

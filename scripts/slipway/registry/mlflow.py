@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,21 @@ class Registry:
                 model, logged.uri, run_id, tags=dict(tags), model_id=logged.model_id, await_creation_for=60
             )
             return _version(made)
+
+    def identity(self, model: str) -> str:
+        """What tells this registry's versions of a model from those of any other, which counts from 1 as well: when
+        it began with the model. It stays when the server gets another address; empty where the model does not exist."""
+        from mlflow.exceptions import MlflowException
+
+        with _talking(f"read the registered model `{model}`"):
+            try:
+                milliseconds = self._client.get_registered_model(model).creation_timestamp
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return ""
+                raise
+        began = datetime.fromtimestamp(milliseconds / 1000, UTC)
+        return f"mlflow, begun {began.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
 
     def set_alias(self, model: str, alias: str, version: str) -> None:
         """Point an alias (`production`, `candidate`, an environment) at a version."""
