@@ -13,6 +13,7 @@ from slipway.ledger.entries import Entry
 from slipway.ledger.verification import Record, unmet
 from slipway.registry.mlflow import ModelVersion
 from slipway.report import Check, Column, Report, Table, Verdict, combine
+from slipway.report.model import Value
 from slipway.runner.errors import InputError
 
 STAGE = "audit-trail"
@@ -62,6 +63,9 @@ def history(trail: Trail, model: str) -> Report:
 
 def what_was_live(trail: Trail, model: str, environment: str, at: datetime | None) -> Report:
     """The version that an environment had at a moment (or has now), and why."""
+    if at and at > datetime.now(UTC) + timedelta(days=1):  # the end of today may lie ahead, in any time zone
+        fix = "Leave `at` out for what is live now."
+        raise InputError(f"`at` is {at:%Y-%m-%d %H:%M} UTC, which lies in the future.", fix=fix)
     when = f"on {at:%Y-%m-%d at %H:%M} UTC" if at else "now"
     found = trail.live(model, environment, at)
     placed = trail.placings(model, environment)
@@ -73,9 +77,19 @@ def what_was_live(trail: Trail, model: str, environment: str, at: datetime | Non
     table = Table(title=f"Live in {environment}", columns=columns, rows=rows)
     where = f"live in {environment} {when}"
     if found is None or not found.version:
-        return answer(trail, model, f"By the ledger no version of `{model}` was {where}.", table)
+        report = answer(trail, model, f"By the ledger no version of `{model}` was {where}.", table)
+        reasons = tuple(filter(None, [_elsewhere(trail, model, environment)]))
+        return report.model_copy(update={"reasons": reasons})
     headline = f"Version {found.version} of `{model}` was {where}, by entry {found.entry.sequence}."
     return answer(trail, model, headline, table)
+
+
+def _elsewhere(trail: Trail, model: str, environment: str) -> str:
+    """Which environments are on record, where nothing was ever placed in the one that is asked for."""
+    if trail.placings(model, environment):
+        return ""
+    known = ", ".join(f"`{name}`" for name in trail.environments(model))
+    return f"Nothing on record was ever live in `{environment}`. Environments on record: {known or 'none'}."
 
 
 def show(trail: Trail, model: str, version: str, registered: ModelVersion | None) -> Report:
@@ -138,13 +152,15 @@ def why(entry: Entry) -> str:
     said = entry.justification
     first = said.text.partition("\n")[0]
     number = f"#{entry.trigger.pull_request}" if entry.trigger.pull_request else ""
-    return " ".join(part for part in (said.kind if said.kind != "unknown" else "", number, first) if part)
+    kind = " ".join(filter(None, (said.kind if said.kind != "unknown" else "", number)))
+    return ": ".join(filter(None, (kind, first)))
 
 
 def _row(record: Record) -> tuple[str | int | None, ...]:
     entry = record.entry
     at = f"{entry.recorded_at:%Y-%m-%d %H:%M:%S}"
-    return (entry.sequence, at, entry.event, entry.model_version, entry.verdict, who(entry), why(entry))
+    event = f"{entry.event} (reused)" if entry.details.get("reused_from") else entry.event
+    return (entry.sequence, at, event, entry.model_version, entry.verdict, who(entry), why(entry))
 
 
 def _span(placed: Sequence[Live], number: int) -> tuple[str | int | None, ...]:
@@ -175,5 +191,13 @@ def answer(trail: Trail, model: str, headline: str, *tables: Table) -> Report:
         verdict=Verdict.PASS,
         headline=headline,
         tables=tuple(table for table in tables if table.rows),
-        provenance={"ledger_head": trail.head, "ledger_entries": len(trail.records)},
+        provenance=heads(trail, trail.head),
     )
+
+
+def heads(trail: Trail, delivered: str) -> dict[str, Value]:
+    """Which ledger an answer rests on. delivered: its newest entry that others see as well."""
+    number = int(delivered.partition(":")[0]) if delivered else -1
+    waiting = sum(record.entry.sequence > number for record in trail.records)
+    said: dict[str, Value] = {"ledger_head": delivered or "none", "ledger_entries": len(trail.records)}
+    return said | ({"entries_waiting_here": waiting} if waiting else {})

@@ -77,9 +77,9 @@ def _alias(trail: Trail, model: str, environment: str, points_at: str) -> Check:
     recorded = trail.live(model, environment)
     on_record = recorded.version if recorded else ""
     if points_at == on_record:
-        said = f"version {on_record}, entry {recorded.entry.sequence}" if recorded else "nothing was released yet"
+        said = f"{_named(on_record)}, entry {recorded.entry.sequence}" if recorded else "nothing was released yet"
         return Check(name=name, verdict=Verdict.PASS, detail=said)
-    ledger = f"the ledger says version {on_record}" if on_record else "the ledger knows of no release"
+    ledger = f"the ledger says {_named(on_record)}" if recorded else "the ledger knows of no release"
     registry = f"the registry's alias points at version {points_at}" if points_at else "the registry has no such alias"
     return Check(
         name=name,
@@ -114,7 +114,7 @@ def versions_on_record(trail: Trail, model: str) -> dict[str, OnRecord]:
 def difference(on_record: OnRecord | None, found: ModelVersion | None) -> str:
     """How ledger and registry contradict each other about one version; empty where they do not."""
     if on_record is None:
-        return f"is in the registry and was registered {BEHIND}" if found else ""
+        return f"is in the registry and was registered {BEHIND}, or its report was never recorded" if found else ""
     if found is None:
         return f"was {on_record.told} and is gone from the registry" if on_record.registered else ""
     if not on_record.registered:
@@ -139,6 +139,10 @@ def _versions(trail: Trail, model: str, versions: Mapping[str, ModelVersion]) ->
         if problem:
             verdict, detail = Verdict.FAIL, f"{problem}; {REPAIR}"
         yield Check(name=f"version {version}", verdict=verdict, detail=detail)
+
+
+def _named(version: str) -> str:
+    return f"version {version}" if version else "no version"
 
 
 def _natural(version: str) -> tuple[int, str]:

@@ -111,6 +111,11 @@ class Trail:
             or (not record.entry.model_version and origin(record.entry) in made_by)
         ]
 
+    def environments(self, model: str) -> list[str]:
+        """Every environment that any version of a model was brought to, in the order of their first ones."""
+        entries = (record.entry for record in self.of(model) if record.entry.event in PLACING)
+        return list(filter(None, dict.fromkeys(str(entry.details.get("environment") or "") for entry in entries)))
+
     def placings(self, model: str, environment: str) -> list[Live]:
         """Every change of what is live in an environment, in its order."""
         return [

@@ -56,6 +56,7 @@ REFUSED = (
 class Receipt:
     """What became of an append.
 
+    delivered: what this call brought upstream, with what had waited.
     head: of the newest entry that is upstream, which others see as well; empty where there is none.
     why_not: why entries wait in our own store; empty where all are upstream.
     """
@@ -64,6 +65,7 @@ class Receipt:
     head: str
     why_not: str = ""
     waiting: int = 0
+    delivered: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -273,12 +275,16 @@ class Ledger:
     def _deliver(self, count: int, unreachable: str) -> Receipt:
         """Push until it succeeds, is refused, or others were faster for too long. count: how many entries are new."""
         why_not, until, pause = unreachable, time.monotonic() + PATIENCE, 0.05
+        delivered: list[str] = []
         while not why_not and (local := self._git.commit_of(LOCAL)) != self._git.commit_of(SEEN):
             try:
                 target = f"{local}:refs/heads/{self.place.branch}"
+                seen = self._git.commit_of(SEEN)
+                delivered = self._listed(local, f"^{seen}" if seen else "")
                 self._git.run("push", "--porcelain", "--no-verify", "--", self.place.upstream, target)
                 self._git.run("update-ref", SEEN, local)
             except GitError as error:
+                delivered = []
                 if not any(sign in error.said for sign in FASTER) or time.monotonic() > until:
                     why_not = _why_not(error.said)
                     break
@@ -290,7 +296,13 @@ class Ledger:
         seen = self._git.commit_of(SEEN)
         waiting = len(self._listed(LOCAL, f"^{SEEN}" if seen else "")) if self._git.commit_of(LOCAL) else 0
         entries = tuple(self._entry(commit) for commit in newest)
-        return Receipt(entries, self._entry(seen).head if seen else "", why_not if waiting else "", waiting)
+        return Receipt(
+            entries,
+            self._entry(seen).head if seen else "",
+            why_not if waiting else "",
+            waiting,
+            tuple(self._entry(commit) for commit in delivered),
+        )
 
     def _listed(self, *which: str) -> list[str]:
         """Commits in their order."""
