@@ -17,9 +17,10 @@ import pytest
 from conftest import GitRepository
 from ledger_kit import clone, draft, ledger, served, subjects
 from slipway.ledger import place, store
+from slipway.ledger.commit import subject
 from slipway.ledger.entries import Draft
 from slipway.ledger.git import Git
-from slipway.ledger.verification import records
+from slipway.ledger.verification import BadEntry, records
 from slipway.runner.context import Run
 from slipway.runner.errors import ConflictError, InputError, RemoteError
 from slipway.runner.inputs import Secret
@@ -97,6 +98,40 @@ def test_append__the_same_event_twice(here: GitRepository, upstream: Path) -> No
     receipt = ledger(here.path).append([draft(1), draft(2), draft(1)])
     assert subjects(upstream) == ["Begin the ledger", "Trained 1", "Trained 2"]
     assert [entry.summary for entry in receipt.entries] == ["Trained 2"]
+
+
+def forge(upstream: Path, summary: bytes) -> str:
+    """A commit after the newest entry, by somebody with the right to push, whose entry says something else."""
+    git, branch = Git(upstream), f"refs/heads/{place.BRANCH}"
+    raw = git.run("show", f"{branch}:entry.json").replace(b"Trained", summary)
+    tree = git.line("mktree", given=f"100644 blob {git.store(raw)}\tentry.json\n".encode())
+    who = ["-c", "user.name=Somebody", "-c", "user.email=somebody@example.invalid"]
+    made = git.line(*who, "commit-tree", tree, "-p", branch, "-m", "Looks like an entry")
+    git.run("update-ref", branch, made)
+    return made
+
+
+def test_append__after_a_forged_entry_nothing_is_written(here: GitRepository, upstream: Path, tmp_path: Path) -> None:
+    found = ledger(here.path)
+    found.append([draft(1), draft(2)])
+    ledger(clone(upstream, tmp_path / "other").path).append([draft(3)])
+    assert found.append([draft(4)]).waiting == 0  # what others wrote is checked, and is well
+    seen = found.git.commit_of(store.SEEN)
+    made = forge(upstream, b"Drained")
+    for number in (5, 6):
+        with pytest.raises(ConflictError, match=rf"holds what is no entry\. Entry 5 \(commit {made[:12]}\)") as failure:
+            found.append([draft(number)])
+        assert f"{seen}:refs/heads/slipway-ledger" in failure.value.fix
+    assert found.git.commit_of(store.SEEN) == seen
+    assert Git(upstream).commit_of(place.BRANCH) == made
+    # Reading names it, too, and a clone that sees the branch for the first time.
+    with pytest.raises(BadEntry, match="Entry 5"):
+        verified(here.path)
+    with pytest.raises(ConflictError, match="Entry 5"):
+        ledger(clone(upstream, tmp_path / "third").path).append([draft(7)])
+    # Once it is mended, what waited is delivered.
+    Git(upstream).run("update-ref", f"refs/heads/{place.BRANCH}", seen)
+    assert [entry.summary for entry in ledger(here.path).deliver().delivered] == ["Trained 5", "Trained 6"]
 
 
 def trained(number: int, version: str, digest: str, registry: str = "") -> tuple[Draft, dict[str, bytes]]:
@@ -425,7 +460,7 @@ def test_find__git_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_subject__one_line_of_at_most_a_hundred_signs() -> None:
     said = draft(1, summary="a\n\nb\u202e\x1b[31m" + "c" * 200)[0]
-    line = store.subject(said)
+    line = subject(said)
     assert line.startswith("a b [31mccc") and len(line) == 100 and line.isprintable()
 
 

@@ -105,8 +105,8 @@ def require_meant(
     if moved and not answered:
         raise InputError(
             f"The registry {where} {moved}.",
-            fix="Check `tracking-uri`. If the registry was moved, acknowledge that first, with `model-version`: the one "
-            "that is live.",
+            fix="Check `tracking-uri`. If the registry was moved, acknowledge that first, with the live "
+            "`model-version`.",
         )
 
 
