@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from slipway.runner.errors import InputError, RemoteError
 
@@ -67,7 +68,7 @@ class Registry:
             raise InputError(
                 "No MLflow tracking server is named.",
                 fix="Set the input `tracking-uri`, or MLFLOW_TRACKING_URI in the job's `env:` (for a try on one "
-                "machine: `sqlite:///mlflow.db`).",
+                "machine: `sqlite:///.slipway/mlflow.db`).",
             )
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
@@ -96,7 +97,7 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         try:
-            return str(self._client.create_experiment(experiment))
+            return str(self._client.create_experiment(experiment, artifact_location=beside_database(self.uri)))
         except MlflowException:
             made = self._client.get_experiment_by_name(experiment)
             if made is None:
@@ -290,6 +291,16 @@ class Registry:
                 return None
             folder.mkdir(parents=True, exist_ok=True)
             return Path(self._client.download_artifacts(run_id, path, str(folder)))
+
+
+def beside_database(uri: str) -> str | None:
+    """Where the artifacts of an SQLite database in another folder go: beside it. MLflow itself would leave them in the
+    folder that it is called from, which is the user's checkout. None for everything else: MLflow knows where."""
+    parts = urlsplit(uri)
+    if parts.scheme != "sqlite" or not parts.path.strip("/"):
+        return None
+    folder = Path(parts.path[1:]).resolve().parent
+    return None if folder == Path.cwd().resolve() else str(folder / "mlruns")
 
 
 def shown(text: str) -> str:
