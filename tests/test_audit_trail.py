@@ -458,6 +458,8 @@ def test_export__entries_as_csv_and_json(site: Site, tmp_path: Path) -> None:
     assert done.code == 0, done.log
     assert [Path(file).name for file in done.outputs["files"].splitlines()] == ["entries.csv", "entries.json"]
     assert b"training" in (tmp_path / "out" / "entries.csv").read_bytes()
+    done = site.ask(command="export", output=str(tmp_path / "out" / "entries.csv"))
+    assert done.code == 1 and "which is no folder" in done.error
 
 
 def test_delivery__as_a_table_and_as_files(site: Site, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from slipway.audit.pack import write_pack
 from slipway.audit.trail import Trail
 from slipway.registry.mlflow import ModelVersion
 from slipway.report import Report
+from slipway.runner.errors import InputError
 
 Answer = tuple[Report, list[Path]]
 
@@ -47,6 +48,10 @@ def delivery_figures(trail: Trail, model: str, environment: str, folder: Path | 
 
 
 def _write(file: Path, text: str) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        fix = "Name a folder that exists or can be made."
+        raise InputError(f"`output` is {file.parent}, which is no folder.", why=str(error), fix=fix) from error
     file.write_text(text, encoding="utf-8", newline="")
     return file

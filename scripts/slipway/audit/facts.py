@@ -289,6 +289,8 @@ def _releases(dossier: Dossier) -> Iterator[Said]:
             entry = record.entry
             if entry.sequence in own and entry.details.get("environment") == environment:
                 yield f"{environment}: {entry.event}", _told(entry), f"entry {entry.sequence}"
+                if entry.justification.text:
+                    yield f"{environment}: reason", entry.justification.text, f"entry {entry.sequence}"
                 yield from _details(entry, environment)
     if not own:
         yield "deployments, promotions and rollbacks", None, UNRECORDED
