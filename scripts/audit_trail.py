@@ -13,7 +13,7 @@ from slipway.audit.trail import Trail
 from slipway.ledger import place
 from slipway.ledger.store import Ledger
 from slipway.registry.mlflow import ModelVersion, Registry
-from slipway.report import Report, Verdict, enforce, markdown
+from slipway.report import Report, Verdict, enforce, markdown, plain
 from slipway.runner import commands, context, outputs, stage
 from slipway.runner.context import Run
 from slipway.runner.errors import GateError, InputError, RemoteError
@@ -195,10 +195,9 @@ def publish(report: Report, said: Outputs) -> None:
     """Report, outputs, summary; on a person's machine the answer itself."""
     report.write(said.report)
     outputs.publish(said)
-    page = markdown.stage_page(report)
-    outputs.summarise(page)
+    outputs.summarise(markdown.stage_page(report))
     if not commands.on_runner():
-        commands.say(page)
+        commands.say(plain.page(report))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Literal
 from slipway.policy import SigningMethod, SourcedPolicy, load
 from slipway.policy.source import file_digest
 from slipway.registry.mlflow import ModelVersion, Registry
-from slipway.report import Check, Report, Subject, Verdict, enforce, markdown
+from slipway.report import Check, Report, Subject, Verdict, enforce, markdown, plain
 from slipway.runner import context, outputs, stage
 from slipway.runner.errors import InputError, SlipwayError
 from slipway.runner.inputs import NO_SECRET, Secret, user_name
@@ -207,6 +207,7 @@ def publish(report: Report, path: Path, kept: Path | None) -> None:
     report.write(path)
     outputs.publish(Outputs(report=path, verdict=report.verdict, signature=kept))
     outputs.summarise(markdown.stage_page(report))
+    plain.tell(report)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from slipway.policy.source import file_digest
 from slipway.registry import mlflow
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import LoggedModel, ModelVersion, Registry
-from slipway.report import Report, Subject, Verdict, markdown, reuse
+from slipway.report import Report, Subject, Verdict, markdown, plain, reuse
 from slipway.runner import commands, context, environments, outputs, redaction, stage
 from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError, SlipwayError
 from slipway.training import command, earlier, provenance, repository, statement, telling
@@ -263,6 +263,7 @@ def publish(report: Report, path: Path, said: Outputs) -> None:
     report.write(path)
     outputs.publish(said)
     outputs.summarise(markdown.stage_page(report))
+    plain.tell(report)
 
 
 if __name__ == "__main__":

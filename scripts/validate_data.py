@@ -13,7 +13,7 @@ from slipway import datasets
 from slipway.data import findings, leakage, reading, validation
 from slipway.data.schema import Schema, read
 from slipway.policy import Dataset, SourcedPolicy, load
-from slipway.report import Check, Report, Subject, Verdict, enforce, markdown, reuse
+from slipway.report import Check, Report, Subject, Verdict, enforce, markdown, plain, reuse
 from slipway.report.model import Value
 from slipway.runner import outputs, stage
 from slipway.runner.context import Run, report_file
@@ -139,7 +139,7 @@ def inspect(name: str, dataset: Dataset, task: Task) -> Found:
         version = datasets.identify(dataset.path)
         provenance[f"data_{name}"] = version.in_words
         subjects += (Subject(role="data", name=name, id=str(version)),)
-        if not version.immutable:
+        if not version.immutable and not must_be_pinned(task):  # else its check says it
             remarks.append(f"{name}: {dataset.path} {version.remark}")
     except InputError as error:
         checks = (unusable(name, error, place, dataset.path),)
@@ -156,9 +156,14 @@ def unusable(name: str, error: InputError, place: str, path: str) -> Check:
 
 def pinned(name: str, version: datasets.DatasetVersion, task: Task) -> Iterator[Check]:
     """Whether the data can change under their name, where the policy forbids it."""
-    if task.sourced and task.sourced.policy.reproducibility.mutable_data == "fail":
+    if must_be_pinned(task):
         verdict = Verdict.PASS if version.immutable else Verdict.FAIL
         yield Check(name=f"{name}: pinned", verdict=verdict, detail=version.remark or f"{version}")
+
+
+def must_be_pinned(task: Task) -> bool:
+    """Whether the policy refuses data that can change under their name."""
+    return task.sourced is not None and task.sourced.policy.reproducibility.mutable_data == "fail"
 
 
 def judge(name: str, dataset: Dataset, found: Found, examples: int) -> Found:
@@ -258,6 +263,7 @@ def publish(report: Report, path: Path) -> None:
     report = report.finished()
     outputs.publish(Outputs(report=report.write(path), verdict=report.verdict))
     outputs.summarise(markdown.stage_page(report))
+    plain.tell(report)
 
 
 def main(given: Inputs) -> None:

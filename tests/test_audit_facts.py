@@ -99,8 +99,10 @@ def test_facts__the_releases_tell_what_replaced_it_and_what_it_replaced(trail: T
     assert releases == [
         ("production: live now", "entries up to 12"),
         ("production: promotion", "entry 11"),
+        ("production: reason", "entry 11"),
         ("production: previous version", "entry 11"),
         ("production: rollback", "entry 12"),
+        ("production: reason", "entry 12"),
         ("production: previous version", "entry 12"),
     ]
     assert said(known, "Releases", "production: live now")[0] == "no"

@@ -24,7 +24,9 @@ def verify(trail: Trail, remembered: Iterable[str]) -> Report:
     count = len(trail.records)
     chain = Check(name="chain", verdict=Verdict.INCONCLUSIVE, detail="there is no entry yet")
     if count:
-        detail = f"{count:,} entries follow from each other, with their evidence"
+        detail = (
+            f"{count:,} entries follow from each other, with their evidence" if count > 1 else "its one entry is whole"
+        )
         chain = Check(name="chain", verdict=Verdict.PASS, detail=detail)
     checks = [chain, *reconciliation.references(trail)]
     if len(checks) == 1:
@@ -175,7 +177,7 @@ def _checked(trail: Trail, model: str, checks: Sequence[Check], *, good: str, re
     bad = [check for check in checks if check.verdict is not Verdict.PASS]
     columns = (Column(name="what"), Column(name="verdict", kind="verdict"), Column(name="finding"))
     rows = tuple((check.name, check.verdict.value, check.detail) for check in checks)
-    headline = good if not bad else f"{len(bad)} of {len(checks)} checks did not pass."
+    headline = good if not bad else f"{len(bad)} of {len(checks)} check{'s' if len(checks) > 1 else ''} did not pass."
     reasons = (*(f"{check.name}: {check.detail}" for check in bad[:10]), *remarks)
     table = Table(title="", columns=columns, rows=rows)
     report = answer(trail, model, headline, table)

@@ -213,7 +213,10 @@ def markdown_card(card: Card) -> str:
         parts.append("Not known: no entry records an evaluation of this version.")
     parts += ["## Life", f"![What happened to the version]({TIMELINE})"]
     for name, found in card.sections:
-        parts += [f"## {escape(name)} on record", _facts_table(found)]
+        parts += [
+            "## Entries of the ledger" if name == "Records" else f"## {escape(name)} on record",
+            _facts_table(found),
+        ]
     missing = [f"{each.section}: {each.claim} ({each.evidence})" for each in card.unknown]
     parts += ["## Not known", bullets(missing) or "Nothing of what is looked for."]
     return "\n\n".join(part for part in parts if part) + "\n"
