@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import IO
 
 from slipway.audit.trail import garbage_kept
+from slipway.ledger.commit import commit_text
 from slipway.ledger.entries import Draft, Entry, Evidence, chained, digest, identity
 from slipway.ledger.git import Git
 from slipway.ledger.place import BRANCH, Place
-from slipway.ledger.store import Ledger, commit_text
+from slipway.ledger.store import Ledger
 from slipway.ledger.verification import records
 from slipway.report import Subject
 from timing import Ratio, compare, process

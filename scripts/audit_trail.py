@@ -13,12 +13,13 @@ from slipway.audit.trail import Trail
 from slipway.ledger import place
 from slipway.ledger.store import Ledger
 from slipway.registry.mlflow import ModelVersion, Registry
-from slipway.report import Report, Verdict, enforce, markdown
+from slipway.report import Report, Verdict, enforce, markdown, plain
 from slipway.runner import commands, context, outputs, stage
 from slipway.runner.context import Run
 from slipway.runner.errors import GateError, InputError, RemoteError
 from slipway.runner.inputs import NO_SECRET, Secret
 
+NOTHING_YET = "Have record-reports append the reports of a run first: in a ledger without entries nothing was verified."
 T = TypeVar("T")
 Command = Literal[
     "verify", "history", "what-was-live", "show", "delivery", "export", "compare", "acknowledge", "deliver"
@@ -69,19 +70,20 @@ def main(given: Inputs) -> None:
         broken = Report(stage=answers.STAGE, model=given.model or "ledger", verdict=Verdict.FAIL)
         publish(broken.after_failure(failure, provenance={}), Outputs(report=path, verdict=Verdict.FAIL))
         raise
-    model = "" if given.command in ("verify", "deliver") else given.model or only_model(trail)
+    model = "" if given.command in ("verify", "deliver") else which_model(given, trail)
     if given.command == "acknowledge":
         trail = acknowledge(given, run, ledger, trail, model)
     report, files = answer(given, trail, model)
     if ledger.unreachable:
         reason = f"The answer rests on what this machine has seen before. {ledger.unreachable}"
         report = report.model_copy(update={"reasons": (*report.reasons, reason)})
+    report = report.model_copy(update={"provenance": answers.heads(trail, ledger.head())})
     live = trail.live(model, given.environment, answers.moment(given.at))
     version = live.version if live else ""
     written = "\n".join(map(str, files))
     said = Outputs(report=path, verdict=report.verdict, head=ledger.head(), live_version=version, files=written)
     publish(report.finished(), said)
-    enforce(report, on_inconclusive="fail")
+    enforce(report, on_inconclusive="fail", fix=NOTHING_YET)
 
 
 def answer(given: Inputs, trail: Trail, model: str) -> tuple[Report, list[Path]]:
@@ -99,7 +101,8 @@ def answer(given: Inputs, trail: Trail, model: str) -> tuple[Report, list[Path]]
         return written(given, trail, model)
     registry = Registry(given.tracking_uri)
     versions, aliases = registry.versions(model), registry.aliases(model)
-    checks = reconciliation.compare(trail, model, versions, aliases, [given.environment])
+    identity = registry.identity(model)
+    checks = reconciliation.compare(trail, model, versions, aliases, [given.environment], identity)
     return answers.compare(trail, model, checks), []
 
 
@@ -130,13 +133,22 @@ def registered(given: Inputs, model: str, version: str) -> ModelVersion | None:
     return next((each for each in Registry(given.tracking_uri).versions(model) if each.version == version), None)
 
 
-def only_model(trail: Trail) -> str:
-    """The model that is meant where none is named."""
+def which_model(given: Inputs, trail: Trail) -> str:
+    """The model that is named, or else the only one. InputError where nothing is known of it."""
     models = trail.models()
-    if len(models) == 1:
-        return models[0]
     known = ", ".join(f"`{model}`" for model in models) or "none"
-    raise InputError(f"`model` was not given, and the ledger is about {len(models)} models: {known}.", fix="Name one.")
+    if not given.model:
+        if len(models) == 1:
+            return models[0]
+        what = f"`model` was not given, and the ledger is about {len(models)} models: {known}."
+        raise InputError(what, fix="Name one.")
+    # What was made before the ledger began can still be held against it.
+    asks_registry = given.command in ("compare", "acknowledge")
+    if given.model not in models and not (asks_registry and Registry(given.tracking_uri).versions(given.model)):
+        nowhere = ", and neither does the registry" if asks_registry else ""
+        what = f"The ledger knows no model `{given.model}`{nowhere}."
+        raise InputError(what, why=f"The ledger is about: {known}.", fix="Check `model`.")
+    return given.model
 
 
 def acknowledge(given: Inputs, run: Run, ledger: Ledger, trail: Trail, model: str) -> Trail:
@@ -145,7 +157,8 @@ def acknowledge(given: Inputs, run: Run, ledger: Ledger, trail: Trail, model: st
         raise InputError("`reason` was not given.", fix="Say why the change was made outside of the pipeline.")
     registry = Registry(given.tracking_uri)
     if given.model_version:
-        draft = acknowledgement.of_version(trail, registry, model, given.model_version, given.reason, run)
+        version, environment = given.model_version, given.environment
+        draft = acknowledgement.of_version(trail, registry, model, version, environment, given.reason, run)
     else:
         draft = acknowledgement.of_alias(trail, registry, model, given.environment, given.reason, run)
     if draft is None:
@@ -166,6 +179,10 @@ def acknowledge(given: Inputs, run: Run, ledger: Ledger, trail: Trail, model: st
 def deliver(ledger: Ledger) -> None:
     """Bring upstream what waits on this machine. RemoteError where it cannot be."""
     receipt = ledger.deliver()
+    for entry in receipt.delivered:
+        commands.say(f"Delivered entry {entry.sequence}: {entry.summary}")
+    if not receipt.delivered and not receipt.waiting:
+        commands.say("Nothing waited on this machine.")
     if receipt.waiting:
         raise RemoteError(
             f"{receipt.waiting} entries still wait in {ledger.place.store}.",
@@ -178,10 +195,9 @@ def publish(report: Report, said: Outputs) -> None:
     """Report, outputs, summary; on a person's machine the answer itself."""
     report.write(said.report)
     outputs.publish(said)
-    page = markdown.stage_page(report)
-    outputs.summarise(page)
+    outputs.summarise(markdown.stage_page(report))
     if not commands.on_runner():
-        commands.say(page)
+        commands.say(plain.page(report))
 
 
 if __name__ == "__main__":

@@ -55,8 +55,10 @@ def main(given: Inputs) -> None:
     outputs.publish(Outputs(head=receipt.head, recorded=len(receipt.entries), waiting=receipt.waiting))
     for waiting in ledger.elsewhere():
         commands.warning(waiting, title="Ledger")
-    for entry in receipt.entries:
-        commands.say(f"Entry {entry.sequence}: {entry.summary}")
+    delivered = {entry.sequence: entry for entry in receipt.delivered}
+    for number, entry in sorted(({entry.sequence: entry for entry in receipt.entries} | delivered).items()):
+        where = f"delivered to {ledger.place.shown}" if number in delivered else "waits on this machine"
+        commands.say(f"Entry {number}, {where}: {entry.summary}")
     if receipt.waiting and (undelivered := complain(ledger, receipt, run)):
         failures.append(undelivered)
     for failure in failures[1:]:

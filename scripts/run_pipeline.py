@@ -42,7 +42,8 @@ class Outputs:
 
 def main(given: Inputs) -> None:
     """Every stage in order; the first that fails stops the work, and what was found is reported in any case."""
-    keep_out_of_git()
+    context.home().mkdir(parents=True, exist_ok=True)
+    context.keep_out_of_git()
     ran = judge(given)
     reports = [each.report for each in ran]
     comment = post(given, reports) if any(Path(report).is_file() for report in reports) else None
@@ -64,15 +65,6 @@ def main(given: Inputs) -> None:
         if each and each.code:
             # The stage has said why in an annotation of its own.
             raise GateError(f"The pipeline stopped: {each.name} ended with exit code {each.code}.")
-
-
-def keep_out_of_git() -> None:
-    """On a person's machine the reports lie in the checkout: train-model must not take them for uncommitted changes."""
-    local = Path(".slipway").resolve()
-    ignore = local / ".gitignore"
-    if context.home() == local and not ignore.exists():
-        local.mkdir(exist_ok=True)
-        ignore.write_text("*\n", encoding="utf-8")
 
 
 def judge(given: Inputs) -> list[Ran]:

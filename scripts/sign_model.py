@@ -12,7 +12,7 @@ from typing import Literal
 from slipway.policy import SigningMethod, SourcedPolicy, load
 from slipway.policy.source import file_digest
 from slipway.registry.mlflow import ModelVersion, Registry
-from slipway.report import Check, Report, Subject, Verdict, enforce, markdown
+from slipway.report import Check, Report, Subject, Verdict, enforce, markdown, plain
 from slipway.runner import context, outputs, stage
 from slipway.runner.errors import InputError, SlipwayError
 from slipway.runner.inputs import NO_SECRET, Secret, user_name
@@ -50,6 +50,7 @@ class Outputs:
 def main(given: Inputs) -> None:
     """Sign or verify, write the report, and fail the step where the signature must not be trusted."""
     sourced = load(given.policy, context.Run.from_environ())
+    require_inputs(given, sourced)
     model = sourced.policy.model
     path = given.report or context.report_file(model, "sign-model")
     policy = Subject(role="policy", name=str(sourced.path), id=sourced.policy.digest)
@@ -58,13 +59,6 @@ def main(given: Inputs) -> None:
     )
     kept: Path | None = None
     try:
-        refuse_contradictions(given, sourced)
-        if given.command == "sign" and not given.model_version:
-            raise InputError(
-                "`model-version` was not given.",
-                why="A signature answers for one version, and the candidate alias moves whenever somebody trains.",
-                fix="Give the `model-version` output of train-model.",
-            )
         registry = Registry(given.tracking_uri)
         version = registry.candidate(model, given.model_version)
         subject = Subject(role="candidate", name=version.version, id=version.tags.get("slipway.model_digest", ""))
@@ -83,6 +77,20 @@ def main(given: Inputs) -> None:
         raise
     publish(report, path, kept)
     enforce(report, on_inconclusive="warn")
+
+
+def require_inputs(given: Inputs, sourced: SourcedPolicy) -> None:
+    """What is wrong with the inputs says nothing of a model: it must leave no report, which could become evidence."""
+    refuse_contradictions(given, sourced)
+    if given.command == "sign" and not given.model_version:
+        raise InputError(
+            "`model-version` was not given.",
+            why="A signature answers for one version, and the candidate alias moves whenever somebody trains.",
+            fix="Give the `model-version` output of train-model.",
+        )
+    method = require_method(given, sourced)
+    if given.command == "verify" and sourced.policy.signing is None:
+        trust_of_inputs(given, method)
 
 
 def refuse_contradictions(given: Inputs, sourced: SourcedPolicy) -> None:
@@ -199,6 +207,7 @@ def publish(report: Report, path: Path, kept: Path | None) -> None:
     report.write(path)
     outputs.publish(Outputs(report=path, verdict=report.verdict, signature=kept))
     outputs.summarise(markdown.stage_page(report))
+    plain.tell(report)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from slipway.policy.source import file_digest
 from slipway.registry import mlflow
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import LoggedModel, ModelVersion, Registry
-from slipway.report import Report, Subject, Verdict, markdown, reuse
+from slipway.report import Report, Subject, Verdict, markdown, plain, reuse
 from slipway.runner import commands, context, environments, outputs, redaction, stage
 from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError, SlipwayError
 from slipway.training import command, earlier, provenance, repository, statement, telling
@@ -67,7 +67,8 @@ def main(given: Inputs) -> None:
             registry.set_alias(model, mlflow.CANDIDATE, version.version)
         else:
             version, after, evidence = train_and_register(registry, training, before, path.parent)
-            report = report.model_copy(update=telling.success(after, version, evidence, report.subjects))
+            identity = registry.identity(model)
+            report = report.model_copy(update=telling.success(after, version, evidence, report.subjects, identity))
             # A base model may move under its name: what was made from one is made anew.
             if key and not after.base_model:
                 reuse.keep(given.reuse_from, key, report.finished(), path.parent, run)
@@ -262,6 +263,7 @@ def publish(report: Report, path: Path, said: Outputs) -> None:
     report.write(path)
     outputs.publish(said)
     outputs.summarise(markdown.stage_page(report))
+    plain.tell(report)
 
 
 if __name__ == "__main__":

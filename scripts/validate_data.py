@@ -7,19 +7,20 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
-
-import polars as pl
+from typing import TYPE_CHECKING, Literal
 
 from slipway import datasets
 from slipway.data import findings, leakage, reading, validation
 from slipway.data.schema import Schema, read
 from slipway.policy import Dataset, SourcedPolicy, load
-from slipway.report import Check, Report, Subject, Verdict, enforce, markdown, reuse
+from slipway.report import Check, Report, Subject, Verdict, enforce, markdown, plain, reuse
 from slipway.report.model import Value
 from slipway.runner import outputs, stage
 from slipway.runner.context import Run, report_file
 from slipway.runner.errors import InputError, SlipwayError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 STAGE = "validate-data"
 TRAINING_NAMES = ("train", "training")
@@ -138,7 +139,7 @@ def inspect(name: str, dataset: Dataset, task: Task) -> Found:
         version = datasets.identify(dataset.path)
         provenance[f"data_{name}"] = version.in_words
         subjects += (Subject(role="data", name=name, id=str(version)),)
-        if not version.immutable:
+        if not version.immutable and not must_be_pinned(task):  # else its check says it
             remarks.append(f"{name}: {dataset.path} {version.remark}")
     except InputError as error:
         checks = (unusable(name, error, place, dataset.path),)
@@ -155,9 +156,14 @@ def unusable(name: str, error: InputError, place: str, path: str) -> Check:
 
 def pinned(name: str, version: datasets.DatasetVersion, task: Task) -> Iterator[Check]:
     """Whether the data can change under their name, where the policy forbids it."""
-    if task.sourced and task.sourced.policy.reproducibility.mutable_data == "fail":
+    if must_be_pinned(task):
         verdict = Verdict.PASS if version.immutable else Verdict.FAIL
         yield Check(name=f"{name}: pinned", verdict=verdict, detail=version.remark or f"{version}")
+
+
+def must_be_pinned(task: Task) -> bool:
+    """Whether the policy refuses data that can change under their name."""
+    return task.sourced is not None and task.sourced.policy.reproducibility.mutable_data == "fail"
 
 
 def judge(name: str, dataset: Dataset, found: Found, examples: int) -> Found:
@@ -197,6 +203,22 @@ def leaked(task: Task, found: dict[str, Found]) -> Iterator[Check]:
             yield leakage.check(train, holdout, name=f"leakage: rows of {task.holdout} in {training}")
 
 
+def asked_for(task: Task, found: dict[str, Found]) -> Iterator[Check]:
+    """The columns that the evaluation will ask for and the holdout lacks: before compute is spent on a candidate."""
+    evaluation = task.sourced.policy.evaluation if task.sourced else None
+    holdout = found.get(task.holdout)
+    if evaluation is None or holdout is None or holdout.frame is None:
+        return
+    with reading.unreadable(task.datasets[task.holdout].path):
+        columns = holdout.frame.collect_schema().names()
+    for key in ("target", "cluster"):
+        said = getattr(evaluation, key, None)
+        for name in [said] if isinstance(said, str) else said or []:
+            if name not in columns:
+                detail = f"`evaluation.{key}` names it; the columns are {', '.join(columns[:20])}"
+                yield Check(name=f"{task.holdout}: column {name}", verdict=Verdict.FAIL, detail=detail)
+
+
 def key_of(task: Task, found: dict[str, Found], examples: int) -> str:
     """Digest of all that the verdict follows from; empty where that can change unseen (mutable data, freshness)."""
     fixed = all(each.version and each.version.immutable for each in found.values())
@@ -226,7 +248,8 @@ def judge_all(report: Report, task: Task, given: Inputs, path: Path) -> Report:
     if key and (earlier := reuse.find(given.reuse_from, key, path.parent, stage=STAGE, model=task.model)):
         return earlier.model_copy(update=update)
     found = {name: judge(name, task.datasets[name], each, given.examples) for name, each in found.items()}
-    checks = [check for each in found.values() for check in each.checks] + list(leaked(task, found))
+    checks = [check for each in found.values() for check in each.checks]
+    checks += [*asked_for(task, found), *leaked(task, found)]
     remarks = [remark for each in found.values() for remark in each.remarks]
     report = report.model_copy(update=update)
     report = findings.complete(report, checks, datasets=len(found), remarks=remarks)
@@ -240,6 +263,7 @@ def publish(report: Report, path: Path) -> None:
     report = report.finished()
     outputs.publish(Outputs(report=report.write(path), verdict=report.verdict))
     outputs.summarise(markdown.stage_page(report))
+    plain.tell(report)
 
 
 def main(given: Inputs) -> None:

@@ -104,7 +104,8 @@ class Story:
         self.report("validate-data", version, when, run, **{**facts, **said})
 
     def train(self, version: str, when: datetime, run: Run | None = None, **said: Any) -> None:
-        """The training of a version; said: other fields of its provenance."""
+        """The training of a version; said: other fields of its provenance, and `registry`."""
+        registry = str(said.pop("registry", ""))
         after = replace(provenance(self.model, version), **said)
         self.report(
             "train-model",
@@ -113,7 +114,7 @@ class Story:
             run,
             headline=f"Trained version {version} in 9 s from commit {after.commit[:12]}.",
             reasons=after.remarks,
-            subjects=(policy(), *telling.subjects(after, registered(version, self.model))),
+            subjects=(policy(), *telling.subjects(after, registered(version, self.model), registry)),
             files={"provenance.json": after.write(self.folder / "provenance.json").read_bytes(), **STATEMENT},
         )
 

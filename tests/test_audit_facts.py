@@ -99,8 +99,10 @@ def test_facts__the_releases_tell_what_replaced_it_and_what_it_replaced(trail: T
     assert releases == [
         ("production: live now", "entries up to 12"),
         ("production: promotion", "entry 11"),
+        ("production: reason", "entry 11"),
         ("production: previous version", "entry 11"),
         ("production: rollback", "entry 12"),
+        ("production: reason", "entry 12"),
         ("production: previous version", "entry 12"),
     ]
     assert said(known, "Releases", "production: live now")[0] == "no"
@@ -158,6 +160,33 @@ def test_facts__a_registry_that_differs_is_told(trail: Trail) -> None:
     other = registered("2", **{"slipway.model_digest": "sha256:other"})
     known = facts(trail, "flights", "2", other)
     assert said(known, "Identity", "digest in the registry")[0] == "DIFFERS from the ledger's: sha256:other"
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Trail:
+    """Two models by one number: that of the team's registry, and one of a registry that somebody began anew."""
+    story = Story(tmp_path_factory.mktemp("two"))
+    story.train("2", day(0))
+    story.evaluate("2", "", day(0.1))
+    other = story.run("2", title="A try of mine", run_id=7)
+    story.validate("2", day(1), other)
+    story.train("2", day(1.1), other, model_digest="sha256:other", seed=8)
+    return story.read()
+
+
+def test_facts__two_models_by_one_number_are_not_mixed(two: Trail) -> None:
+    for registry_version, seed, reason in (
+        (None, "7", "Wider trees\n\nFixes #12"),  # the first on record
+        (registered("2"), "7", "Wider trees\n\nFixes #12"),
+        (registered("2", **{"slipway.model_digest": "sha256:other"}), "8", "A try of mine\n\nFixes #12"),
+    ):
+        known = facts(two, "flights", "2", registry_version)
+        assert said(known, "Code", "seed")[0] == seed
+        assert said(known, "Justification", "reason")[0] == reason
+        contradiction = f"entry 4 names the digest sha256:other, entry 1 {DIGESTS['2']}"
+        assert said(known, "Identity", "CONTRADICTION") == (contradiction, "entries of the ledger")
+        assert len([each for each in known if each.claim == "entry 4: training"]) == 1  # all of them stay on record
+    assert len([each for each in known if each.section == "Evaluation"]) == 1  # that of the other model is left out
 
 
 def test_facts__a_dirty_tree_and_data_that_can_change(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from conftest import pull_request
 from ledger_kit import clone, draft, ledger, subjects
 from runner_double import RunnerDouble
 from slipway.audit.answers import moment, what_was_live
+from slipway.audit.delivery import measure
 from slipway.audit.trail import Trail
 from slipway.ledger import place, store
 from slipway.ledger.git import Git
@@ -152,7 +154,7 @@ def test_verify__entries_that_contradict_each_other(site: Site) -> None:
 def test_verify__nothing_was_verified_in_an_empty_ledger(site: Site) -> None:
     done = site.ask()
     assert (done.code, done.outputs["verdict"]) == (1, "inconclusive")
-    assert "there is no entry yet" in done.error
+    assert "there is no entry yet" in done.error and "record-reports" in done.error and "holdout" not in done.error
 
 
 def test_verify__a_repository_that_cannot_be_reached(site: Site) -> None:
@@ -168,14 +170,15 @@ def test_verify__a_repository_that_cannot_be_reached(site: Site) -> None:
 def test_history__who_and_why(site: Site) -> None:
     trigger = {"event": "pull_request", "actor": "mona", "pull_request": 7}
     because = {"kind": "pull request", "text": "Wider trees\n\nMore words", "issues": ("#12",)}
-    site.record(1, "training", "1", verdict="pass", trigger=trigger, justification=because)
+    reused = {"reused_from": "https://github.invalid/runs/1"}
+    site.record(1, "training", "1", verdict="pass", trigger=trigger, justification=because, details=reused)
     site.record(2, "evaluation", "1", verdict="fail", trigger={**trigger, "triggering_actor": "lisa"})
     site.record(3, "training", "1", model="another")
     done = site.ask(command="history", model=MODEL)
     assert done.code == 0, done.log
-    assert cells(done, "event") == ["training", "evaluation"]
+    assert cells(done, "event") == ["training (reused)", "evaluation"]
     assert cells(done, "by") == ["mona", "lisa (again, first mona)"]
-    assert cells(done, "why") == ["pull request #7 Wider trees", "#7"]
+    assert cells(done, "why") == ["pull request #7: Wider trees", "#7"]
     assert cells(done, "verdict") == ["pass", "fail"]
     # Which model, if not told?
     done = site.ask(command="history")
@@ -199,6 +202,9 @@ def test_what_was_live__at_any_time(site: Site, monkeypatch: pytest.MonkeyPatch)
     assert site.ask(command="what-was-live", environment="staging").outputs["live-version"] == "3"
     done = site.ask(command="what-was-live", environment="dev")
     assert done.report["headline"] == "By the ledger no version of `toy` was live in dev now."
+    assert "was ever live in `dev`. Environments on record: `production`, `staging`." in done.reasons
+    done = site.ask(command="what-was-live", at="2999-01-01")
+    assert done.code == 1 and "lies in the future" in done.error
 
 
 @pytest.mark.parametrize("at", ["yesterday", "2026-13-01", "2026-11-31", "11/25/2026", "9999-12-31"])
@@ -208,7 +214,8 @@ def test_moment__no_date(at: str) -> None:
 
 
 def test_moment__days_and_times() -> None:
-    assert moment("2026-11-25") == datetime(2026, 11, 26, tzinfo=UTC) - timedelta(milliseconds=1)
+    for day in ("2026-11-25", "20261125", "2026-W48-3"):
+        assert moment(day) == datetime(2026, 11, 26, tzinfo=UTC) - timedelta(milliseconds=1)
     assert moment("2026-11-25T14:30+01:00") == datetime(2026, 11, 25, 13, 30, tzinfo=UTC)
     assert moment("2026-11-25T14:30Z") == datetime(2026, 11, 25, 14, 30, tzinfo=UTC)
     assert moment("") is None
@@ -256,7 +263,57 @@ def test_compare__a_model_that_the_registry_does_not_know(site: Site) -> None:
     site.record(1, "training", "1")
     assert "is gone from the registry" in site.ask(command="compare").error
     done = site.ask(command="compare", model='it\'s "quoted"')
-    assert done.code == 0 and cells(done, "finding") == ["nothing was released yet"]
+    assert done.code == 1 and 'The ledger knows no model `it\'s "quoted"`, and neither does the registry.' in done.error
+    assert "The ledger is about: `toy`." in done.error
+
+
+@pytest.mark.parametrize("command", ["history", "what-was-live", "export", "delivery", "acknowledge"])
+def test_a_model_that_nobody_knows(site: Site, command: str) -> None:
+    site.record(1, "training", "1")
+    done = site.ask(command=command, model="toi", reason="Typed wrongly", output="out")
+    assert done.code == 1 and "The ledger knows no model `toi`" in done.error and "`toy`" in done.error
+    assert len(subjects(site.upstream)) == 2
+
+
+def test_compare__a_model_from_before_the_ledger(site: Site) -> None:
+    site.register("1")
+    site.record(1, "training", "1", model="another")
+    assert "version 1: is in the registry and was registered behind the pipeline's back, or its report was never" in (
+        site.ask(command="compare", model=MODEL).error
+    )
+
+
+def test_acknowledge__a_registry_that_cannot_be_meant(site: Site) -> None:
+    """A wrong address of a database makes an empty one: it says nothing about what is live."""
+    site.record(1, "training", "1")
+    site.promote(2, "1")
+    empty = f"sqlite:///{site.temp / 'typo.db'}"
+    for version in ("", "1"):
+        done = site.ask(command="acknowledge", reason="By hand", tracking_uri=empty, model_version=version)
+        assert done.code == 1 and "knows no model `toy`, so there is nothing to acknowledge" in done.error
+    site.register("1", digest="sha256:of another registry")
+    site.registry._client.delete_model_version(MODEL, "1")
+    done = site.ask(command="acknowledge", reason="By hand")
+    assert done.code == 1 and "has no version 1 of `toy`, which is live in production by entry 2" in done.error
+    assert len(subjects(site.upstream)) == 3
+    site.ask(command="acknowledge", reason="Deleted by hand", model_version="1")
+    done = site.ask(command="acknowledge", reason="Taken out of production by hand")
+    assert (done.code, done.outputs["live-version"]) == (0, ""), done.log
+    assert cells(done, "finding")[0] == "no version, entry 4"
+
+
+def test_acknowledge__a_return_to_an_earlier_version_is_a_rollback(site: Site) -> None:
+    for number in ("1", "2"):
+        site.register(number)
+        site.record(int(number), "training", number)
+        site.promote(int(number) + 2, number)
+    site.registry.set_alias(MODEL, PRODUCTION, "1")
+    done = site.ask(command="acknowledge", reason="Version 2 was slow")
+    assert (done.code, done.outputs["live-version"]) == (0, "1"), done.log
+    trail = Trail.read(ledger(site.clone, remote=str(site.upstream)))
+    assert (trail.records[-1].entry.event, trail.records[-1].entry.details["previous_version"]) == ("rollback", "2")
+    releases = measure(trail, MODEL).releases
+    assert [(each.version, each.rolled_back is not None) for each in releases] == [("1", False), ("2", True)]
 
 
 def test_acknowledge__brings_a_change_by_hand_on_record(site: Site) -> None:
@@ -277,6 +334,22 @@ def test_acknowledge__brings_a_change_by_hand_on_record(site: Site) -> None:
     # Once is enough.
     assert site.ask(command="acknowledge", reason=reason).code == 0
     assert len(subjects(site.upstream)) == 3
+
+
+def test_compare__another_registry(site: Site) -> None:
+    """A registry that was set up anew counts from 1: its versions are not those on record until somebody says so."""
+    site.register("1", digest="sha256:new")
+    ours, old = site.registry.identity(MODEL), "mlflow, begun 2020-01-01T00:00:00.000Z"
+    assert re.fullmatch(r"mlflow, begun 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", ours)
+    site.record(1, "training", "1", details={"registry": old})
+    site.record(2, "training", "2", details={"registry": old})
+    done = site.ask(command="compare")
+    assert done.code == 1 and f"is of the registry `{ours}`, and entry 2 speaks of `{old}`" in done.error
+    done = site.ask(command="acknowledge", model_version="1", reason="Moved to a new server")
+    assert done.code == 0, done.log
+    assert cells(done, "finding") == ["nothing was released yet", "as acknowledged by entry 3"]
+    assert site.ask(command="verify").code == 0
+    assert site.ask(command="show", model_version="1").code == 0
 
 
 def test_acknowledge__a_version_that_the_pipeline_does_not_know_as_it_is(site: Site) -> None:
@@ -302,7 +375,8 @@ def test_acknowledge__a_version_that_the_pipeline_does_not_know_as_it_is(site: S
     ]
     entry = Trail.read(ledger(site.clone, remote=str(site.upstream))).records[-1].entry
     assert (entry.event, entry.model_version, entry.trigger.actor) == ("override", "3", "mona")
-    assert entry.details == {"observed_in": "registry", "registered": False}
+    identity = site.registry.identity(MODEL)
+    assert entry.details == {"observed_in": "registry", "registered": False, "registry": identity}
     assert entry.justification.issues == ("#4",)
     # What is altered after that is a finding again, and `verify` lives with what was answered for.
     (second,) = (version for version in site.registry.versions(MODEL) if version.version == "2")
@@ -314,14 +388,24 @@ def test_acknowledge__a_version_that_the_pipeline_does_not_know_as_it_is(site: S
 
 
 def test_deliver__brings_upstream_what_waits(site: Site) -> None:
+    site.record(1, "training")
     away = site.upstream.rename(site.upstream.with_name("away"))
-    ledger(site.clone, remote=str(site.upstream)).append([draft(1, event="training", model=MODEL)])
+    ledger(site.clone, remote=str(site.upstream)).append([draft(2, event="training", model=MODEL)])
     done = site.ask(command="deliver")
-    assert done.code == 1 and "2 entries still wait" in done.error
+    assert done.code == 1 and "1 entries still wait" in done.error
+    done = site.ask(command="history")
+    assert done.report["provenance"]["ledger_head"] == done.outputs["head"]
+    assert (done.outputs["head"][:2], done.report["provenance"]["entries_waiting_here"]) == ("1:", 1)
     away.rename(site.upstream)
     done = site.ask(command="deliver")
     assert done.code == 0, done.log
-    assert subjects(site.upstream) == ["Begin the ledger", "Trained 1"]
+    assert "Delivered entry 2: Trained 2" in done.log
+    assert subjects(site.upstream) == ["Begin the ledger", "Trained 1", "Trained 2"]
+    assert "Nothing waited on this machine." in site.ask(command="deliver").log
+    done = site.ask(command="deliver", remote="orign")
+    assert (
+        done.code == 1 and "`remote` is `orign`, which is no remote of this clone, no address and no path" in done.error
+    )
 
 
 def test_show__each_claim_with_its_evidence(site: Site) -> None:
@@ -356,12 +440,26 @@ def test_export__an_evidence_pack(site: Site, tmp_path: Path) -> None:
     assert "`output` was not given" in site.ask(command="export").error
 
 
+def test_show_and_export__two_models_by_one_number_fail(site: Site, tmp_path: Path) -> None:
+    site.record(1, "training", "1")
+    site.record(2, "training", "1", model_digest="sha256:another")
+    done = site.ask(command="show", model_version="1")
+    assert (done.code, done.outputs["verdict"]) == (1, "fail")
+    assert "version 1: entry 2 names the digest sha256:another, entry 1 sha256:1111" in done.error
+    done = site.ask(command="export", model_version="1", output=str(tmp_path / "pack"))
+    assert (done.code, done.outputs["verdict"]) == (1, "fail")
+    for name in ("model-card.md", "model-card.html"):
+        assert "The ledger contradicts itself about this version" in (tmp_path / "pack" / name).read_text()
+
+
 def test_export__entries_as_csv_and_json(site: Site, tmp_path: Path) -> None:
     site.record(1, "training", "1")
     done = site.ask(command="export", output=str(tmp_path / "out"))
     assert done.code == 0, done.log
     assert [Path(file).name for file in done.outputs["files"].splitlines()] == ["entries.csv", "entries.json"]
     assert b"training" in (tmp_path / "out" / "entries.csv").read_bytes()
+    done = site.ask(command="export", output=str(tmp_path / "out" / "entries.csv"))
+    assert done.code == 1 and "which is no folder" in done.error
 
 
 def test_delivery__as_a_table_and_as_files(site: Site, tmp_path: Path) -> None:

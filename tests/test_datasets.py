@@ -279,6 +279,9 @@ def test_identify__committed_and_changed(repository: Path) -> None:
     write(repository / "data", {"a.csv": "2"})
     found = datasets.identify("data/a.csv")
     assert (found.kind, found.immutable) == ("file", False)
+    assert found.remark == (
+        "differs from the commit. Commit it, or bring the committed one back: `git checkout -- data/a.csv`."
+    )
 
 
 @pytest.mark.parametrize("extra", ["new.csv", "ignored.csv"])
@@ -326,9 +329,10 @@ def test_identify__not_versioned(repository: Path) -> None:
     found = datasets.identify("data/a.csv")
     assert (found.kind, found.immutable) == ("file", False)
     assert found.id.startswith("sha256:")
-    assert found.remark == (
-        "is not versioned, so it can change under its name. Run `dvc add data/a.csv` and commit data/a.csv.dvc."
-    )
+    why = "is not versioned, so it can change under its name. "
+    assert found.remark == why + "Commit it, or have DVC track it (docs/datasets.md)."
+    write(repository, {".dvc/config": ""})
+    assert datasets.identify("data/a.csv").remark == why + "Run `dvc add data/a.csv` and commit data/a.csv.dvc."
 
 
 def test_identify__without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

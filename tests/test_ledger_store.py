@@ -17,8 +17,10 @@ import pytest
 from conftest import GitRepository
 from ledger_kit import clone, draft, ledger, served, subjects
 from slipway.ledger import place, store
+from slipway.ledger.commit import subject
+from slipway.ledger.entries import Draft
 from slipway.ledger.git import Git
-from slipway.ledger.verification import records
+from slipway.ledger.verification import BadEntry, records
 from slipway.runner.context import Run
 from slipway.runner.errors import ConflictError, InputError, RemoteError
 from slipway.runner.inputs import Secret
@@ -96,6 +98,72 @@ def test_append__the_same_event_twice(here: GitRepository, upstream: Path) -> No
     receipt = ledger(here.path).append([draft(1), draft(2), draft(1)])
     assert subjects(upstream) == ["Begin the ledger", "Trained 1", "Trained 2"]
     assert [entry.summary for entry in receipt.entries] == ["Trained 2"]
+
+
+def forge(upstream: Path, summary: bytes) -> str:
+    """A commit after the newest entry, by somebody with the right to push, whose entry says something else."""
+    git, branch = Git(upstream), f"refs/heads/{place.BRANCH}"
+    raw = git.run("show", f"{branch}:entry.json").replace(b"Trained", summary)
+    tree = git.line("mktree", given=f"100644 blob {git.store(raw)}\tentry.json\n".encode())
+    who = ["-c", "user.name=Somebody", "-c", "user.email=somebody@example.invalid"]
+    made = git.line(*who, "commit-tree", tree, "-p", branch, "-m", "Looks like an entry")
+    git.run("update-ref", branch, made)
+    return made
+
+
+def test_append__after_a_forged_entry_nothing_is_written(here: GitRepository, upstream: Path, tmp_path: Path) -> None:
+    found = ledger(here.path)
+    found.append([draft(1), draft(2)])
+    ledger(clone(upstream, tmp_path / "other").path).append([draft(3)])
+    assert found.append([draft(4)]).waiting == 0  # what others wrote is checked, and is well
+    seen = found.git.commit_of(store.SEEN)
+    made = forge(upstream, b"Drained")
+    for number in (5, 6):
+        with pytest.raises(ConflictError, match=rf"holds what is no entry\. Entry 5 \(commit {made[:12]}\)") as failure:
+            found.append([draft(number)])
+        assert f"{seen}:refs/heads/slipway-ledger" in failure.value.fix
+    assert found.git.commit_of(store.SEEN) == seen
+    assert Git(upstream).commit_of(place.BRANCH) == made
+    # Reading names it, too, and a clone that sees the branch for the first time.
+    with pytest.raises(BadEntry, match="Entry 5"):
+        verified(here.path)
+    with pytest.raises(ConflictError, match="Entry 5"):
+        ledger(clone(upstream, tmp_path / "third").path).append([draft(7)])
+    # Once it is mended, what waited is delivered.
+    Git(upstream).run("update-ref", f"refs/heads/{place.BRANCH}", seen)
+    assert [entry.summary for entry in ledger(here.path).deliver().delivered] == ["Trained 5", "Trained 6"]
+
+
+def trained(number: int, version: str, digest: str, registry: str = "") -> tuple[Draft, dict[str, bytes]]:
+    details = {"registry": registry} if registry else {}
+    return draft(number, model="flights", model_version=version, model_digest=digest, details=details)
+
+
+def test_append__a_version_is_one_model(here: GitRepository, upstream: Path) -> None:
+    found = ledger(here.path)
+    found.append([trained(1, "1", "sha256:one"), trained(2, "2", "sha256:two")])
+    found.append([trained(3, "1", "sha256:one")])  # reused
+    before = subjects(upstream)
+    with pytest.raises(InputError, match="Version 1 of `flights` is on record as another model") as failure:
+        found.append([draft(4, event="validation"), trained(5, "1", "sha256:other")])
+    assert "entry 3 sha256:one" in failure.value.why and "`remote`" in failure.value.fix
+    assert subjects(upstream) == before
+    assert found.append([trained(6, "3", "sha256:three")]).waiting == 0
+
+
+def test_append__every_registry_counts_from_1(here: GitRepository, upstream: Path) -> None:
+    found = ledger(here.path)
+    found.append([trained(1, "1", "sha256:one"), trained(2, "7", "sha256:seven", "team")])
+    before = subjects(upstream)
+    with pytest.raises(InputError, match="is of another registry than those on record"):
+        found.append([trained(3, "8", "sha256:eight", "mine")])
+    assert subjects(upstream) == before
+    # The team moved, and somebody answered for it: the numbers begin anew, and the new ones are held to each other.
+    moved = {"registry": "new", "observed_in": "registry"}
+    found.append([draft(4, event="override", model="flights", model_version="1", details=moved)])
+    found.append([trained(5, "7", "sha256:another seven", "new")])
+    with pytest.raises(InputError, match="is on record as another model"):
+        found.append([trained(6, "7", "sha256:yet another", "new")])
 
 
 def test_append__from_a_new_clone_only_the_newest_entries_are_fetched(
@@ -392,7 +460,7 @@ def test_find__git_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_subject__one_line_of_at_most_a_hundred_signs() -> None:
     said = draft(1, summary="a\n\nb\u202e\x1b[31m" + "c" * 200)[0]
-    line = store.subject(said)
+    line = subject(said)
     assert line.startswith("a b [31mccc") and len(line) == 100 and line.isprintable()
 
 

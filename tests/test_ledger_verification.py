@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from ledger_kit import clone, draft, ledger
 from slipway.ledger import place
+from slipway.ledger.commit import commit_text
 from slipway.ledger.entries import chained, digest, read
 from slipway.ledger.git import Git
-from slipway.ledger.store import commit_text
 from slipway.ledger.verification import BadEntry, records, unmet
 from slipway.runner.errors import InputError
 

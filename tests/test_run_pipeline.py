@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -268,3 +269,25 @@ def test_pipeline__a_person_runs_it(toy: Toy) -> None:
     assert "::" not in done.stdout, "no workflow command for a terminal"
     assert count(toy, "versions") == 1
     assert toy.git("status", "--porcelain") == ""
+
+
+def test_pipeline__the_documented_command_works_twice(toy: Toy) -> None:
+    toy.write(".gitignore", "build/\n__pycache__/\n")
+    (toy.folder / "mlflow.db").unlink()
+    toy.commit("Nothing of MLflow's is ignored")
+    (documented,) = re.findall(r"run_pipeline.py (--tracking-uri \S+[^`.])", (ROOT / "README.md").read_text())
+    environ = {**machine_environ(), "PATH": toy.job["PATH"], "SLIPWAY_CACHE": str(toy.cache)}
+    for version in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, str(SCRIPTS / "run_pipeline.py"), *documented.split()],
+            cwd=toy.folder,
+            env=environ,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"model-version = {version}" in done.stdout
+        assert toy.git("status", "--porcelain") == ""
+    assert not [file for file in (toy.folder / "mlruns").glob("**/*") if file.is_file()]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from slipway.runner import inputs
 from slipway.runner.errors import InputError
 from slipway.runner.inputs import NO_SECRET, Secret
 
+ROOT = Path(__file__).resolve().parents[1]
 TOKEN = "ghs_" + "s3cr3t" * 5
 
 
@@ -149,6 +151,27 @@ def test_options__there_is_none_for_a_secret(argv: tuple[str, ...]) -> None:
     assert failure.what == "`github-token` is a secret and has no option."
     assert "INPUT_GITHUB_TOKEN" in failure.fix
     assert TOKEN not in str(failure)
+
+
+def test_options__several_values_of_a_list() -> None:
+    assert read(("--text", "x", "--lines", "a b", "c", "--lines", "d\ne")).lines == ("a b", "c", "d", "e")
+
+
+def test_options__help_says_what_is_required_and_what_may_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        read(("--help",))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--text TEXT (required)" in shown
+    assert "--mode MODE (one of: warn, fail; default: warn)" in shown
+    assert "(several may be given)" in shown
+    assert "--maybe MAYBE --count COUNT" in shown
+
+
+@pytest.mark.parametrize("action", [ROOT / "action.yml", *sorted(ROOT.glob("actions/*/action.yml"))], ids=str)
+def test_sentences__are_those_of_the_action(action: Path) -> None:
+    name = "run_pipeline" if action.parent == ROOT else action.parent.name.replace("-", "_")
+    said = yaml.safe_load(action.read_text(encoding="utf-8"))["inputs"]
+    assert inputs.sentences(ROOT / "scripts" / f"{name}.py") == {key: each["description"] for key, each in said.items()}
 
 
 def test_options__help_lists_inputs_but_no_secret(capsys: pytest.CaptureFixture[str]) -> None:

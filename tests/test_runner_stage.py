@@ -63,6 +63,21 @@ def run(on_runner: None, capsys: pytest.CaptureFixture[str]) -> Callable[..., tu
 Run = Callable[..., tuple[int, Printed]]
 
 
+@pytest.mark.parametrize(
+    "script", sorted({*SCRIPTS.glob("*.py")} - {SCRIPTS / "write_schema.py"}), ids=lambda path: path.name
+)
+def test_script__by_a_python_without_its_packages(script: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-S", str(script), "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    if script.name in ("build_environment.py", "run_pipeline.py"):  # they need nothing but Python
+        assert done.returncode == 0, done.stderr
+        return
+    group = "dev" if script.name == "fetch_statement.py" else script.stem.replace("_", "-")
+    first, second = done.stderr.splitlines()
+    assert done.returncode == 1 and first.startswith(f"error: {script.name} needs the package ")
+    assert f"build_environment.py --group {group}` says which Python to take" in second
+
+
 def test_run__passes_the_inputs_and_0(run: Run) -> None:
     seen: list[int] = []
     code, printed = run(lambda given: seen.append(given.rows), INPUT_ROWS="5")

@@ -125,6 +125,20 @@ def test_good_data_pass(folder: Path) -> None:
     assert "✅" in step.summary
 
 
+def test_a_column_that_only_the_evaluation_asks_for(folder: Path) -> None:
+    policy = folder / "repo" / "slipway.yml"
+    said = POLICY.replace("target: kind", "target: late\n  cluster: airline")
+    assert said != POLICY
+    policy.write_text(said)
+    step = run(folder)
+    assert step.code == 1
+    failing = {check.name: check.detail for check in step.report.checks if check.verdict is Verdict.FAIL}
+    assert failing == {
+        "holdout: column late": "`evaluation.target` names it; the columns are id, amount, kind",
+        "holdout: column airline": "`evaluation.cluster` names it; the columns are id, amount, kind",
+    }
+
+
 def test_bad_data_fail_with_every_violation_named(folder: Path) -> None:
     bad = frame(0).with_columns(
         amount=pl.when(pl.col("id") < 3).then(-1.0).otherwise(pl.col("amount")),

@@ -9,29 +9,34 @@ from slipway.audit import reconciliation
 from slipway.audit.trail import Trail
 from slipway.ledger import drafting
 from slipway.ledger.entries import Fact, Kind
-from slipway.registry.mlflow import ModelVersion, Registry
+from slipway.registry.mlflow import ModelVersion, Registry, shown
 from slipway.runner.context import Run
 from slipway.runner.errors import InputError
 
 
 def of_version(
-    trail: Trail, registry: Registry, model: str, version: str, reason: str, run: Run
+    trail: Trail, registry: Registry, model: str, version: str, environment: str, reason: str, run: Run
 ) -> drafting.Drafted | None:
     """A version that was registered, altered or deleted outside of the pipeline; None where nothing is to be said.
 
-    Raises InputError where neither ledger nor registry has it.
+    Raises InputError where neither ledger nor registry has it, or the registry cannot be the one that is meant.
     """
-    on_record = reconciliation.versions_on_record(trail, model).get(version)
-    found = next((each for each in registry.versions(model) if each.version == version), None)
+    versions = {each.version: each for each in registry.versions(model)}
+    require_meant(trail, registry, model, environment, versions, answered=version)
+    on_record, found = reconciliation.versions_on_record(trail, model).get(version), versions.get(version)
     if on_record is None and found is None:
         raise InputError(
             f"Neither ledger nor registry has a version {version} of `{model}`.",
             fix="Check `model` and `model-version`.",
         )
-    problem = reconciliation.difference(on_record, found)
+    identity = registry.identity(model)
+    moved = reconciliation.of_another_registry(trail, model, identity)
+    problem = reconciliation.difference(on_record, found) or moved
     if not problem:
         return None
     details: dict[str, Fact] = {"observed_in": "registry", "registered": found is not None}
+    if identity:
+        details["registry"] = identity
     summary = f"{model} version {version} acknowledged: it {problem}"
     after = on_record.entry if on_record else ""
     return _drafted("override", summary, run, reason, model, version, _digest(found), details, after)
@@ -40,12 +45,19 @@ def of_version(
 def of_alias(
     trail: Trail, registry: Registry, model: str, environment: str, reason: str, run: Run
 ) -> drafting.Drafted | None:
-    """The version that the registry says is live, where the ledger says another one; None where it does not."""
+    """The version that the registry says is live, where the ledger says another one; None where it does not.
+
+    A version that was live there before came back: that is a rollback, and no release.
+    Raises InputError where the registry cannot be the one that is meant.
+    """
+    versions = {each.version: each for each in registry.versions(model)}
+    require_meant(trail, registry, model, environment, versions)
     before, version = trail.live(model, environment), registry.aliases(model).get(environment, "")
     before_version = before.version if before else ""
     if version == before_version:
         return None
-    digest = _digest(registry.by_version(model, version) if version else None)
+    digest = _digest(versions.get(version))
+    was_there = version in ("", *(each.version for each in trail.placings(model, environment)))
     details: dict[str, Fact] = {
         "environment": environment,
         "previous_version": before_version,
@@ -54,8 +66,48 @@ def of_alias(
     summary = f"{model} version {version or 'none'} is live in {environment}, changed outside of the pipeline"
     after = before.entry.sequence if before else ""
     return _drafted(
-        "promotion" if version else "rollback", summary, run, reason, model, version, digest, details, after
+        "rollback" if was_there else "promotion", summary, run, reason, model, version, digest, details, after
     )
+
+
+def require_meant(
+    trail: Trail,
+    registry: Registry,
+    model: str,
+    environment: str,
+    versions: Mapping[str, ModelVersion],
+    *,
+    answered: str = "",
+) -> None:
+    """Refuse a registry that cannot be the model's: a wrong address of a database on disk makes an empty one.
+
+    answered: the version that somebody answers for. Raises InputError.
+    """
+    where = shown(registry.uri)
+    if not registry.identity(model):
+        raise InputError(
+            f"The registry {where} knows no model `{model}`, so there is nothing to acknowledge.",
+            why="An address that names no database yet makes a new, empty one.",
+            fix="Check `tracking-uri` and `model`.",
+        )
+    live = trail.live(model, environment)
+    on_record = reconciliation.versions_on_record(trail, model)
+    if live and live.version in on_record and not on_record[live.version].registered:
+        return  # somebody answered for it already
+    if live and live.version and live.version not in versions and live.version != answered:
+        raise InputError(
+            f"The registry {where} has no version {live.version} of `{model}`, which is live in {environment} by "
+            f"entry {live.entry.sequence}.",
+            fix=f"Check `tracking-uri`. If it was deleted, or the registry is a new one, acknowledge that first: "
+            f"`model-version: {live.version}`.",
+        )
+    moved = reconciliation.of_another_registry(trail, model, registry.identity(model))
+    if moved and not answered:
+        raise InputError(
+            f"The registry {where} {moved}.",
+            fix="Check `tracking-uri`. If the registry was moved, acknowledge that first, with the live "
+            "`model-version`.",
+        )
 
 
 def _digest(found: ModelVersion | None) -> str:

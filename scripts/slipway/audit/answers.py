@@ -6,13 +6,14 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
-from slipway.audit import reconciliation
-from slipway.audit.facts import facts
+from slipway.audit import facts, reconciliation
+from slipway.audit.dossier import Dossier
 from slipway.audit.trail import Live, Trail
 from slipway.ledger.entries import Entry
 from slipway.ledger.verification import Record, unmet
 from slipway.registry.mlflow import ModelVersion
 from slipway.report import Check, Column, Report, Table, Verdict, combine
+from slipway.report.model import Value
 from slipway.runner.errors import InputError
 
 STAGE = "audit-trail"
@@ -23,7 +24,9 @@ def verify(trail: Trail, remembered: Iterable[str]) -> Report:
     count = len(trail.records)
     chain = Check(name="chain", verdict=Verdict.INCONCLUSIVE, detail="there is no entry yet")
     if count:
-        detail = f"{count:,} entries follow from each other, with their evidence"
+        detail = (
+            f"{count:,} entries follow from each other, with their evidence" if count > 1 else "its one entry is whole"
+        )
         chain = Check(name="chain", verdict=Verdict.PASS, detail=detail)
     checks = [chain, *reconciliation.references(trail)]
     if len(checks) == 1:
@@ -62,6 +65,9 @@ def history(trail: Trail, model: str) -> Report:
 
 def what_was_live(trail: Trail, model: str, environment: str, at: datetime | None) -> Report:
     """The version that an environment had at a moment (or has now), and why."""
+    if at and at > datetime.now(UTC) + timedelta(days=1):  # the end of today may lie ahead, in any time zone
+        fix = "Leave `at` out for what is live now."
+        raise InputError(f"`at` is {at:%Y-%m-%d %H:%M} UTC, which lies in the future.", fix=fix)
     when = f"on {at:%Y-%m-%d at %H:%M} UTC" if at else "now"
     found = trail.live(model, environment, at)
     placed = trail.placings(model, environment)
@@ -73,14 +79,25 @@ def what_was_live(trail: Trail, model: str, environment: str, at: datetime | Non
     table = Table(title=f"Live in {environment}", columns=columns, rows=rows)
     where = f"live in {environment} {when}"
     if found is None or not found.version:
-        return answer(trail, model, f"By the ledger no version of `{model}` was {where}.", table)
+        report = answer(trail, model, f"By the ledger no version of `{model}` was {where}.", table)
+        reasons = tuple(filter(None, [_elsewhere(trail, model, environment)]))
+        return report.model_copy(update={"reasons": reasons})
     headline = f"Version {found.version} of `{model}` was {where}, by entry {found.entry.sequence}."
     return answer(trail, model, headline, table)
 
 
+def _elsewhere(trail: Trail, model: str, environment: str) -> str:
+    """Which environments are on record, where nothing was ever placed in the one that is asked for."""
+    if trail.placings(model, environment):
+        return ""
+    known = ", ".join(f"`{name}`" for name in trail.environments(model))
+    return f"Nothing on record was ever live in `{environment}`. Environments on record: {known or 'none'}."
+
+
 def show(trail: Trail, model: str, version: str, registered: ModelVersion | None) -> Report:
     """Everything that is known of a version, each claim with its evidence, and what is not known."""
-    found = facts(trail, model, version, registered)
+    dossier = Dossier(trail, model, version, registered)
+    found = facts.of(dossier)
     columns = (Column(name="claim"), Column(name="value", kind="code"), Column(name="evidence"))
     sections = dict.fromkeys(fact.section for fact in found)
     tables = tuple(
@@ -93,7 +110,16 @@ def show(trail: Trail, model: str, version: str, registered: ModelVersion | None
     )
     unknown = sum(fact.value is None for fact in found)
     headline = f"{len(found) - unknown} things are known of version {version} of `{model}`, {unknown} are not."
-    return answer(trail, model, headline, *tables)
+    return contradicted(answer(trail, model, headline, *tables), dossier)
+
+
+def contradicted(report: Report, dossier: Dossier) -> Report:
+    """The report on a version; it fails where entries contradict each other about what the version is."""
+    if not dossier.contradictions:
+        return report
+    reasons = tuple(f"version {dossier.version}: {said}" for said in dossier.contradictions)
+    chosen = f"What is told is about {dossier.digest}; what speaks of another digest is left out."
+    return report.model_copy(update={"verdict": Verdict.FAIL, "reasons": (*reasons, chosen, *report.reasons)})
 
 
 def moment(text: str) -> datetime | None:
@@ -128,13 +154,15 @@ def why(entry: Entry) -> str:
     said = entry.justification
     first = said.text.partition("\n")[0]
     number = f"#{entry.trigger.pull_request}" if entry.trigger.pull_request else ""
-    return " ".join(part for part in (said.kind if said.kind != "unknown" else "", number, first) if part)
+    kind = " ".join(filter(None, (said.kind if said.kind != "unknown" else "", number)))
+    return ": ".join(filter(None, (kind, first)))
 
 
 def _row(record: Record) -> tuple[str | int | None, ...]:
     entry = record.entry
     at = f"{entry.recorded_at:%Y-%m-%d %H:%M:%S}"
-    return (entry.sequence, at, entry.event, entry.model_version, entry.verdict, who(entry), why(entry))
+    event = f"{entry.event} (reused)" if entry.details.get("reused_from") else entry.event
+    return (entry.sequence, at, event, entry.model_version, entry.verdict, who(entry), why(entry))
 
 
 def _span(placed: Sequence[Live], number: int) -> tuple[str | int | None, ...]:
@@ -149,7 +177,7 @@ def _checked(trail: Trail, model: str, checks: Sequence[Check], *, good: str, re
     bad = [check for check in checks if check.verdict is not Verdict.PASS]
     columns = (Column(name="what"), Column(name="verdict", kind="verdict"), Column(name="finding"))
     rows = tuple((check.name, check.verdict.value, check.detail) for check in checks)
-    headline = good if not bad else f"{len(bad)} of {len(checks)} checks did not pass."
+    headline = good if not bad else f"{len(bad)} of {len(checks)} check{'s' if len(checks) > 1 else ''} did not pass."
     reasons = (*(f"{check.name}: {check.detail}" for check in bad[:10]), *remarks)
     table = Table(title="", columns=columns, rows=rows)
     report = answer(trail, model, headline, table)
@@ -165,5 +193,13 @@ def answer(trail: Trail, model: str, headline: str, *tables: Table) -> Report:
         verdict=Verdict.PASS,
         headline=headline,
         tables=tuple(table for table in tables if table.rows),
-        provenance={"ledger_head": trail.head, "ledger_entries": len(trail.records)},
+        provenance=heads(trail, trail.head),
     )
+
+
+def heads(trail: Trail, delivered: str) -> dict[str, Value]:
+    """Which ledger an answer rests on. delivered: its newest entry that others see as well."""
+    number = int(delivered.partition(":")[0]) if delivered else -1
+    waiting = sum(record.entry.sequence > number for record in trail.records)
+    said: dict[str, Value] = {"ledger_head": delivered or "none", "ledger_entries": len(trail.records)}
+    return said | ({"entries_waiting_here": waiting} if waiting else {})

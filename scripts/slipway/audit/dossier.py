@@ -13,7 +13,8 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from slipway.audit.trail import Live, Trail
+from slipway.audit import reconciliation
+from slipway.audit.trail import Live, Trail, origin
 from slipway.ledger.entries import Entry, Kind
 from slipway.ledger.verification import Record
 from slipway.registry.mlflow import ModelVersion
@@ -109,9 +110,10 @@ class Dossier:
 
     @cached_property
     def made_by(self) -> Record | None:
-        """The training that made it, the newest where the ledger has several; None where it has none."""
+        """The training that made it: the newest that names its digest, or else the first; None where there is none."""
         found = [r for r in self.of("training") if r.entry.model_version == self.version]
-        return found[-1] if found else None
+        same = [r for r in found if r.entry.model_digest == self.digest]
+        return same[-1] if same else found[0] if found else None
 
     @cached_property
     def first(self) -> Record:
@@ -119,8 +121,31 @@ class Dossier:
         return self.made_by or self.records[0]
 
     def of(self, *events: Kind) -> list[Record]:
-        """The records of some kinds."""
-        return [record for record in self.records if record.entry.event in events]
+        """The records of some kinds, without those about another model that had the same number."""
+        return [r for r in self.records if r.entry.event in events and r.entry.sequence not in self.others]
+
+    @cached_property
+    def contradictions(self) -> tuple[str, ...]:
+        """How entries contradict each other about what the version is."""
+        name = reconciliation.about(self.model, self.version)
+        return tuple(check.detail for check in reconciliation.references(self.trail) if check.name == name)
+
+    @cached_property
+    def others(self) -> frozenset[int]:
+        """The entries that speak of another model by the same number: of another registry's version, or of another
+        digest, where entries contradict each other. What belongs to their runs alone is among them."""
+        own = [r.entry for r in self.records if r.entry.model_version == self.version]
+        home = {self.trail.registries[e.sequence] for e in own if not self.digest or e.model_digest == self.digest}
+        others = {
+            entry.sequence
+            for entry in own
+            if (home and self.trail.registries[entry.sequence] not in home)
+            or (self.contradictions and entry.model_digest not in ("", self.digest))
+        }
+        ours = {origin(entry) for entry in own if entry.sequence not in others}
+        theirs = {origin(entry) for entry in own if entry.sequence in others} - ours
+        runs = {r.entry.sequence for r in self.records if not r.entry.model_version and origin(r.entry) in theirs}
+        return frozenset(others | runs)
 
     @cached_property
     def evaluation(self) -> Record | None:
@@ -188,9 +213,15 @@ class Dossier:
 
     @cached_property
     def digest(self) -> str:
-        """The model's digest by the ledger; empty where no entry says it."""
-        said = [r.entry.model_digest for r in self.records if r.entry.model_version == self.version]
-        return next(filter(None, said), "")
+        """The model's digest by the ledger; empty where no entry says it. Where entries name several it is the one
+        that the registry has, or else what somebody answered for last, or else the first."""
+        own = [r.entry for r in self.records if r.entry.model_version == self.version and r.entry.model_digest]
+        tagged = self.registry.tags.get("slipway.model_digest") if self.registry else None
+        answered = [entry.model_digest for entry in own if reconciliation.acknowledged(entry)]
+        said = [entry.model_digest for entry in own]
+        if tagged in said:
+            return str(tagged)
+        return answered[-1] if answered else next(iter(said), "")
 
     @cached_property
     def lock(self) -> tuple[Locked, ...]:

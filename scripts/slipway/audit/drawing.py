@@ -132,6 +132,8 @@ def deliveries(releases: Sequence[Release], since: datetime, until: datetime, ti
     highest = _ceiling(max(days, default=1.0))
     span = max(until - since, timedelta(seconds=1))
 
+    form = "%Y-%m-%d" if span >= timedelta(days=5) else "%m-%d %H:%M"  # no two parts of the axis say the same day
+
     def across(moment: datetime) -> float:
         return left + (right - left) * min(1.0, max(0.0, (moment - since) / span))
 
@@ -143,7 +145,7 @@ def deliveries(releases: Sequence[Release], since: datetime, until: datetime, ti
         picture.append(Line(left, upwards(value), right, upwards(value), stroke="#e2e2e2"))
         _text(picture, f"{value:g} d", left - 8, upwards(value) + 4, size=12, colour=FAINT, anchor="end")
         anchor = "start" if part == 0 else "end" if part == 4 else "middle"
-        _text(picture, f"{moment:%Y-%m-%d}", across(moment), bottom + 20, size=12, colour=FAINT, anchor=anchor)
+        _text(picture, f"{moment:{form}}", across(moment), bottom + 20, size=12, colour=FAINT, anchor=anchor)
     for each in releases:
         x, colour = across(each.when), GOOD if each.ended is None else BAD
         y = bottom if each.lead is None else upwards(each.lead / timedelta(days=1))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from slipway.audit import answers, delivery, tables
+from slipway.audit.dossier import Dossier
 from slipway.audit.pack import write_pack
 from slipway.audit.trail import Trail
 from slipway.registry.mlflow import ModelVersion
 from slipway.report import Report
+from slipway.runner.errors import InputError
 
 Answer = tuple[Report, list[Path]]
 
@@ -27,7 +29,9 @@ def evidence(trail: Trail, model: str, version: str, registered: ModelVersion | 
     """The evidence pack of a version: model card, bill of materials, technical record, approvals, entries, evidence."""
     files = write_pack(folder, trail, model, version, registered)
     headline = f"The evidence pack of version {version} of `{model}` was written to {folder}: {len(files)} files."
-    return answers.answer(trail, model, headline), files
+    return answers.contradicted(
+        answers.answer(trail, model, headline), Dossier(trail, model, version, registered)
+    ), files
 
 
 def delivery_figures(trail: Trail, model: str, environment: str, folder: Path | None) -> Answer:
@@ -44,6 +48,10 @@ def delivery_figures(trail: Trail, model: str, environment: str, folder: Path | 
 
 
 def _write(file: Path, text: str) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        fix = "Name a folder that exists or can be made."
+        raise InputError(f"`output` is {file.parent}, which is no folder.", why=str(error), fix=fix) from error
     file.write_text(text, encoding="utf-8", newline="")
     return file

@@ -62,9 +62,13 @@ def _identity(dossier: Dossier) -> Iterator[Said]:
     newest = dossier.as_of
     yield "model", dossier.model, f"entry {dossier.records[0].entry.sequence}"
     yield "version", dossier.version, f"entry {dossier.first.entry.sequence}"
-    named = [r.entry for r in dossier.records if r.entry.model_version == dossier.version and r.entry.model_digest]
+    named = [r.entry for r in dossier.records if r.entry.model_version == dossier.version]
+    named = [entry for entry in named if entry.model_digest == dossier.digest != ""]
     where = f"entry {named[0].sequence}" if named else UNRECORDED
     yield "digest of the model's files", dossier.digest or None, where
+    yield from (("CONTRADICTION", said, "entries of the ledger") for said in dossier.contradictions)
+    for number in sorted(dossier.others):
+        yield "left out", "it speaks of another model by the same number", f"entry {number}"
     yield _from_training(dossier, "payload_digest", "digest without times and ids of the saving", tag="payload_digest")
     yield "live now in", ", ".join(dossier.live_in) or "no environment", f"entries up to {newest.sequence}"
     yield from _registered(dossier)
@@ -285,6 +289,8 @@ def _releases(dossier: Dossier) -> Iterator[Said]:
             entry = record.entry
             if entry.sequence in own and entry.details.get("environment") == environment:
                 yield f"{environment}: {entry.event}", _told(entry), f"entry {entry.sequence}"
+                if entry.justification.text:
+                    yield f"{environment}: reason", entry.justification.text, f"entry {entry.sequence}"
                 yield from _details(entry, environment)
     if not own:
         yield "deployments, promotions and rollbacks", None, UNRECORDED

@@ -35,7 +35,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 SUMS = "SHA256SUMS"
 METRICS, TIMELINE = "metrics.svg", "timeline.svg"
 HIGHLIGHTS = {
-    "Identity": ("digest of the model's files", "digest in the registry", "live now in"),
+    "Identity": ("CONTRADICTION", "digest of the model's files", "digest in the registry", "live now in"),
     "Justification": ("reason", "linked issues", "set off by"),
     "Code": ("commit", "work tree was clean"),
     "Data": ("dataset",),
@@ -79,6 +79,13 @@ class Card:
         number, _, digest = self.dossier.trail.head.partition(":")
         when = shown(self.dossier.as_of.recorded_at)
         return f"As of entry {number} of the ledger, recorded {when}, digest {digest}."
+
+    @property
+    def contradicted(self) -> str:
+        """That entries contradict each other about the version; empty where they do not."""
+        said = self.dossier.contradictions
+        told = f"This card is about {self.dossier.digest}; what speaks of another digest is left out of it."
+        return f"The ledger contradicts itself about this version: {'; '.join(said)}. {told}" if said else ""
 
     @property
     def highlights(self) -> list[Fact]:
@@ -186,6 +193,7 @@ def markdown_card(card: Card) -> str:
     parts = [
         f"# {escape(card.title)}",
         f"**Evaluation: {verdict}**",
+        *([f"**{ICONS[Verdict.FAIL]} {escape(card.contradicted)}**"] if card.contradicted else []),
         escape(card.as_of),
         escape(card.no_statement),
         "## At a glance",
@@ -205,7 +213,10 @@ def markdown_card(card: Card) -> str:
         parts.append("Not known: no entry records an evaluation of this version.")
     parts += ["## Life", f"![What happened to the version]({TIMELINE})"]
     for name, found in card.sections:
-        parts += [f"## {escape(name)} on record", _facts_table(found)]
+        parts += [
+            "## Entries of the ledger" if name == "Records" else f"## {escape(name)} on record",
+            _facts_table(found),
+        ]
     missing = [f"{each.section}: {each.claim} ({each.evidence})" for each in card.unknown]
     parts += ["## Not known", bullets(missing) or "Nothing of what is looked for."]
     return "\n\n".join(part for part in parts if part) + "\n"

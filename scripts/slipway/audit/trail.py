@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from slipway.ledger import trainings
 from slipway.ledger.entries import Entry, writable
 from slipway.ledger.git import Git
 from slipway.ledger.store import Ledger
@@ -74,6 +75,12 @@ class Trail:
         """Number and digest of the newest entry; empty for an empty ledger."""
         return f"{self.records[-1].entry.sequence}:{self.records[-1].digest}" if self.records else ""
 
+    @cached_property
+    def registries(self) -> dict[int, str]:
+        """The registry whose version numbers each entry speaks of, by the entry's number; empty where none is named."""
+        entries = [record.entry for record in self.records]
+        return dict(zip((entry.sequence for entry in entries), trainings.registries(entries), strict=True))
+
     def of(self, model: str) -> Iterator[Record]:
         """What is about one model, in its order."""
         return (record for record in self.records if record.entry.model == model)
@@ -96,13 +103,18 @@ class Trail:
                 fix="Check `model` and `model-version`, or record the reports of the run that made it.",
             )
         # A person's own runs have no number: those of the same commit belong together.
-        made_by = {_origin(record.entry) for record in own if record.entry.trigger.sha}
+        made_by = {origin(record.entry) for record in own if record.entry.trigger.sha}
         return [
             record
             for record in self.of(model)
             if record.entry.model_version == version
-            or (not record.entry.model_version and _origin(record.entry) in made_by)
+            or (not record.entry.model_version and origin(record.entry) in made_by)
         ]
+
+    def environments(self, model: str) -> list[str]:
+        """Every environment that any version of a model was brought to, in the order of their first ones."""
+        entries = (record.entry for record in self.of(model) if record.entry.event in PLACING)
+        return list(filter(None, dict.fromkeys(str(entry.details.get("environment") or "") for entry in entries)))
 
     def placings(self, model: str, environment: str) -> list[Live]:
         """Every change of what is live in an environment, in its order."""
@@ -147,6 +159,6 @@ class Trail:
         return content
 
 
-def _origin(entry: Entry) -> tuple[str, int, str]:
+def origin(entry: Entry) -> tuple[str, int, str]:
     """The run that wrote an entry, and the commit that it was about."""
     return (entry.run.repository, entry.run.run_id, entry.trigger.sha)

@@ -30,12 +30,17 @@ def complete(report: Report, checks: Sequence[Check], *, datasets: int, remarks:
     return report.model_copy(update=update)
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def _headline(checks: Sequence[Check], datasets: int) -> str:
+    of = _counted(datasets, "dataset")
     if not checks:
         return "The policy declares no data: nothing was checked."
     if all(check.verdict is Verdict.PASS for check in checks):
-        return f"All {len(checks)} checks of {datasets} dataset{'s' if datasets > 1 else ''} passed."
-    parts = [f"{len(checks)} checks of {datasets} dataset{'s' if datasets > 1 else ''}"]
+        return f"{'All ' if len(checks) > 1 else ''}{_counted(len(checks), 'check')} of {of} passed."
+    parts = [f"{_counted(len(checks), 'check')} of {of}"]
     for verdict, word in SEVERITY.items():
         number = sum(check.verdict is verdict for check in checks)
         parts += [f"{number} {word}"] if number else []

@@ -180,7 +180,7 @@ class Schema(Strict):
 
 def read(text: str, *, file: str) -> Schema:
     """A schema from its YAML. Raises PolicyError with file, line and the nearest known name."""
-    return read_text(text, Schema, file=file)
+    return read_text(text, Schema, file=file, page="docs/validate-data.md")
 
 
 def why_not_a_condition(rule: str, columns: dict[str, pl.DataType]) -> str:

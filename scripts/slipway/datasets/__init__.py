@@ -59,7 +59,12 @@ def identify(path: str) -> DatasetVersion:
         return DatasetVersion(
             path=path, kind="git", id=committed, immutable=True, tracked_by=str(place), tree=place.is_dir()
         )
-    remark = f"is not versioned, so it can change under its name. Run `dvc add {place}` and commit {place}.dvc."
+    if git.object_id_at("HEAD", place):
+        remark = f"differs from the commit. Commit it, or bring the committed one back: `git checkout -- {place}`."
+    else:
+        with_dvc = f"Run `dvc add {place}` and commit {place}.dvc."
+        advice = with_dvc if dvc.in_use() else "Commit it, or have DVC track it (docs/datasets.md)."
+        remark = f"is not versioned, so it can change under its name. {advice}"
     return DatasetVersion(path=path, kind="file", id=content_digest(path), immutable=False, remark=remark)
 
 

@@ -36,6 +36,12 @@ class Tracked:
         return f"md5:{self.md5}" if inside == "." else f"md5:{self.md5}#{inside}"
 
 
+def in_use() -> bool:
+    """Whether this repository, or the folder we stand in, has DVC set up."""
+    here = Path.cwd()
+    return any((folder / ".dvc" / "config").is_file() for folder in (here, *here.parents))
+
+
 def find(place: Path) -> Tracked | None:
     """The tracked output that is `place` or contains it."""
     for folder in (place, *place.parents):

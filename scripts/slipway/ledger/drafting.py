@@ -71,7 +71,7 @@ def of_report(path: Path, run: Run) -> Drafted:
         "reasons": report.reasons,
         "subjects": [subject.model_dump() for subject in report.subjects],
         "links": report.links,
-        "details": {"reused_from": report.reused_from} if report.reused_from else {},
+        "details": _details(report),
     }
     summary = f"{report.stage} of {report.model}: {report.verdict.value}. {report.headline}"
     # Without the attempt: a job that is run again records the reports of the jobs before it only once.
@@ -167,6 +167,12 @@ def run_facts(run: Run) -> RunFacts:
 def issues(text: str) -> tuple[str, ...]:
     """The issues that a text closes, each once."""
     return tuple(dict.fromkeys(CLOSING.findall(text)))[:50]
+
+
+def _details(report: Report) -> dict[str, str]:
+    registry = next((subject.id for subject in report.subjects if subject.role == "registry"), "")
+    said = {"reused_from": report.reused_from, "registry": registry}
+    return {name: value for name, value in said.items() if value}
 
 
 def _because(kind: str, text: object, url: object = "") -> Justification:

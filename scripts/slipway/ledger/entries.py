@@ -145,7 +145,7 @@ class Draft(Part):
     evidence: tuple[Evidence, ...] = ()
     links: dict[str, str] = Field(default_factory=dict)
     details: dict[str, Fact] = Field(default_factory=dict)
-    """What only this kind of event has: `environment`, `previous_version`, `reused`."""
+    """What only this kind of event has: `environment`, `previous_version`, `reused_from`, `registry`."""
 
 
 class Entry(Draft):

@@ -64,8 +64,7 @@ def find(run: Run, *, folder: Path = Path(), remote: str = "", token: Secret = N
             fix="Give `github-token` in a workflow, or run inside of a clone.",
         )
     upstream, password = _without_password(upstream)
-    digest = hashlib.sha256(upstream.removesuffix(".git").encode()).hexdigest()[:12]
-    store = (Path(clone) / "slipway" if clone else home()) / f"ledger-{digest}.git"
+    store = _store(clone, upstream)
     settings = _reaching(folder) if clone else ()
     # GitHub takes a token as the password of any user. https://docs.github.com/rest/authentication
     user = f"x-access-token:{token.reveal()}" if token else password
@@ -85,8 +84,20 @@ def _upstream(folder: Path, clone: str, remote: str, run: Run) -> str:
     found = named or remote or clone
     if not found or ADDRESS.match(found):
         return found
+    path = (folder / found).resolve()
+    if not named and remote and not path.exists() and not _store(clone, path.as_uri()).exists():
+        raise InputError(
+            f"`remote` is `{remote}`, which is no remote of this clone, no address and no path that exists.",
+            fix="Check its spelling: `git remote` lists the clone's remotes.",
+        )
     # As an address git fetches only what is asked for; from a path it would copy everything.
-    return (folder / found).resolve().as_uri()
+    return path.as_uri()
+
+
+def _store(clone: str, upstream: str) -> Path:
+    """Where entries for an upstream are made and wait."""
+    digest = hashlib.sha256(upstream.removesuffix(".git").encode()).hexdigest()[:12]
+    return (Path(clone) / "slipway" if clone else home()) / f"ledger-{digest}.git"
 
 
 def _without_password(address: str) -> tuple[str, str]:

@@ -16,9 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from slipway.ledger.commit import commit_text
 from slipway.ledger.entries import ENTRY_FILE, FIRST, Draft, Entry, chained, digest, read
 from slipway.ledger.git import Git, GitError
 from slipway.ledger.place import Place
+from slipway.ledger.trainings import require_one_story
+from slipway.ledger.verification import BadEntry, records
 from slipway.runner.errors import ConflictError, InputError, RemoteError
 
 PATIENCE = 120.0
@@ -38,7 +41,6 @@ SEEN = "refs/slipway/upstream"
 """Where the upstream's branch stood when we last saw it."""
 
 INCOMING = "refs/slipway/incoming"
-IDENTITY = "Slipway ledger <ledger@slipway.invalid>"
 FASTER = (
     *("(fetch first)", "(non-fast-forward)", "(stale info)", "failed to update ref", "cannot lock ref"),
     *("reference already exists", "incorrect old value", "failed to lock"),
@@ -55,6 +57,7 @@ REFUSED = (
 class Receipt:
     """What became of an append.
 
+    delivered: what this call brought upstream, with what had waited.
     head: of the newest entry that is upstream, which others see as well; empty where there is none.
     why_not: why entries wait in our own store; empty where all are upstream.
     """
@@ -63,6 +66,7 @@ class Receipt:
     head: str
     why_not: str = ""
     waiting: int = 0
+    delivered: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,13 +86,18 @@ class Ledger:
         self.unreachable = ""
         """Why `commits` had to answer from what this machine has seen before; empty where it saw the upstream."""
 
+        self._altered = ""
+        """The upstream's end where an entry before it is bad: it is read, and nothing of ours follows it."""
+
     def append(self, drafts: Sequence[tuple[Draft, Mapping[str, bytes]]]) -> Receipt:
         """Write each draft with its evidence (contents by name) as the next entries, and deliver them upstream.
 
         What cannot be delivered waits in our own store and goes out with the next append or `deliver`. An event that
         was written before is not written again.
 
-        Raises ConflictError where the upstream's branch was rewritten or taken away since we last saw it.
+        Raises:
+            ConflictError: the upstream's branch was rewritten or taken away since we last saw it.
+            InputError: a training contradicts the newest entries (see `require_one_story`); nothing was written.
         """
         with self._alone():
             try:
@@ -116,7 +125,7 @@ class Ledger:
         """
         with self._alone():
             self.unreachable = unreachable = self._refresh(whole=True)
-            tip = self._git.commit_of(LOCAL)
+            tip = self._altered or self._git.commit_of(LOCAL)
             if (tip and self._git.is_shallow()) or (unreachable and not tip):
                 raise RemoteError(
                     f"The ledger of {self.place.shown} cannot be read as a whole.",
@@ -198,10 +207,38 @@ class Ledger:
             return _why_not(error.said)
         if seen and not (there and self._git.is_ancestor(seen, there)):
             self._rewritten(seen, there)
-        if there:
+        if there and there != seen and (bad := self._first_bad(seen, there)):
+            if not whole:
+                self._refuse(bad, seen)
+            self._altered = there  # whoever reads all of it names the bad entry
+        elif there:
             self._git.run("update-ref", SEEN, there)
             self._rebase(there)
         return ""
+
+    def _first_bad(self, seen: str, there: str) -> BadEntry | None:
+        """What is wrong with the entries that are new since we last looked. Of a first look at the newest ones alone
+        the oldest is believed."""
+        commits = self._listed(there, f"^{seen}" if seen else "")
+        before = seen
+        if not seen and self._git.is_shallow():
+            before, *commits = commits
+        try:
+            for _ in records(self._git, commits, after=(before, self._entry(before)) if before else None):
+                pass
+        except BadEntry as bad:
+            return bad
+        return None
+
+    def _refuse(self, bad: BadEntry, seen: str) -> None:
+        restore = f"git --git-dir '{self.place.store}' push --force {self.place.shown}"
+        raise ConflictError(
+            f"The branch {self.place.branch} of {self.place.shown} holds what is no entry. {bad}.",
+            why="Somebody else than Slipway wrote to it. Nothing follows it: what is to be recorded waits here.",
+            fix="Find out who and why."
+            + (f" To restore what was there before: `{restore} {seen}:refs/heads/{self.place.branch}`." if seen else "")
+            + " Protect the branch by a ruleset (docs/ledger.md).",
+        )
 
     def _rewritten(self, seen: str, there: str) -> None:
         entry = self._entry(seen)
@@ -241,6 +278,8 @@ class Ledger:
         tip = self._git.commit_of(LOCAL)
         known = self._recent_events(tip) if tip else set()
         fresh = [Pending(draft, self._keep(draft, evidence)) for draft, evidence in drafts if draft.id not in known]
+        if tip and any(each.draft.event == "training" for each in fresh):
+            require_one_story([each.draft for each in fresh], self._recent_entries(tip))
         if fresh and not tip:
             tip = self._commit(Pending(_genesis(), {}), "")
         commits = []
@@ -255,6 +294,11 @@ class Ledger:
         options = (f"--max-count={RECENT}", "--first-parent", "--format=%(trailers:key=Event,valueonly)")
         return set(self._git.run("log", *options, tip).decode(errors="replace").split())
 
+    def _recent_entries(self, tip: str) -> list[Entry]:
+        commits = self._listed(f"--max-count={RECENT}", tip)
+        found = self._git.objects(f"{commit}:{ENTRY_FILE}" for commit in commits)
+        return [read(raw) for raw in found if raw is not None]
+
     def _keep(self, draft: Draft, evidence: Mapping[str, bytes]) -> dict[str, str]:
         named = {each.name: each.digest for each in draft.evidence}
         assert named == {name: digest(content) for name, content in evidence.items()}, "evidence is not what is named"
@@ -263,12 +307,16 @@ class Ledger:
     def _deliver(self, count: int, unreachable: str) -> Receipt:
         """Push until it succeeds, is refused, or others were faster for too long. count: how many entries are new."""
         why_not, until, pause = unreachable, time.monotonic() + PATIENCE, 0.05
+        delivered: list[str] = []
         while not why_not and (local := self._git.commit_of(LOCAL)) != self._git.commit_of(SEEN):
             try:
                 target = f"{local}:refs/heads/{self.place.branch}"
+                seen = self._git.commit_of(SEEN)
+                delivered = self._listed(local, f"^{seen}" if seen else "")
                 self._git.run("push", "--porcelain", "--no-verify", "--", self.place.upstream, target)
                 self._git.run("update-ref", SEEN, local)
             except GitError as error:
+                delivered = []
                 if not any(sign in error.said for sign in FASTER) or time.monotonic() > until:
                     why_not = _why_not(error.said)
                     break
@@ -280,7 +328,13 @@ class Ledger:
         seen = self._git.commit_of(SEEN)
         waiting = len(self._listed(LOCAL, f"^{SEEN}" if seen else "")) if self._git.commit_of(LOCAL) else 0
         entries = tuple(self._entry(commit) for commit in newest)
-        return Receipt(entries, self._entry(seen).head if seen else "", why_not if waiting else "", waiting)
+        return Receipt(
+            entries,
+            self._entry(seen).head if seen else "",
+            why_not if waiting else "",
+            waiting,
+            tuple(self._entry(commit) for commit in delivered),
+        )
 
     def _listed(self, *which: str) -> list[str]:
         """Commits in their order."""
@@ -320,23 +374,6 @@ class Ledger:
 def utc_now() -> datetime:
     """The clock of this machine."""
     return datetime.now(UTC)
-
-
-def commit_text(entry: Entry, digest: str, tree: str, parent: str) -> bytes:
-    """The commit that carries an entry. It follows from the entry, so that nothing in it can be altered unnoticed."""
-    who = f"{IDENTITY} {int(entry.recorded_at.timestamp())} +0000"
-    headers = [f"tree {tree}", *([f"parent {parent}"] if parent else []), f"author {who}", f"committer {who}"]
-    trailers = [f"Entry: {entry.sequence}", f"Digest: {digest}", f"Event: {entry.id}"]
-    return "\n".join([*headers, "", subject(entry), "", *trailers, ""]).encode()
-
-
-def subject(entry: Draft) -> str:
-    """The entry in one line of plain text, as `git log` shows it."""
-    line = entry.summary
-    if not line.isprintable():
-        line = "".join(sign if sign.isprintable() else " " for sign in line)
-    line = " ".join(line.split())
-    return line if len(line) <= 100 else f"{line[:99]}…"
 
 
 def _genesis() -> Draft:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from slipway.ledger.commit import commit_text
 from slipway.ledger.entries import ENTRY_FILE, Entry, digest, read
 from slipway.ledger.git import Git
-from slipway.ledger.store import commit_text
 from slipway.runner.errors import InputError
 
 NAME = re.compile(rb"[0-9a-f]{40}")
@@ -35,12 +35,13 @@ class BadEntry(Exception):  # noqa: N818 - a finding about the ledger; whoever a
         self.number = number
 
 
-def records(git: Git, commits: Sequence[str]) -> Iterator[Record]:
+def records(git: Git, commits: Sequence[str], *, after: tuple[str, Entry] | None = None) -> Iterator[Record]:
     """Every entry in its order, each one checked: its bytes, its place, its commit and its evidence.
 
+    after: commit and entry that come before the first of `commits`; None where that is the ledger's first.
     Raises BadEntry at the first that was altered, moved, put in, or does not follow from the one before.
     """
-    chain = _Chain()
+    chain = _Chain(after)
     for start in range(0, len(commits), BATCH):
         for found in _read(git, commits[start : start + BATCH]):
             yield chain.take(found)
@@ -86,11 +87,11 @@ def _files(tree: bytes) -> Iterator[tuple[str, str]]:
 class _Chain:
     """Takes entry after entry and refuses the first that does not follow from those before."""
 
-    def __init__(self) -> None:
-        self._before: Entry | None = None
-        self._digest: str | None = None
-        self._commit = ""
-        self._number = 0
+    def __init__(self, after: tuple[str, Entry] | None) -> None:
+        self._commit = after[0] if after else ""
+        self._before = after[1] if after else None
+        self._digest = digest(self._before.canonical) if self._before else None
+        self._number = self._before.sequence + 1 if self._before else 0
 
     def take(self, found: _Found) -> Record:
         """The next entry. Raises BadEntry."""

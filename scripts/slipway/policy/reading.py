@@ -14,8 +14,8 @@ from slipway.runner.errors import PolicyError
 T = TypeVar("T", bound=BaseModel)
 
 
-def read_text(text: str, model: type[T], *, file: str) -> T:
-    """`text` (YAML) as `model`.
+def read_text(text: str, model: type[T], *, file: str, page: str = "docs/policy.md") -> T:
+    """`text` (YAML) as `model`. page: the documentation that explains its keys.
 
     Raises PolicyError that names file, line and every problem; a misspelt key comes with the key that was meant.
     """
@@ -30,7 +30,7 @@ def read_text(text: str, model: type[T], *, file: str) -> T:
     raise PolicyError(
         f"{file} is not valid: {lines[0]}" if len(lines) == 1 else f"{file} has {len(lines)} problems.",
         why="" if len(lines) == 1 else "\n" + "\n".join(f"- {line}" for line in lines),
-        fix=f"Correct {file}; docs/policy.md explains every key.",
+        fix=f"Correct {file}; {page} explains every key.",
         file=file,
         line=problems[0][0],
     )

@@ -113,8 +113,8 @@ def _in_work_tree(path: Path, what: str) -> str:
     except FileNotFoundError:
         raise PolicyError(
             f"There is no {what} at {path}.",
-            fix="Check the path (it is relative to the repository's root); a policy starts from "
-            "examples/flights/slipway.yml.",
+            fix="Check the path: it is relative to the repository's root."
+            + (" A policy starts from examples/flights/slipway.yml of Slipway." if what == "policy" else ""),
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise PolicyError(f"The {what} {path} cannot be read.", why=str(error)) from error

@@ -12,8 +12,10 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from slipway.runner.errors import InputError, RemoteError
 
@@ -66,7 +68,7 @@ class Registry:
             raise InputError(
                 "No MLflow tracking server is named.",
                 fix="Set the input `tracking-uri`, or MLFLOW_TRACKING_URI in the job's `env:` (for a try on one "
-                "machine: `sqlite:///mlflow.db`).",
+                "machine: `sqlite:///.slipway/mlflow.db`).",
             )
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
@@ -95,7 +97,7 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         try:
-            return str(self._client.create_experiment(experiment))
+            return str(self._client.create_experiment(experiment, artifact_location=beside_database(self.uri)))
         except MlflowException:
             made = self._client.get_experiment_by_name(experiment)
             if made is None:
@@ -169,6 +171,21 @@ class Registry:
                 model, logged.uri, run_id, tags=dict(tags), model_id=logged.model_id, await_creation_for=60
             )
             return _version(made)
+
+    def identity(self, model: str) -> str:
+        """What tells this registry's versions of a model from those of any other, which counts from 1 as well: when
+        it began with the model. It stays when the server gets another address; empty where the model does not exist."""
+        from mlflow.exceptions import MlflowException
+
+        with _talking(f"read the registered model `{model}`"):
+            try:
+                milliseconds = self._client.get_registered_model(model).creation_timestamp
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return ""
+                raise
+        began = datetime.fromtimestamp(milliseconds / 1000, UTC)
+        return f"mlflow, begun {began.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
 
     def set_alias(self, model: str, alias: str, version: str) -> None:
         """Point an alias (`production`, `candidate`, an environment) at a version."""
@@ -274,6 +291,16 @@ class Registry:
                 return None
             folder.mkdir(parents=True, exist_ok=True)
             return Path(self._client.download_artifacts(run_id, path, str(folder)))
+
+
+def beside_database(uri: str) -> str | None:
+    """Where the artifacts of an SQLite database in another folder go: beside it. MLflow itself would leave them in the
+    folder that it is called from, which is the user's checkout. None for everything else: MLflow knows where."""
+    parts = urlsplit(uri)
+    if parts.scheme != "sqlite" or not parts.path.strip("/"):
+        return None
+    folder = Path(parts.path[1:]).resolve().parent
+    return None if folder == Path.cwd().resolve() else str(folder / "mlruns")
 
 
 def shown(text: str) -> str:

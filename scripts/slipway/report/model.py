@@ -165,8 +165,17 @@ class Report(Part):
             ) from error
 
 
-def enforce(report: Report, *, on_inconclusive: Literal["warn", "fail"]) -> None:
-    """Raise GateError where the verdict must fail the step; call it after the outputs were written."""
+MORE_ROWS = (
+    "Inconclusive is not a pass here: the policy says `on_inconclusive: fail`. More rows in the holdout settle it, or "
+    "a person."
+)
+
+
+def enforce(report: Report, *, on_inconclusive: Literal["warn", "fail"], fix: str = MORE_ROWS) -> None:
+    """Raise GateError where the verdict must fail the step; call it after the outputs were written.
+
+    fix: what to do where an inconclusive verdict fails.
+    """
     reasons = "\n".join(f"- {reason}" for reason in report.reasons)
     if report.verdict is Verdict.FAIL:
         raise GateError(report.headline or f"{report.stage}: fail.", why=reasons and f"\n{reasons}")
@@ -176,7 +185,6 @@ def enforce(report: Report, *, on_inconclusive: Literal["warn", "fail"]) -> None
             raise GateError(
                 message,
                 why=reasons and f"\n{reasons}",
-                fix="Inconclusive is not a pass here: the policy "
-                "says `on_inconclusive: fail`. More rows in the holdout settle it, or a person.",
+                fix=fix,
             )
         commands.warning(f"{message}\n{reasons}", title="Inconclusive")

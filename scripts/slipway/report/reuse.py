@@ -46,6 +46,9 @@ def find(folder: Path | None, wanted: str, beside: Path, *, stage: str, model: s
     beside: where this run's report will lie; the earlier one's attachments are copied there. What is damaged or is no
     pass is not used.
     """
+    if folder and folder.exists() and not folder.is_dir():
+        fix = "Name a folder; one that is not there yet is made."
+        raise InputError(f"`reuse-from` is {folder}, which is no folder.", fix=fix)
     kept = folder / wanted if folder else None
     if kept is None or not (kept / REPORT).is_file():
         return None

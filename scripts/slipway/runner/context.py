@@ -116,6 +116,14 @@ def home(environ: Mapping[str, str] | None = None) -> Path:
     return Path(".slipway").resolve()
 
 
+def keep_out_of_git() -> None:
+    """On a person's machine what we make lies in the checkout: train-model must not take it for uncommitted changes."""
+    local = Path(".slipway").resolve()
+    ignore = local / ".gitignore"
+    if local.is_dir() and home() == local and not ignore.exists():
+        ignore.write_text("*\n", encoding="utf-8")
+
+
 def cache(environ: Mapping[str, str] | None = None) -> Path:
     """Where what may outlive a job is kept, environments above all: SLIPWAY_CACHE, or else `home`."""
     environ = os.environ if environ is None else environ

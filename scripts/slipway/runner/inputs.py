@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import re
+import sys
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -119,6 +121,7 @@ def _options(inputs_type: type[Any], argv: Sequence[str]) -> dict[str, str]:
     """The local `--options`. Secrets have none: a command line can be read by every process of the machine."""
     # No abbreviations: what one means would change with the next input that starts alike.
     parser = _Parser(description=(inputs_type.__doc__ or "").split("\n")[0], allow_abbrev=False)
+    said = sentences(Path(sys.argv[0]))
     for field, kind in _declared(inputs_type):
         option = f"--{user_name(field.name)}"
         if kind is Secret and any(given.partition("=")[0] == option for given in argv):
@@ -128,9 +131,39 @@ def _options(inputs_type: type[Any], argv: Sequence[str]) -> dict[str, str]:
                 fix=f"Set the environment variable {variable(field.name)}.",
             )
         if kind is not Secret:
-            shown = default_text(field).replace("%", "%%")
-            parser.add_argument(option, dest=field.name, help=f"default: {shown or 'none'}")
-    return {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
+            several: dict[str, Any] = {"nargs": "+", "action": "extend"} if get_origin(kind) is tuple else {}
+            text = " ".join(filter(None, (said.get(user_name(field.name), ""), _shape(field, kind))))
+            name = user_name(field.name).upper().replace("-", "_")
+            parser.add_argument(option, dest=field.name, metavar=name, help=text.replace("%", "%%"), **several)
+    given = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
+    return {name: "\n".join(value) if isinstance(value, list) else value for name, value in given.items()}
+
+
+def sentences(script: Path) -> dict[str, str]:
+    """What the action of a script says of each input, by the user's name for it; nothing for a script without one.
+
+    Read by its layout, which a test holds against the YAML: the runner kit is standard library only.
+    """
+    root = script.resolve().parents[1]
+    stage = script.stem.replace("_", "-")
+    action = root / "action.yml" if stage == "run-pipeline" else root / "actions" / stage / "action.yml"
+    if not action.is_file():
+        return {}
+    listed = action.read_text(encoding="utf-8").partition("\ninputs:\n")[2].partition("\noutputs:\n")[0]
+    found = re.findall(r"^  ([a-z0-9-]+):\n    description: (.+(?:\n      .+)*)$", listed, flags=re.MULTILINE)
+    plain = ((name, " ".join(text.split())) for name, text in found)
+    return {name: text[1:-1].replace("''", "'") if text[0] == text[-1] == "'" else text for name, text in plain}
+
+
+def _shape(field: dataclasses.Field[Any], kind: Any) -> str:
+    """Whether an input must be given, what it may be, and what it is by default."""
+    choices = [choice for part in (kind, *get_args(kind)) if get_origin(part) is Literal for choice in get_args(part)]
+    parts = ["required"] if is_required(field) else []
+    parts += [f"one of: {', '.join(map(str, choices))}"] if choices else []
+    parts += ["several may be given"] if get_origin(kind) is tuple else []
+    default = "" if is_required(field) else default_text(field)
+    parts += [f"default: {default}"] if default else []
+    return f"({'; '.join(parts)})" if parts else ""
 
 
 class _Parser(argparse.ArgumentParser):

@@ -38,6 +38,7 @@ def run(
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(encoding="utf-8", errors="replace")
         context.export_credentials(os.environ)
+        context.keep_out_of_git()
         given = inputs.read(
             inputs_type,
             os.environ if environ is None else environ,

@@ -13,15 +13,19 @@ from slipway.training.provenance import Provenance
 
 
 def success(
-    after: Provenance, version: ModelVersion, evidence: Sequence[Path], subjects_before: tuple[Subject, ...]
+    after: Provenance,
+    version: ModelVersion,
+    evidence: Sequence[Path],
+    subjects_before: tuple[Subject, ...],
+    registry: str = "",
 ) -> dict[str, Any]:
-    """What the report of a training that went well says. evidence: files beside the report."""
+    """What the report of a training that went well says. evidence: files beside the report. registry: its identity."""
     return {
         "verdict": Verdict.PASS,
         "headline": f"Trained {version.name} in {after.seconds:.0f} s from commit {after.commit[:12]}.",
         "reasons": after.remarks,
         "provenance": facts(after, version),
-        "subjects": (*subjects_before, *subjects(after, version)),
+        "subjects": (*subjects_before, *subjects(after, version, registry)),
         "attachments": {file.name: file_digest(file) for file in evidence},
     }
 
@@ -44,7 +48,7 @@ def facts(after: Provenance, version: ModelVersion) -> dict[str, str | bool]:
     }
 
 
-def subjects(after: Provenance, version: ModelVersion) -> tuple[Subject, ...]:
+def subjects(after: Provenance, version: ModelVersion, registry: str = "") -> tuple[Subject, ...]:
     """What the training is about, for machines."""
     lock = after.environment.lock_digest
     return (
@@ -52,4 +56,5 @@ def subjects(after: Provenance, version: ModelVersion) -> tuple[Subject, ...]:
         Subject(role="commit", name="clean" if after.clean else "with uncommitted changes", id=after.commit),
         *(Subject(role="data", name=name, id=str(found)) for name, found in after.datasets.items()),
         *([Subject(role="environment", name=after.environment.python, id=lock)] if lock else []),
+        *([Subject(role="registry", name=version.model, id=registry)] if registry else []),
     )
