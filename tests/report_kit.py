@@ -283,7 +283,7 @@ def stage_failure() -> list[Report]:
         verdict=FAIL,
         headline="The training command ended with exit code 1.",
         reasons=("ValueError: could not convert string to float: 'NA'",),
-        advice="See the log of this step; it is also kept with the MLflow run 8d1f. No version was registered.",
+        advice="See the step's log; it is also kept with the MLflow run 8d1f. No version was registered.",
         provenance={"policy": "slipway.yml"},
         subjects=(),
     )

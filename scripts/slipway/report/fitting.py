@@ -14,6 +14,9 @@ LIMIT = 65_536
 CAPS = (200, 100, 50, 20, 10, 5)
 """Rows that the tables keep, step by step."""
 
+LARGE = 2_000
+"""Characters of a section that is worth leaving out; smaller ones go only where that was not enough."""
+
 ALL = 1_000_000_000
 
 
@@ -52,18 +55,21 @@ def fit(sections: Sequence[Section], *, end: str, full_report: str) -> str:
     def too_long() -> bool:
         return length(whole()) > LIMIT
 
-    least_first = sorted(sections, key=lambda section: -section.rank)
+    # Of one rank the last goes first.
+    order = sorted(range(len(sections)), key=lambda place: (-sections[place].rank, -place))
+    least_first = [sections[place] for place in order]
     for cap in CAPS:
         for section in least_first:
             if not too_long():
                 return whole()
             if section.rows > cap:
                 rows[section] = cap
-    for section in least_first:
-        if not too_long():
-            return whole()
-        if section.rank and render(section, rows[section]):
-            dropped.append(section)
+    for at_least in (LARGE, 1):
+        for section in least_first:
+            if not too_long():
+                return whole()
+            if section.rank and section not in dropped and length(render(section, rows[section])) >= at_least:
+                dropped.append(section)
     return whole()
 
 

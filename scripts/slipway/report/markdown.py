@@ -56,7 +56,7 @@ def prose(text: str) -> str:
 
 def prose_parts(text: str) -> list[str]:
     """A sentence in turns of text and code, as its backticks say."""
-    return re.split(r"(?<!`)`([^`]+)`(?!`)", one_line(text))
+    return re.split(r"(?<!`)`(?! +`)([^`]+)`(?!`)", one_line(text))
 
 
 def link(text: str, address: str) -> str:
