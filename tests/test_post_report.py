@@ -322,6 +322,30 @@ def test_main__a_lost_answer_makes_no_second_comment(
     assert len(texts(hub)) == 1
 
 
+def test_main__leaves_the_full_report_as_a_page(step: Step, report: Reports) -> None:
+    tables = (Table(title="Long", columns=(Column(name="c"),), rows=(("only on the page",),), detail=True),)
+    ran = step(report(tables=tables))
+
+    page = Path(ran.said["page"])
+    assert page.parent == Path(ran.said["comment-file"]).parent
+    shown = page.read_text(encoding="utf-8")
+    assert "<h1>flights: may replace production</h1>" in shown
+    assert "only on the page" in shown and "only on the page" not in ran.file
+    assert f'href="{RUN_PAGE}/101"' in shown
+
+
+def test_main__the_page_is_there_where_the_comment_was_refused(hub: GitHubDouble, step: Step, report: Reports) -> None:
+    ran = step(report(), github_token=hub.world.installation_token(issues="read", pull_requests="read"))
+    assert ran.code == 1
+    assert Path(ran.said["page"]).is_file()
+
+
+def test_main__a_push_is_not_told_to_merge(step: Step, report: Reports) -> None:
+    step.environ["GITHUB_EVENT_NAME"] = "push"
+    step.event = {}
+    assert "Merge" not in step(report()).file
+
+
 # Which pull request
 
 

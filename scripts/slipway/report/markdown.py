@@ -140,8 +140,12 @@ def provenance_table(reports: Sequence[Report]) -> Table:
 def changes_table(changes: Sequence[Change]) -> Table:
     """What the candidate was made with other than production."""
     columns = (Column(name="what"), Column(name="production", kind="code"), Column(name="candidate", kind="code"))
-    rows = tuple((each.name, each.production, each.candidate) for each in changes)
+    rows = tuple((each.name, _or_dash(each.production), _or_dash(each.candidate)) for each in changes)
     return Table(title="Changed against production", columns=columns, rows=rows)
+
+
+def _or_dash(said: str | None) -> str:
+    return "–" if said is None else said
 
 
 def worst_rows_first(each: Table) -> Table:
