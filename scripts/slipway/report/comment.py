@@ -137,7 +137,9 @@ def _reasons(
     yield fitting.text("reasons", 1, bullets(shown) if shown else "")
     if further:
         folded = bullets([clipped(reason, LONGEST_SENTENCE) for reason in found[FEW:]])
-        yield fitting.text("further reasons", 7, details(f"{len(further)} more findings", folded))
+        yield fitting.text(
+            "further reasons", 7, details(f"{len(further)} more finding{'s' if len(further) > 1 else ''}", folded)
+        )
 
 
 def _tables(ranked: Sequence[Report]) -> Iterator[Section]:
