@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # The environment of tests and linters, built on first use from requirements/dev.txt.
 IN_DEV = dev="$$(cat $(SLIPWAY_HOME)/dev-python)" && PATH="$${dev%/*}:$$PATH" &&
 
-.PHONY: help demo test check format lock schema benchmark clean dev
+.PHONY: help demo test check format lock golden schema benchmark clean dev
 help: ## List the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
@@ -33,6 +33,9 @@ check: dev ## Everything that CI checks beside the tests
 
 format: dev ## Format the code
 	@$(IN_DEV) ruff format . && ruff check --fix .
+
+golden: dev ## Write the golden files of comment and page anew
+	@$(IN_DEV) PYTHONPATH=scripts:tests python tests/report_kit.py
 
 schema: dev ## Write docs/slipway.schema.json from the policy's types
 	@$(IN_DEV) python scripts/write_schema.py

@@ -205,6 +205,7 @@ def judge(name: str, branch: str, *, event: dict[str, object]) -> Story:
     if not found.get("comment-file"):
         sys.exit(f"The pipeline broke. Its log is {folder / 'log.txt'}:\n{(folder / 'log.txt').read_text()}")
     comment = Path(shutil.copy(found["comment-file"], folder / "comment.md"))
+    shutil.copy(found["page"], folder / "report.html")
     return Story(name, found["verdict"], comment, found["model-version"], time.monotonic() - started)
 
 
@@ -219,7 +220,8 @@ def say_what_happened(stories: list[Story], seconds: float) -> None:
         textwrap.dedent(
             f"""
             What to look at next:
-              The comments above are what a pull request shows. Beside each lie its reports (JSON) and its log.
+              The comments above are what a pull request shows. Beside each lie the full report
+              (report.html), the stages' reports (JSON) and the log.
               The changes that were judged:       examples/flights-candidates/*.patch
               The policy and schema that judged:  examples/flights/slipway.yml, schema.yml
               What MLflow recorded:               {os.environ["MLFLOW_TRACKING_URI"]}

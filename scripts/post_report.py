@@ -37,10 +37,11 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """Where the comment is, and the verdict over all reports."""
+    """Where comment and page are, and the verdict over all reports."""
 
     verdict: Verdict
     comment_file: Path
+    page: Path
     comment_url: str = ""
     action: str = ""
     report: Path | None = None
@@ -58,9 +59,9 @@ def main(given: Inputs) -> None:
             why=", ".join(given.reports),
             fix="Give the `report` outputs of the stages before this one, or name the `model`.",
         )
-    body = render(model, reports, missing, given.full_report or run.url, run)
-    file = write(model, body)
     number = given.pull_request or int(run.pull_request.get("number", 0))
+    body = render(model, reports, missing, given.full_report or run.url, run, in_pull_request=bool(number))
+    file = write(model, body)
     why_not = reason_not_to_post(number, given.github_token, run)
     posted: Posted | None = None
     verdict = comment.verdict_of(reports, missing)
@@ -70,9 +71,12 @@ def main(given: Inputs) -> None:
         else:
             posted = post(given, run, number, model, body, file)
     finally:
+        # After the comment, which people wait for.
+        page = write_page(model, reports, missing, run, in_pull_request=bool(number))
         said = Outputs(
             verdict=verdict,
             comment_file=file,
+            page=page,
             comment_url=posted.url if posted else "",
             action=posted.action if posted else "written to a file",
             report=context.report_file(model, "post-report"),
@@ -119,11 +123,19 @@ def empty_lines() -> int:
     return sum(not line.strip() for line in os.environ.get(variable("reports"), "").splitlines())
 
 
-def render(model: str, reports: list[Report], missing: list[str], full_report: str, run: Run) -> str:
+def render(
+    model: str, reports: list[Report], missing: list[str], full_report: str, run: Run, *, in_pull_request: bool
+) -> str:
     """The comment's body."""
     stamp = comment.stamp(model, run_id=run.run_id, attempt=run.attempt, head_sha=run.head_sha)
     return comment.body(
-        model, reports, missing=missing, head_sha=run.head_sha, full_report=full_report, stamp_line=stamp
+        model,
+        reports,
+        missing=missing,
+        head_sha=run.head_sha,
+        full_report=full_report,
+        stamp_line=stamp,
+        in_pull_request=in_pull_request,
     )
 
 
@@ -133,6 +145,23 @@ def write(model: str, body: str) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(body + "\n", encoding="utf-8")
     outputs.summarise(body)
+    return file
+
+
+def write_page(model: str, reports: list[Report], missing: list[str], run: Run, *, in_pull_request: bool) -> Path:
+    """Everything that was found as one HTML page, beside the comment."""
+    from slipway.report.page import Page, render  # here: only who has a model's reports pays for it
+
+    shown = Page(
+        model=model,
+        reports=tuple(reports),
+        missing=tuple(missing),
+        head_sha=run.head_sha,
+        run_page=run.url,
+        in_pull_request=in_pull_request,
+    )
+    file = context.report_file(model, "report").with_suffix(".html")
+    file.write_text(render(shown), encoding="utf-8")
     return file
 
 

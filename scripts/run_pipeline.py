@@ -34,6 +34,7 @@ class Outputs:
     verdict: str
     reports: str
     comment_file: str = ""
+    page: str = ""
     comment_url: str = ""
     model_version: str = ""
     production_version: str = ""
@@ -55,6 +56,7 @@ def main(given: Inputs) -> None:
             verdict=posted.get("verdict", "inconclusive"),
             reports="\n".join(reports),
             comment_file=posted.get("comment-file", ""),
+            page=posted.get("page", ""),
             comment_url=posted.get("comment-url", ""),
             model_version=said.get("model-version", ""),
             production_version=said.get("production-version", ""),

@@ -152,7 +152,7 @@ def train_and_register(
             raise GateError(
                 f"The training command {ended.in_words(training.timeout_minutes * 60)}.",
                 why=last_lines(log),
-                fix=f"See the log above; it is also kept with the MLflow run {run_id}. No version was registered.",
+                fix=f"See the step's log; it is also kept with the MLflow run {run_id}. No version was registered.",
             )
         if earlier and earlier == written(training):
             raise InputError(

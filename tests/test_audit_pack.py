@@ -26,6 +26,7 @@ from slipway.audit.trail import Trail
 from slipway.datasets import DatasetVersion
 from slipway.ledger.entries import digest
 from slipway.report import Check, Column, Report, Subject, Table, Verdict
+from slipway.report import drawing as plots
 from slipway.report.model import Value
 from slipway.runner.errors import InputError
 from slipway.training.provenance import Environment
@@ -292,7 +293,8 @@ def test_model_card__html_stands_alone(pack: Path) -> None:
     page = Page(text)
     names = {tag for tag, _ in page.elements}
     assert not names & {"script", "link", "img", "iframe", "object", "embed", "form", "base"}
-    assert len([tag for tag, _ in page.elements if tag == "svg"]) == 2
+    # Two plots, and one of each interval in the tables.
+    assert len([tag for tag, _ in page.elements if tag == "svg"]) == 2 + 4
     links = [said["href"] or "" for tag, said in page.elements if tag == "a"]
     anchors = {said["id"] for _, said in page.elements if said.get("id")}
     assert {link.removeprefix("#") for link in links} <= anchors
@@ -498,10 +500,8 @@ def test_write_pack__without_an_evaluation(tmp_path: Path) -> None:
 
 
 def test_intervals__bars_lie_where_their_numbers_are() -> None:
-    bar = drawing.Bar(
-        "f1", "not worse by 1", "pass", value=1.0, low=0.0, high=2.0, reference=0.0, limit=-1.0, above=True
-    )
-    root = ET.fromstring(drawing.intervals([bar], "Title"))
+    bar = plots.Bar("f1", "not worse by 1", "pass", value=1.0, low=0.0, high=2.0, reference=0.0, limit=-1.0, above=True)
+    root = ET.fromstring(plots.intervals([bar], "Title"))
     # The scale runs from -1.36 to 2.36 (12 % of 3 on both sides) over 250 to 590: value 1 lies at 465.7.
     (dot,) = root.iter(f"{SVG}circle")
     assert float(dot.attrib["cx"]) == pytest.approx(250 + 340 * 2.36 / 3.72)
@@ -511,10 +511,10 @@ def test_intervals__bars_lie_where_their_numbers_are() -> None:
 
 @given(text=strategies.text())
 def test_drawing__any_text_leaves_it_well_formed(text: str) -> None:
-    bar = drawing.Bar(text, text, text, value=1.0, low=1.0, high=1.0)
+    bar = plots.Bar(text, text, text, value=1.0, low=1.0, high=1.0)
     for picture in (
         drawing.timeline([drawing.Event(day(0), text, text, text)], text),
-        drawing.intervals([bar], text),
+        plots.intervals([bar], text),
         drawing.deliveries([drawing.Release(text, day(1), None, day(2))], day(0), day(3), text),
     ):
         assert ET.fromstring(picture).tag == f"{SVG}svg"

@@ -365,9 +365,12 @@ def test_push__every_step_of_the_pipeline_runs(first_release: ActRun) -> None:
             "Fetch the reports of validation and training",
             "Fetch the report of the evaluation",
             "Post the report",
+            "Keep the full report",
             "Record the reports",
         ],
     }
+    (page,) = first_release.artifact("slipway-full-report").values()
+    assert f"<h1>{MODEL}: may replace production</h1>" in page
 
 
 def test_push__every_stage_is_in_the_ledger(site: Site, first_release: ActRun, tmp_path: Path) -> None:

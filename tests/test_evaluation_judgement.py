@@ -321,9 +321,9 @@ def test_table__one_row_a_gate_with_the_interval_that_it_looks_at() -> None:
     compared, absolute, shown = judgement.tables[0].rows
     relative, own = judgement.checks
     assert compared[0] == "roc_auc\u00a0↑"
-    assert compared[4] == f"{relative.values['low']:+.4f} to {relative.values['high']:+.4f}"
+    assert str(compared[4]) == f"{relative.values['low']:+.4f} to {relative.values['high']:+.4f}"
     assert compared[5:] == ("not worse by 0.05", "pass")
-    assert absolute[4] == f"{own.values['low']:.4f} to {own.values['high']:.4f}"
+    assert str(absolute[4]) == f"{own.values['low']:.4f} to {own.values['high']:.4f}"
     assert absolute[5:] == ("at least 0.5", "pass")
     assert (absolute[1], absolute[3]) == ("", "")
     assert shown[0] == "f1\u00a0↑"

@@ -16,7 +16,7 @@ from cmarkgfm.cmark import Options
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from slipway.report import Check, Column, Report, Table, Verdict, comment, markdown
+from slipway.report import Check, Column, Report, Subject, Table, Verdict, changes, comment, markdown
 from slipway.report.markdown import code, details, escape, link, table
 
 PASS, FAIL, OPEN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -179,8 +179,8 @@ PLACES: dict[str, Callable[[str], str]] = {
 
 def structure(place: str, text: str) -> tuple[list[str], int]:
     read = page(PLACES[place](text))
-    # A code span of nothing is nothing.
-    return read.tags, read.comments
+    # In sentences backticks make code, which is as harmless as text.
+    return [tag for tag in read.tags if tag != "code" or place != "list"], read.comments
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -189,7 +189,10 @@ def test_text__stays_text_in_every_place(place: str, text: str) -> None:
     read = page(PLACES[place](text))
     if bare(text):
         assert structure(place, text) == structure(place, "benign")
-    assert bare(read.text) == bare(page(PLACES[place]("QQQ")).text).replace("QQQ", bare(text))
+    # Backticks around code of a sentence are not shown.
+    hidden = "`" if place == "list" else ""
+    whole = bare(page(PLACES[place]("QQQ")).text).replace("QQQ", bare(text))
+    assert bare(read.text).replace(hidden, "") == whole.replace(hidden, "")
     assert live(read.outside_code) == []
     assert not DIRECTION & set(read.text)
 
@@ -424,10 +427,85 @@ def test_body__is_in_the_order_that_people_read() -> None:
         "train-model Trained.",
         "evaluate-model",  # what it says stands at the top
         "Provenance",
+        "Next:",
         "commit 0123456789ab · full report",
     ]
     places = [shown.index(text) for text in order]
     assert places == sorted(places)
+
+
+def passing_and_failing(*verdicts: str, title: str = "Slices") -> Table:
+    rows = tuple((f"row {number}", verdict) for number, verdict in enumerate(verdicts))
+    return Table(title=title, columns=(TEXT, VERDICT), rows=rows, note="A note.")
+
+
+def test_body__shows_what_did_not_pass_worst_first_and_folds_the_rest() -> None:
+    verdicts = ("pass", "inconclusive", "fail", "pass", "–", "fail", "pass")
+    main = passing_and_failing("pass", "fail", title="Metrics")
+    source = body(report(verdict=FAIL, tables=(main, passing_and_failing(*verdicts))))
+    read = page(source)
+    before, _, after = read.text.partition("Slices: 3 pass, 1 without a gate")
+    assert "row 0" in before.partition("Slices")[0], "the comparison is whole"
+    shown = before.partition("Slices")[2]
+    assert re.findall(r"row \d", shown) == ["row 2", "row 5", "row 1"]
+    assert re.findall(r"row \d", after) == ["row 0", "row 3", "row 4", "row 6"]
+    assert read.text.count("A note.") == 2
+
+
+def test_body__where_all_of_a_table_pass_only_its_title_shows() -> None:
+    read = page(body(report(tables=(passing_and_failing("pass"), passing_and_failing("pass", "pass", title="Safety")))))
+    assert "Safety: 2 pass" in read.text
+    assert read.tags.count("details") == 1
+
+
+def test_body__reasons_from_checks_are_three_and_remarks_are_all_shown() -> None:
+    checks = tuple(Check(name=f"c{number}", verdict=FAIL, detail=f"Finding {number}.") for number in range(5))
+    remarks = tuple(f"Remark {number}." for number in range(5))
+    reasons = (*(check.detail for check in checks), *remarks)
+    text = page(body(report(verdict=FAIL, checks=checks, reasons=reasons))).text
+    shown, _, folded = text.partition("2 more findings")
+    assert re.findall(r"(?:Finding|Remark) \d", shown) == [
+        *(f"Finding {number}" for number in range(3)),
+        *(f"Remark {number}" for number in range(5)),
+    ]
+    assert "Finding 3." in folded and "Finding 4." in folded
+
+
+def test_body__says_what_changed_against_production() -> None:
+    old_and_new = changes(
+        {"depth": "8", "rate": "0.1", "gone": "1", "same": "x"}, {"depth": "12", "rate": "", "same": "x"}
+    )
+    assert [each.name for each in old_and_new] == ["depth", "gone", "rate"]
+    text = page(body(report(changes=old_and_new))).text
+    assert "Changed against production: depth 8 → 12 · gone 1 → absent · rate 0.1 → empty" in text
+    assert "Changed against production: no parameter." in page(body(report(changes=()))).text
+    assert "Changed" not in page(body(report())).text
+
+
+def test_body__more_changes_than_three_are_folded() -> None:
+    many = changes({}, {f"p{number}": "1" for number in range(9)})
+    read = page(body(report(changes=many)))
+    assert "p2 absent → 1 · and 6 more" in read.text
+    assert read.cells[:3] == ["what", "production", "candidate"] and "p8" in read.cells
+
+
+def test_body__names_data_and_policy_by_their_digests() -> None:
+    said = (
+        Subject(role="data", name="train", id="dvc:md5:0123456789abcdef"),
+        Subject(role="policy", name="slipway.yml", id="sha256:fedcba9876543210"),
+    )
+    text = page(body(report(subjects=said), report("train-model", subjects=said), head_sha="a" * 40)).text
+    assert "commit aaaaaaaaaaaa · data train 0123456789ab · policy fedcba987654" in text
+
+
+def test_body__the_list_of_stages_is_not_part_of_the_reasons() -> None:
+    assert page(body(report(reasons=("because",)))).tags.count("ul") == 2
+
+
+def test_prose__code_is_code_and_all_else_is_text() -> None:
+    read = page(markdown.prose("Set `min_rows: 5 | *x*` in *slipway.yml*, not ``y``."))
+    assert read.tags == ["p", "code"]
+    assert read.text.strip() == "Set min_rows: 5 | *x* in *slipway.yml*, not ``y``."
 
 
 def test_body__leaves_details_to_the_stages_own_page() -> None:
@@ -494,7 +572,8 @@ def everywhere(text: str) -> list[Report]:
 def test_body__no_text_changes_its_structure(text: str) -> None:
     def shape(said: str) -> tuple[list[str], int]:
         read = page(comment.body(said, everywhere(said), missing=[said], head_sha=said, stamp_line=STAMP))
-        return read.tags, read.comments
+        # Backticks make code of our sentences, and some columns are code: how often is no matter.
+        return [tag for tag in read.tags if tag != "code"], read.comments
 
     source = comment.body(text, everywhere(text), missing=[text], head_sha=text, stamp_line=STAMP)
     assert shape(text) == shape("benign")
@@ -514,7 +593,8 @@ def test_body__any_text_leaves_one_marker_and_whole_details(text: str) -> None:
     source = comment.body(text, everywhere(text), missing=[text], head_sha=text, full_report=text, stamp_line=STAMP)
     assert source.count("<!-- slipway:report") == 1
     assert source.splitlines()[-1] == STAMP
-    assert page(source).tags.count("details") == source.count("</details>")
+    # Ours alone begin a line: text is on one line with what is around it.
+    assert page(source).tags.count("details") == source.count("\n\n</details>")
 
 
 def units(text: str) -> int:
@@ -528,32 +608,68 @@ def wide(rows: int, text: str, *, folded: bool = False, title: str = "Metrics") 
 @pytest.mark.parametrize("folded", [False, True])
 @pytest.mark.parametrize("full_report", ["", "https://ci.invalid/1"])
 @pytest.mark.parametrize("text", ["x" * 50, "🚢" * 25, "|" * 30])
-def test_body__that_is_too_long_is_cut_on_a_line(folded: bool, full_report: str, text: str) -> None:
+def test_body__that_is_too_long_keeps_whole_rows_and_says_how_many_are_left_out(
+    folded: bool, full_report: str, text: str
+) -> None:
     long = report(tables=(wide(2000, text, folded=folded),), reasons=("because",), provenance={"commit": "abc"})
     source = body(long, full_report=full_report, head_sha="abc")
     read = page(source)
-    assert 60_000 < units(source) <= 65_536
+    assert units(source) <= 65_536
     assert read.text.startswith("✅ flights: may replace production")
     assert "because" in read.text
-    assert "The comment ends here" in read.text
+    (left_out,) = re.findall(r"and ([\d,]+) more", read.text)
+    kept = [cell for cell in read.cells if cell == text]
+    assert len(kept) == 2 * (2000 - int(left_out.replace(",", "")))
+    assert 200 <= len(kept) <= 400
+    assert "Shortened or left out for GitHub's limit of length: Metrics. Everything is in the" in read.text
+    # What is short is whole, whatever its rank.
+    assert read.cells[-2:] == ["commit", "abc"]
     assert ("a href=https://ci.invalid/1" in read.tags) == bool(full_report)
     assert source.splitlines()[-1] == STAMP
     assert read.comments == 1
-    # Whole rows only: no line of the table is shorter than the others.
-    assert set(read.cells[2:]) == {text}
-    assert len(read.cells) % 2 == 0
-    assert read.tags.count("details") == folded
+
+
+def test_body__what_matters_least_goes_first() -> None:
+    """Nine tables of which even five rows are too long: the last ones go, and what decides stays."""
+    filler = "x" * 299
+    columns = tuple(Column(name=f"c{number}") for number in range(12))
+    tables = tuple(
+        Table(title=f"Table {number:02}", columns=columns, rows=((filler,) * 12,) * 9, folded=True)
+        for number in range(9)
+    )
+    long = report(tables=tables, headline="Why.", reasons=("because",), provenance={"commit": "abc"})
+    source = body(long, full_report="https://ci.invalid/1", head_sha="abc")
+    read = page(source)
+    assert units(source) <= 65_536
+    shown, _, notice = read.text.partition("Shortened or left out")
+    # Five rows of a table take 18,000 characters, and its head as wide as they 7,000: two tables fit.
+    assert re.findall(r"Table \d\d", shown) == ["Table 00", "Table 01"]
+    assert re.findall(r"Table \d\d", notice) == [f"Table {number:02}" for number in range(9)]
+    for said in ("may replace production", "Why.", "because", "Provenance", "Next:"):
+        assert said in shown
 
 
 def test_body__that_just_fits_is_not_cut() -> None:
     def of(extra: int) -> str:
-        return body(report(headline="x" * extra))
+        # A reason longer than 500 characters would be cut itself.
+        return body(report(reasons=("x" * 400,) * (extra // 400) + ("x" * (extra % 400 + 1),)))
 
-    exact = comment.LIMIT - units(of(0))
-    fits = max(extra for extra in range(exact - 5, exact + 5) if "ends here" not in of(extra))
-    assert units(of(fits)) == comment.LIMIT
-    assert "ends here" in of(fits + 1)
-    assert units(of(fits + 1)) <= comment.LIMIT
+    smallest = next(extra for extra in range(64_000, 66_000) if "left out" in of(extra))
+    assert comment.LIMIT - 4 <= units(of(smallest - 1)) <= comment.LIMIT
+    assert units(of(smallest)) <= comment.LIMIT
+    assert "x" * 400 not in of(smallest)
+
+
+def test_body__long_texts_are_cut_and_show_that_they_are() -> None:
+    long = report(
+        headline="h" * 600,
+        reasons=("r" * 600,),
+        tables=(Table(title="t" * 600, columns=(Column(name="c" * 600),) * 20, rows=(("x" * 600,) * 20,)),),
+    )
+    read = page(body(long))
+    assert "h" * 499 + "…" in read.text and "r" * 499 + "…" in read.text and "t" * 149 + "…" in read.text
+    assert read.cells == ["c" * 99 + "…"] * 12 + ["x" * 299 + "…"] * 12
+    assert "8 more columns are in the full report." in read.text
 
 
 @pytest.mark.parametrize("sign", ["a", "🚢"])

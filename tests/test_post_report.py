@@ -322,6 +322,30 @@ def test_main__a_lost_answer_makes_no_second_comment(
     assert len(texts(hub)) == 1
 
 
+def test_main__leaves_the_full_report_as_a_page(step: Step, report: Reports) -> None:
+    tables = (Table(title="Long", columns=(Column(name="c"),), rows=(("only on the page",),), detail=True),)
+    ran = step(report(tables=tables))
+
+    page = Path(ran.said["page"])
+    assert page.parent == Path(ran.said["comment-file"]).parent
+    shown = page.read_text(encoding="utf-8")
+    assert "<h1>flights: may replace production</h1>" in shown
+    assert "only on the page" in shown and "only on the page" not in ran.file
+    assert f'href="{RUN_PAGE}/101"' in shown
+
+
+def test_main__the_page_is_there_where_the_comment_was_refused(hub: GitHubDouble, step: Step, report: Reports) -> None:
+    ran = step(report(), github_token=hub.world.installation_token(issues="read", pull_requests="read"))
+    assert ran.code == 1
+    assert Path(ran.said["page"]).is_file()
+
+
+def test_main__a_push_is_not_told_to_merge(step: Step, report: Reports) -> None:
+    step.environ["GITHUB_EVENT_NAME"] = "push"
+    step.event = {}
+    assert "Merge" not in step(report()).file
+
+
 # Which pull request
 
 
@@ -554,7 +578,7 @@ def test_main__text_of_a_report_is_only_text(hub: GitHubDouble, step: Step, repo
     (only,) = texts(hub)
     shown = cmarkgfm.github_flavored_markdown_to_html(only, options=cmarkgfm.cmark.Options.CMARK_OPT_UNSAFE)
     assert re.findall(r"<a [^>]*>", shown) == [f'<a href="{RUN_PAGE}/101">']
-    known = r"h3|p|ul|li|table|thead|tbody|tr|th|td|strong|sub|a|code|details|summary"
+    known = r"h3|p|ul|li|br|table|thead|tbody|tr|th|td|strong|sub|a|code|details|summary"
     assert re.findall(rf"</?(?!(?:{known})\b)[a-z]\w*", shown) == []
     assert shown.count("<h3>") == 1
     assert "</h3>" in shown.splitlines()[0]
@@ -574,7 +598,8 @@ def test_main__a_giant_table_ends_with_a_link(hub: GitHubDouble, step: Step, rep
 
     assert ran.code == 0
     (only,) = texts(hub)
-    assert 60_000 < len(only.encode("utf-16-le")) // 2 <= 65_536
+    assert len(only.encode("utf-16-le")) // 2 <= 65_536
+    assert "*and 19,800 more*" in only
     assert only.startswith("### ✅ `flights`: may replace production")
     assert f"Everything is in the [full report]({RUN_PAGE}/101)." in only
     assert only.splitlines()[-1].startswith(comment.marker("flights"))
@@ -832,6 +857,7 @@ def test_action__as_declared(
     assert result.outputs == {
         "verdict": "inconclusive",
         "comment-file": str(tmp_path / "temp" / "slipway" / "reports" / "flights" / "comment.md"),
+        "page": str(tmp_path / "temp" / "slipway" / "reports" / "flights" / "report.html"),
         "comment-url": f"{hub.html_url}/{REPOSITORY}/pull/1#issuecomment-{next(iter(hub.world.comments))}",
         "action": "created",
         "report": str(tmp_path / "temp" / "slipway" / "reports" / "flights" / "post-report.json"),

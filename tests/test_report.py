@@ -206,8 +206,9 @@ def test_finished__measures_from_the_start() -> None:
 
 
 def test_after_failure__a_gate_fails() -> None:
-    failure = GateError("Too few rows.", why="3\n  < 10", fix="More rows.")
+    failure = GateError("Too few rows.", why="3\n  < 10", fix="More\n rows.")
     after = report(reasons=("remark",)).after_failure(failure, provenance={"commit": "abc"})
+    assert after.advice == "More rows."
     assert after.verdict is FAIL
     assert after.headline == "Too few rows."
     assert after.reasons == ("3 < 10", "remark")

@@ -25,7 +25,9 @@ from slipway.audit.trail import Trail
 from slipway.ledger.verification import Record
 from slipway.registry.mlflow import ModelVersion
 from slipway.report import Column, Report, Table, Verdict
+from slipway.report import drawing as plots
 from slipway.report.markdown import ICONS, bullets, escape, table
+from slipway.report.page import lines, template_environment
 from slipway.runner.errors import InputError
 
 if TYPE_CHECKING:
@@ -111,7 +113,7 @@ class Card:
     def metrics_svg(self) -> str:
         """Every metric with its interval against its limit; empty where nothing was measured."""
         bars = [
-            drawing.Bar(
+            plots.Bar(
                 name=each.metric
                 + (f", {each.part}" if each.part else "")
                 + ("" if each.relative else " of the candidate"),
@@ -129,7 +131,7 @@ class Card:
         level = next((f"{each.level} intervals" for each in self.measured if each.level), "intervals")
         compared = any(each.relative for each in self.measured)
         title = "Candidate minus production" if compared else "The candidate's own values"
-        return drawing.intervals(bars, f"{title}, with {level}") if bars else ""
+        return plots.intervals(bars, f"{title}, with {level}") if bars else ""
 
     def timeline_svg(self) -> str:
         """What happened to the version."""
@@ -224,19 +226,14 @@ def markdown_card(card: Card) -> str:
 
 def html_card(card: Card) -> str:
     """The model card as one page that needs nothing else, on screen and on paper."""
-    import jinja2
     import markupsafe
 
-    loader = jinja2.FileSystemLoader(TEMPLATES)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = template_environment(TEMPLATES)
     numbers = {str(record.entry.sequence) for record in card.dossier.records}
     environment.filters |= {
-        "lines": _lines,
         "linked": partial(_linked, numbers),
         "length_class": _length_class,
-        "shown": shown,
+        "moment": shown,
     }
     page = environment.get_template("model-card.html.j2")
     # Our own drawings are markup already: their text was escaped when they were drawn.
@@ -249,11 +246,6 @@ def _facts_table(found: list[Fact]) -> str:
     return table(columns, [(each.claim, each.text, each.evidence) for each in found])
 
 
-def _lines(text: str) -> str:
-    """Text for HTML with its line ends, without control signs and changes of direction."""
-    return "\n".join(drawing.plain(line) for line in text.splitlines()).strip()
-
-
 def _linked(numbers: Container[str], evidence: str) -> Markup:
     """Evidence with every entry of the page that it names as a link to it. Only digits become markup."""
     import markupsafe
@@ -261,7 +253,7 @@ def _linked(numbers: Container[str], evidence: str) -> Markup:
     def link(match: re.Match[str]) -> str:
         return f'<a href="#entry-{match[0]}">{match[0]}</a>' if match[0] in numbers else match[0]
 
-    safe = str(markupsafe.escape(_lines(evidence)))
+    safe = str(markupsafe.escape(lines(evidence)))
     named = re.sub(r"\bentr(?:y|ies) [\d, ]+", lambda match: re.sub(r"\d+", link, match[0]), safe)
     return markupsafe.Markup(named)  # noqa: S704
 

@@ -15,7 +15,7 @@ from slipway.evaluation.intervals import Interval, Sampling, of_difference, of_o
 from slipway.evaluation.metrics import Metric, UndefinedError, find
 from slipway.evaluation.outcomes import Outcome, Text
 from slipway.policy import Evaluation
-from slipway.report import Cell, Check, Column, Table, Verdict
+from slipway.report import Cell, Check, Column, Span, Table, Verdict
 
 
 @dataclass(frozen=True)
@@ -154,9 +154,17 @@ def _row(measured: Measured, interval: Interval | str, gate: Gate | None, check:
     def value(shown: Interval | str, sign: str = "") -> str:
         return f"{shown.value:{sign}.{digits}f}" if isinstance(shown, Interval) else "–"
 
-    span = "–"
+    span: Span | str = "–"
     if isinstance(interval, Interval):
-        span = f"{interval.low:{sign}.{digits}f} to {interval.high:{sign}.{digits}f}"
+        span = Span(
+            text=f"{interval.low:{sign}.{digits}f} to {interval.high:{sign}.{digits}f}",
+            low=interval.low,
+            value=interval.value,
+            high=interval.high,
+            # Without a gate a difference is held against no change at all.
+            limit=gate.limit if gate else 0.0 if sign else None,
+            above=gate.above if gate else None,
+        )
 
     return (
         f"{measured.metric.name}\u00a0{'↑' if measured.metric.greater_is_better else '↓'}",

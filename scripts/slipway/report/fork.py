@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 
 from slipway.report.comment import LIMIT, length
-from slipway.report.markdown import code, escape, link, provenance, report_sections
+from slipway.report.markdown import code, escape, link, provenance, table_section, tables_of
 from slipway.report.model import Report, Table
 
 LABEL = "Reported by the fork's untrusted run"
@@ -64,7 +64,8 @@ def _stages(reports: Sequence[Report], missing: Sequence[str]) -> str:
 def _details(report: Report) -> list[str]:
     """The report's tables and provenance, each under its label."""
     plain = report.model_copy(update={"tables": tuple(_labelled(each) for each in report.tables)})
-    parts = [part for part in (*report_sections(plain, detail=False), provenance([report])) if part]
+    tables = [table_section(each) for each in tables_of(plain) if not each.detail]
+    parts = [part for part in (*tables, provenance([report])) if part]
     label = f"**{LABEL}, stage {escape(report.stage)}:**"
     return [f"{label}\n\n{part}" for part in parts]
 

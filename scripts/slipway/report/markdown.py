@@ -8,7 +8,8 @@ import unicodedata
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from slipway.report.model import Cell, Check, Column, Report, Table, Verdict
+from slipway.report import charts, glyphs
+from slipway.report.model import Cell, Change, Chart, Check, Column, Report, Span, Table, Verdict
 
 ICONS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.INCONCLUSIVE: "⚠️"}
 BLANK = "\u200b"
@@ -23,12 +24,12 @@ URL_SIGNS = "%/:?#@!$&'*+,;=~"
 BIDI = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A)), "\u200e", "\u200f", "\u061c"}
 
 
-def escape(text: str) -> str:
+def escape(text: str, *, strip: bool = True) -> str:
     """Plain text as Markdown that shows exactly it, on one line.
 
     No markup, HTML, link, mention (`@team` notifies people), issue reference or direction override survives.
     """
-    text = html.escape(_inert(one_line(text)), quote=False)
+    text = html.escape(_inert(one_line(text) if strip else text), quote=False)
     text = re.sub(r"([\\`*_{}\[\]()#+!|~$^=:-])", r"\\\1", text)
     return re.sub(r"^(\d+)\.", r"\1\\.", text)  # "1." would start a list
 
@@ -45,6 +46,17 @@ def code(text: str) -> str:
     fence = "`" * (longest + 1)
     pad = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{fence}{pad}{text}{pad}{fence}"
+
+
+def prose(text: str) -> str:
+    """A sentence of ours as Markdown: what stands between two backticks is code, all else is text, as in `escape`."""
+    parts = prose_parts(text)
+    return "".join(code(part) if number % 2 else escape(part, strip=False) for number, part in enumerate(parts))
+
+
+def prose_parts(text: str) -> list[str]:
+    """A sentence in turns of text and code, as its backticks say."""
+    return re.split(r"(?<!`)`(?! +`)([^`]+)`(?!`)", one_line(text))
 
 
 def link(text: str, address: str) -> str:
@@ -74,14 +86,13 @@ def details(summary: str, body: str) -> str:
     return f"<details><summary>{text}</summary>\n\n{body}\n\n</details>"
 
 
-def report_sections(report: Report, *, detail: bool) -> list[str]:
+def tables_of(report: Report) -> tuple[Table, ...]:
     """The report's tables; where it has none, the checks that did not pass."""
-    sections = [_table_section(each) for each in report.tables if detail or not each.detail]
     failing = [check for check in report.checks if check.verdict is not Verdict.PASS]
-    return sections or ([checks_table(failing)] if failing else [])
+    return report.tables or ((checks_table(failing),) if failing else ())
 
 
-def checks_table(checks: Sequence[Check]) -> str:
+def checks_table(checks: Sequence[Check], title: str = "") -> Table:
     """Checks with count and examples."""
     columns = (
         Column(name="check"),
@@ -90,43 +101,81 @@ def checks_table(checks: Sequence[Check]) -> str:
         Column(name="finding"),
         Column(name="examples"),
     )
-    rows = [(c.name, c.verdict.value, c.count, c.detail, "; ".join(c.examples)) for c in checks]
-    return table(columns, rows)
+    rows = tuple((c.name, c.verdict.value, c.count, c.detail, "; ".join(c.examples)) for c in checks)
+    return Table(title=title, columns=columns, rows=rows)
 
 
 def stage_page(report: Report) -> str:
     """One report alone: what the step summary shows."""
     parts = [f"### {ICONS[report.verdict]} {escape(report.stage)}: {report.verdict.value}"]
     if report.headline:
-        parts.append(escape(report.headline))
+        parts.append(prose(report.headline))
     if report.reasons:
         parts.append(bullets(report.reasons))
-    parts.extend(report_sections(report, detail=True))
+    parts.extend(table_section(each) for each in tables_of(report))
+    parts.extend(chart_section(each) for each in report.charts)
     parts.append(provenance([report]))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def bullets(texts: Sequence[str]) -> str:
-    """Plain texts as a list."""
-    return "\n".join(f"- {escape(text)}" for text in texts)
+    """Sentences as a list."""
+    return "\n".join(f"- {prose(text)}" for text in texts)
 
 
 def provenance(reports: Sequence[Report]) -> str:
     """What the stages worked on, folded; what several stages say alike is said once."""
+    found = provenance_table(reports)
+    return details(found.title, table(found.columns, found.rows)) if found.rows else ""
+
+
+def provenance_table(reports: Sequence[Report]) -> Table:
+    """The same as a table."""
     columns = (Column(name="what"), Column(name="value", kind="code"))
     facts = [(name, _shown(value)) for report in reports for name, value in report.provenance.items()]
-    rows = [(name.replace("_", " "), value) for name, value in dict.fromkeys(facts)]
-    return details("Provenance", table(columns, rows)) if rows else ""
+    rows = tuple((name.replace("_", " "), value) for name, value in dict.fromkeys(facts))
+    return Table(title="Provenance", columns=columns, rows=rows)
 
 
-def _table_section(each: Table) -> str:
+def changes_table(changes: Sequence[Change]) -> Table:
+    """What the candidate was made with other than production."""
+    columns = (Column(name="what"), Column(name="production", kind="code"), Column(name="candidate", kind="code"))
+    rows = tuple((each.name, _or_dash(each.production), _or_dash(each.candidate)) for each in changes)
+    return Table(title="Changed against production", columns=columns, rows=rows)
+
+
+def _or_dash(said: str | None) -> str:
+    return "–" if said is None else said
+
+
+def worst_rows_first(each: Table) -> Table:
+    """The table with what failed first, then what is open; else in its own order."""
+    place = next((number for number, column in enumerate(each.columns) if column.kind == "verdict"), None)
+    if place is None:
+        return each
+    rank = {Verdict.FAIL.value: 0, Verdict.INCONCLUSIVE.value: 1}
+    return each.model_copy(update={"rows": tuple(sorted(each.rows, key=lambda row: rank.get(str(row[place]), 2)))})
+
+
+def table_section(each: Table, *, left_out: int = 0) -> str:
+    """A table with its title and note, folded where it says so. left_out: rows that it had before it was shortened."""
     body = table(each.columns, each.rows)
+    if left_out:
+        body += f"\n\n*and {left_out:,} more*"
     if each.note:
-        body += f"\n\n{escape(each.note)}"
+        body += f"\n\n<sub>{escape(each.note)}</sub>"
     if each.folded:
-        return details(each.title, body)
+        return details(each.title or "More", body)
     title = escape(each.title)
     return f"**{title}**\n\n{body}" if title else body
+
+
+def chart_section(chart: Chart, *, rows: int | None = None) -> str:
+    """A chart, folded: drawn where GitHub draws, and its numbers (at most so many rows) for everybody else."""
+    numbers = charts.numbers(chart)
+    drawn = [f"<sub>{escape(legend)}</sub>\n\n{source}" for legend, source in charts.drawings(chart)]
+    kept = numbers.model_copy(update={"title": "", "rows": numbers.rows[:rows]})
+    return details(chart.title, "\n\n".join([*drawn, table_section(kept, left_out=len(numbers.rows) - len(kept.rows))]))
 
 
 def _cell(cell: Cell, column: Column) -> str:
@@ -136,11 +185,21 @@ def _cell(cell: Cell, column: Column) -> str:
         known = {verdict.value for verdict in Verdict}
         return f"{ICONS[Verdict(cell)]}{NO_BREAK}{cell}" if cell in known else escape(str(cell))
     if column.kind == "code":
-        # A table is cut into cells before code is looked for: a bar needs its backslash even there.
-        return code(str(cell)).replace("|", "\\|")
+        text, _, arrow = str(cell).partition(NO_BREAK)
+        if arrow in ("↑", "↓"):  # in code a line could end before it
+            return f"{_code_cell(text)}{NO_BREAK}{arrow}"
+        return _code_cell(str(cell))
     text = escape(_shown(cell))
+    if isinstance(cell, Span):
+        drawn = glyphs.interval(cell.low, cell.value, cell.high, cell.limit, cell.above)
+        return f"{text.replace(' ', NO_BREAK)}<br>`{drawn}`"
     # A number, or an interval of two, is read in one piece.
     return text.replace(" ", NO_BREAK) if column.kind == "number" else text
+
+
+def _code_cell(text: str) -> str:
+    """A table is cut into cells before code is looked for: a bar needs its backslash even there."""
+    return code(text).replace("|", "\\|")
 
 
 def _shown(value: object) -> str:

@@ -17,8 +17,6 @@ from slipway.runner.errors import GateError, InputError, SlipwayError
 
 Number = int | FiniteFloat
 Value = bool | int | FiniteFloat | str | None
-Cell = int | FiniteFloat | str | None
-
 
 FileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
 """A plain name, never a way to another folder."""
@@ -60,6 +58,35 @@ class Check(Part):
     """The numbers behind the verdict, for machines."""
 
 
+class Span(Part):
+    """An interval in a table's cell, with the limit that it is held against; all in the metric's own unit."""
+
+    text: str
+    """The interval as people read it, with its digits: `+0.0012 to +0.0034`."""
+
+    low: FiniteFloat
+    value: FiniteFloat
+    high: FiniteFloat
+    limit: FiniteFloat | None = None
+    """The gate's limit, or where nothing has changed (zero) for a difference that no gate looks at."""
+
+    above: bool | None = None
+    """Whether the right side of the limit is above it; None where neither side is wrong."""
+
+    @model_validator(mode="after")
+    def _ends_in_order(self) -> Self:
+        # A bootstrap's value may lie outside of its own interval.
+        if self.low > self.high:
+            raise ValueError("an interval's `low` is not above its `high`")
+        return self
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Cell = int | FiniteFloat | str | Span | None
+
+
 class Column(Part):
     """A table's column. All text is plain; how it is escaped and set follows from `kind`."""
 
@@ -85,6 +112,83 @@ class Table(Part):
         if not self.columns or any(len(row) != len(self.columns) for row in self.rows):
             raise ValueError("every row of a table needs one cell for each column")
         return self
+
+
+class Point(Part):
+    """One point of a chart. Which fields count follows from the chart's kind."""
+
+    y: FiniteFloat
+    x: FiniteFloat = 0.0
+    label: str = ""
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
+    """Ends of an interval around `y`."""
+
+    limit: FiniteFloat | None = None
+    above: bool | None = None
+    """As in `Span`."""
+
+    count: int | None = Field(default=None, ge=0)
+    """Rows behind the point."""
+
+    verdict: Verdict | None = None
+
+
+class Series(Part):
+    """Points that belong together: one model, one metric."""
+
+    name: str
+    points: tuple[Point, ...] = Field(min_length=1, max_length=200)
+
+
+class Chart(Part):
+    """Numbers that are better seen than read. Who measures gives the numbers; only renderers draw.
+
+    - `reliability`: x is the mean prediction of a bin, y the observed share with its interval, count its rows.
+    - `roc`: x is the false positive rate, y the true positive rate, both from 0 to 1, x never falling.
+    - `intervals`: one series; each point a label, y with low and high, and a limit.
+    - `bars`: each point a label and y; two series are two bars for each label.
+    - `history`: y of earlier versions, oldest first, label the version.
+    """
+
+    kind: Literal["reliability", "roc", "intervals", "bars", "history"]
+    title: str
+    series: tuple[Series, ...] = Field(min_length=1, max_length=8)
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _points_are_of_its_kind(self) -> Self:
+        for each in self.series:
+            across = [point.x for point in each.points]
+            if self.kind in ("reliability", "roc") and not all(
+                0 <= value <= 1 for point in each.points for value in (point.x, point.y)
+            ):
+                raise ValueError(f"a chart of kind `{self.kind}` shows shares from 0 to 1")
+            if self.kind in ("reliability", "roc") and across != sorted(across):
+                raise ValueError(f"the points of a chart of kind `{self.kind}` go from left to right")
+            if self.kind == "intervals" and any(point.low is None or point.high is None for point in each.points):
+                raise ValueError("every point of a chart of intervals needs `low` and `high`")
+            if any(p.low is not None and p.high is not None and p.low > p.high for p in each.points):
+                raise ValueError("an interval's `low` is not above its `high`")
+        return self
+
+
+class Change(Part):
+    """What the candidate was made with that production was not: a parameter, a dataset's version, a seed.
+
+    None for what one of the two does not have.
+    """
+
+    name: str
+    production: str | None
+    candidate: str | None
+
+
+def changes(production: Mapping[str, str], candidate: Mapping[str, str]) -> tuple[Change, ...]:
+    """What differs between two sets of parameters, by name."""
+    names = sorted(production.keys() | candidate.keys())
+    pairs = [(name, production.get(name), candidate.get(name)) for name in names]
+    return tuple(Change(name=name, production=old, candidate=new) for name, old, new in pairs if old != new)
 
 
 class Subject(Part):
@@ -113,6 +217,13 @@ class Report(Part):
 
     checks: tuple[Check, ...] = ()
     tables: tuple[Table, ...] = ()
+    charts: tuple[Chart, ...] = Field(default=(), max_length=20)
+    changes: tuple[Change, ...] | None = None
+    """What the candidate was made with other than production; None where they were not compared."""
+
+    advice: str = ""
+    """What to do about the verdict, in a sentence or two, where the stage knows it better than its checks say."""
+
     provenance: dict[str, Value] = Field(default_factory=dict)
     links: dict[str, str] = Field(default_factory=dict)
     subjects: tuple[Subject, ...] = ()
@@ -137,8 +248,15 @@ class Report(Part):
         # The first paragraph is enough for a comment; the annotation in the run's log has all of it.
         why = " ".join(failure.why.split())[:500]
         reasons = ((why,) if why else ()) + self.reasons
-        update = {"verdict": verdict, "headline": failure.what, "reasons": reasons, "provenance": dict(provenance)}
-        return self.model_copy(update=update)
+        return self.model_copy(
+            update={
+                "verdict": verdict,
+                "headline": failure.what,
+                "reasons": reasons,
+                "advice": " ".join(failure.fix.split())[:500],
+                "provenance": dict(provenance),
+            }
+        )
 
     def write(self, path: Path) -> Path:
         """Write the JSON file; whoever reads it finds the whole document or the one before."""
