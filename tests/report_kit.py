@@ -78,7 +78,7 @@ def slices(worst: Verdict) -> Table:
     rows = []
     for number, carrier in enumerate(("UA", "B6", "EV", "DL", "AA", "MQ", "US", "9E", "WN", "VX", "FL", "HA")):
         verdict = worst if number >= 10 else PASS
-        value = -0.031 if verdict is FAIL else -0.004 if verdict is OPEN else 0.004 + 0.001 * (number % 4)
+        value = -0.061 if verdict is FAIL else -0.004 if verdict is OPEN else 0.004 + 0.001 * (number % 4)
         error = 0.004 + 0.0006 * number
         low, high = value - 1.96 * error, value + 1.96 * error
         span = Span(text=f"{low:+.3f} to {high:+.3f}", low=low, value=value, high=high, limit=-0.02, above=True)
