@@ -46,7 +46,7 @@ def judge(evaluation: Evaluation, candidate: Outcome, production: Outcome | None
         applicable = [gate for gate in gates if production is not None or not gate.relative]
         decided = [(gate, check(measured, gate, evaluation, sampling)) for gate in applicable]
         checks.extend(each for _, each in decided)
-        rows.extend(_rows(measured, decided, first_release=production is None))
+        rows.extend(rows_of(measured, decided, first_release=production is None))
     reasons = _reasons(checks, first_release=production is None)
     return Findings(tuple(checks), (_table(rows, checks, sampling),), reasons)
 
@@ -136,7 +136,7 @@ def _advice(needed: int | None, rows: int) -> str:
     return f"About {-(-needed // scale) * scale:,} rows would settle it if the value stays ({rows:,} so far)."
 
 
-def _rows(measured: Measured, decided: list[tuple[Gate, Check]], *, first_release: bool) -> list[tuple[Cell, ...]]:
+def rows_of(measured: Measured, decided: list[tuple[Gate, Check]], *, first_release: bool) -> list[tuple[Cell, ...]]:
     """The comparison, with its gate if it has one; then the gates on the candidate alone, with its own interval."""
     relative = [_row(measured, measured.difference, gate, each) for gate, each in decided if gate.relative]
     absolute = [_row(measured, measured.candidate, gate, each) for gate, each in decided if not gate.relative]
@@ -178,8 +178,9 @@ def _row(measured: Measured, interval: Interval | str, gate: Gate | None, check:
     )
 
 
-def _table(rows: list[tuple[Cell, ...]], checks: list[Check], sampling: Sampling) -> Table:
-    columns = (
+def columns(sampling: Sampling) -> tuple[Column, ...]:
+    """The columns of what `rows_of` gives."""
+    return (
         Column(name="metric", kind="code"),
         Column(name="production", kind="number"),
         Column(name="candidate", kind="number"),
@@ -188,13 +189,16 @@ def _table(rows: list[tuple[Cell, ...]], checks: list[Check], sampling: Sampling
         Column(name="gate"),
         Column(name="verdict", kind="verdict"),
     )
+
+
+def _table(rows: list[tuple[Cell, ...]], checks: list[Check], sampling: Sampling) -> Table:
     units = "rows" if sampling.clusters is None else f"rows in {sampling.units:,} clusters"
     note = f"{sampling.rows:,} {units}, the same for both models. ↑ more is better, ↓ less is better."
     seen = {check.name.partition(":")[0]: check.values.get("minimum_detectable_effect") for check in checks}
     shown = [f"{metric} {float(effect):.2g}" for metric, effect in seen.items() if effect]
     if shown:
         note += f" Smallest change that these rows show with {POWER:.0%} power: {', '.join(shown)}."
-    return Table(title="Candidate against production", columns=columns, rows=tuple(rows), note=note)
+    return Table(title="Candidate against production", columns=columns(sampling), rows=tuple(rows), note=note)
 
 
 def _reasons(checks: list[Check], *, first_release: bool) -> tuple[str, ...]:
