@@ -88,11 +88,7 @@ def _check(measured: Measured, gate: Gate, evaluation: Evaluation, sampling: Sam
     verdict = gate.decide(interval)
     if sampling.rows < evaluation.min_rows:
         verdict = Verdict.INCONCLUSIVE
-    said = {
-        Verdict.PASS: "better than",
-        Verdict.FAIL: "no better than",
-        Verdict.INCONCLUSIVE: "not shown to be better than",
-    }
+    said = {Verdict.PASS: "better", Verdict.FAIL: "no better", Verdict.INCONCLUSIVE: "not shown to be better"}
     form = f"+.{decimals(interval.standard_error)}f"
     detail = (
         f"{metric}: the candidate is {said[verdict]} than a constant answer (difference {interval.value:{form}}, "
