@@ -94,7 +94,7 @@ def test_change__of_the_gap_is_paired() -> None:
     assert found.tables[0].rows[0][5].startswith("+0.000 (+0.000 to +0.000)")  # type: ignore[union-attr]
     grouping = Grouping("sex", ("a", "b"), (np.array(sex) == "b").astype(np.int64))
     worse = Binary(outcome.truth, outcome.label & ~((grouping.codes == 1) & (np.arange(4000) % 5 == 0)))
-    metric, sampling = find("selection_rate", evaluation({"recall": {}})), Sampling(4000)
+    metric, sampling = find("selection_rate", evaluation({"recall": {}}), lending(20, apart=0)[0]), Sampling(4000)
     groups = list(measure_groups(metric, worse, outcome, grouping, sampling, min_rows=20))
     ours = gap_of([each.candidate for each in groups if each.candidate], sampling)
     theirs = gap_of([each.production for each in groups if each.production], sampling)
@@ -111,7 +111,7 @@ def test_clusters__that_both_groups_share_cancel() -> None:
     prediction = random.normal(size=100)[days] + 0.1 * random.normal(size=4000)
     outcome = Regression(np.zeros(4000), prediction)
     grouping = Grouping("sex", ("a", "b"), sex)
-    metric = find("mean_prediction", evaluation({"r2": {}}, task="regression"))
+    metric = find("mean_prediction", evaluation({"r2": {}}, task="regression"), outcome)
     errors = []
     for clusters in (None, days):
         sampling = Sampling(4000, clusters=clusters)
@@ -127,7 +127,7 @@ def test_clusters__that_both_groups_share_cancel() -> None:
 
 @pytest.mark.parametrize("shares", [(0.5, 0.5), (0.4, 0.6, 0.5), (0.3,) * 6])
 def test_coverage__of_the_gap_after_picking_the_groups(shares: tuple[float, ...]) -> None:
-    metric, covered = find("selection_rate", evaluation({"recall": {}})), []
+    metric, covered = find("selection_rate", evaluation({"recall": {}}), lending(20, apart=0)[0]), []
     codes = np.repeat(np.arange(len(shares)), 200)
     grouping, sampling = Grouping("g", tuple(map(str, range(len(shares)))), codes), Sampling(len(codes))
     for seed in range(300):
@@ -141,8 +141,8 @@ def test_coverage__of_the_gap_after_picking_the_groups(shares: tuple[float, ...]
 
 def test_find__knows_metrics_of_groups_and_of_the_task() -> None:
     asked = evaluation({"recall": {}})
-    assert find("recall_score", asked).name == "recall"
+    assert find("recall_score", asked, lending(20, apart=0)[0]).name == "recall"
     with pytest.raises(KeyError, match="no closed form"):
-        find("average_precision", asked)
+        find("average_precision", asked, lending(20, apart=0)[0])
     with pytest.raises(KeyError, match="no metric for binary"):
-        find("mean_prediction", asked)
+        find("mean_prediction", asked, lending(20, apart=0)[0])

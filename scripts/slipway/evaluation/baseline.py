@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import assert_never
-
 import numpy as np
 
 from slipway.evaluation.findings import Findings
@@ -25,10 +23,11 @@ NOTE = (
 )
 
 
-def baseline(known: Outcome) -> Outcome:
+def baseline(known: Outcome) -> Outcome | None:
     """The constant answer that fits the truth of these rows best: class shares and the greatest class, or the mean.
 
     It knows the holdout's own shares, which a model trained on other rows does not: a little too good, never too bad.
+    None for texts.
     """
     rows = len(known)
     if isinstance(known, Binary):
@@ -39,7 +38,7 @@ def baseline(known: Outcome) -> Outcome:
         return Multiclass(known.truth, np.full(rows, shares.argmax()), known.classes, np.tile(shares, (rows, 1)))
     if isinstance(known, Regression):
         return Regression(known.truth, np.full(rows, known.truth.mean()))
-    assert_never(known)
+    return None
 
 
 def judge_baseline(evaluation: Evaluation, candidate: Outcome, sampling: Sampling) -> Findings:
@@ -48,6 +47,8 @@ def judge_baseline(evaluation: Evaluation, candidate: Outcome, sampling: Samplin
     Only where the policy says `beats_baseline` are there checks.
     """
     constant = baseline(candidate)
+    if constant is None:
+        return Findings()
     checks: list[Check] = []
     rows: list[tuple[Cell, ...]] = []
     reasons: list[str] = []
@@ -102,6 +103,7 @@ def _check(measured: Measured, gate: Gate, evaluation: Evaluation, sampling: Sam
         "high": interval.high,
         "standard_error": interval.standard_error,
         "limit": gate.limit,
+        "p_beyond": gate.p_beyond(interval),
         "method": interval.method,
     }
     return Check(name=name, verdict=verdict, detail=detail, values=values)

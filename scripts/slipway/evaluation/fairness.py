@@ -18,9 +18,8 @@ from slipway.evaluation.findings import Findings
 from slipway.evaluation.gates import Gate
 from slipway.evaluation.grouping import Grouping, cross, group, take, take_sampling, too_small
 from slipway.evaluation.intervals import Interval, Sampling, with_imaginary_rows
-from slipway.evaluation.judgement import decimals
+from slipway.evaluation.judgement import decimals, metric_of
 from slipway.evaluation.metrics import Metric, UndefinedError, mean, ratio, share
-from slipway.evaluation.metrics import find as find_metric
 from slipway.evaluation.outcomes import Floats, Integers, Outcome
 from slipway.policy import Evaluation, GapRule
 from slipway.report import Cell, Check, Column, Table, Verdict
@@ -77,14 +76,28 @@ class Gap:
     interval: Interval
     largest: Measured
     smallest: Measured
+    distances: Floats
+    errors: Floats
+    units: int
+
+    def p_beyond(self, limit: float) -> float:
+        """One-sided p-value of no gap above `limit`, over all pairs: small where the rows show one.
+
+        distances, errors: (groups, groups), of each pair.
+        """
+        pairs = np.triu_indices(len(self.distances), 1)
+        beyond, errors = self.distances[pairs] - limit, self.errors[pairs]
+        certain = np.where(beyond > 0, np.inf, -np.inf)  # without any error
+        t = np.divide(beyond, errors, out=certain, where=errors > 0)
+        return min(1.0, len(t) * float(special.stdtr(self.units - 1, -t.max())))
 
 
-def find(name: str, evaluation: Evaluation) -> Metric:
+def find(name: str, evaluation: Evaluation, outcome: Outcome) -> Metric:
     """The metric of groups of that name. Raises KeyError for one that the task lacks or that has no influence."""
     for metric in OF_GROUPS:
         if (metric.name, metric.task) == (name, evaluation.task):
             return metric
-    metric = find_metric(name, evaluation.task)
+    metric = metric_of(name, evaluation, outcome)
     if metric.estimate is None:
         raise KeyError(f"`{name}` has no closed form, so gaps between groups have no interval")
     return metric
@@ -107,7 +120,7 @@ def judge_fairness(
         columns = [entry] if isinstance(entry, str) else entry
         grouping = cross([group(named[column], bins=BINS) for column in columns])
         for name, rule in asked.metrics.items():
-            metric = find(name, evaluation)
+            metric = find(name, evaluation, candidate)
             min_rows = asked.min_rows
             groups = list(measure_groups(metric, candidate, production, grouping, sampling, min_rows=min_rows))
             ours = gap_of([each.candidate for each in groups if each.candidate], sampling)
@@ -182,7 +195,7 @@ def gap_of(groups: Sequence[Measured], sampling: Sampling) -> Gap | None:
     method = "by influence" if pairs == 1 else f"by influence, Bonferroni over {pairs} pairs"
     error = float(errors[largest, smallest])
     interval = Interval(float(distances[largest, smallest]), low, high, error, method)
-    return Gap(interval, groups[largest], groups[smallest])
+    return Gap(interval, groups[largest], groups[smallest], distances, errors, sampling.units)
 
 
 def change_of(candidate: Gap, production: Gap, sampling: Sampling) -> Interval:
@@ -249,6 +262,7 @@ def _check(name: str, rule: GapRule, gap: Gap | None, groups: Sequence[Group], s
         "high": interval.high,
         "standard_error": interval.standard_error,
         "limit": rule.max_gap,
+        "p_beyond": gap.p_beyond(rule.max_gap),
         "method": interval.method,
     }
     return Check(name=name, verdict=verdict, detail=detail, values=values)
@@ -274,7 +288,7 @@ def _gap_line(
         f"{change.value:+.{digits}f} ({change.low:+.{digits}f} to {change.high:+.{digits}f})" if change else "–",
         f"{ours.largest.label} / {ours.smallest.label}" if ours else "–",
         "none" if rule.max_gap is None else f"gap at most {rule.max_gap:g}",
-        judged.verdict.value if judged else "–",
+        judged.name if judged else "–",  # until all gates are judged, as in `judgement`
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from slipway.evaluation.intervals import Sampling
-from slipway.evaluation.outcomes import Booleans, Floats, Integers, Outcome
+from slipway.evaluation.outcomes import Booleans, Floats, Integers, Outcome, Text
 from slipway.runner.errors import InputError
 
 MIN_CLUSTERS = 10
@@ -76,6 +76,8 @@ def cross(groupings: Sequence[Grouping]) -> Grouping:
 
 def take(outcome: Outcome, rows: Booleans | Integers) -> Outcome:
     """The outcome on some of its rows."""
+    if isinstance(outcome, Text):
+        return replace(outcome, scores={name: scores[rows] for name, scores in outcome.scores.items()})
     held = {each.name: getattr(outcome, each.name) for each in fields(outcome)}
     arrays: dict[str, Any] = {name: value[rows] for name, value in held.items() if isinstance(value, np.ndarray)}
     return replace(outcome, **arrays)

@@ -40,7 +40,7 @@ def judge(evaluation: Evaluation, candidate: Outcome, production: Outcome | None
     checks: list[Check] = []
     rows: list[tuple[Cell, ...]] = []
     for name, rule in evaluation.metrics.items():
-        metric = scoring.metric(name, candidate) if isinstance(candidate, Text) else find(name, evaluation.task)
+        metric = metric_of(name, evaluation, candidate)
         measured = measure(metric, candidate, production, sampling)
         gates = gates_of(rule, greater_is_better=metric.greater_is_better)
         applicable = [gate for gate in gates if production is not None or not gate.relative]
@@ -49,6 +49,11 @@ def judge(evaluation: Evaluation, candidate: Outcome, production: Outcome | None
         rows.extend(rows_of(measured, decided, first_release=production is None))
     reasons = _reasons(checks, first_release=production is None)
     return Findings(tuple(checks), (_table(rows, checks, sampling),), reasons)
+
+
+def metric_of(name: str, evaluation: Evaluation, outcome: Outcome) -> Metric:
+    """The metric of the policy's task. Raises KeyError for one that the task does not have."""
+    return scoring.metric(name, outcome) if isinstance(outcome, Text) else find(name, evaluation.task)
 
 
 def measure(metric: Metric, candidate: Outcome, production: Outcome | None, sampling: Sampling) -> Measured:

@@ -14,7 +14,7 @@ from scipy import stats
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.grouping import can_group
 from slipway.evaluation.metrics import UndefinedError, area_under_roc, find
-from slipway.evaluation.outcomes import Binary, Booleans, Floats, Integers, Multiclass, Outcome, Regression
+from slipway.evaluation.outcomes import Binary, Booleans, Floats, Integers, Multiclass, Outcome, Regression, Text
 from slipway.policy import Evaluation
 from slipway.policy.evaluation import Tripwire
 from slipway.report import Check, Column, Table, Verdict
@@ -93,6 +93,8 @@ def _target_in_features(features: Iterable[pl.Series], known: Outcome, then: Tri
 
 def tells_alone(feature: pl.Series, known: Outcome) -> str:
     """How one feature alone tells the target; empty where it does not. Both are of the same rows."""
+    if isinstance(known, Text):
+        return ""
     if isinstance(known, Regression):
         return _rank_correlation(feature, known.truth)
     if isinstance(known, Binary) and feature.dtype.is_numeric() and (how := _order(feature, known.truth)):
@@ -190,8 +192,10 @@ def _skill(outcome: Outcome) -> tuple[str, float | None, float]:
         metric = find(name, "binary")
     elif isinstance(outcome, Multiclass):
         metric, nothing = find("accuracy", "multiclass"), float(np.bincount(outcome.truth).max() / len(outcome))
-    else:
+    elif isinstance(outcome, Regression):
         metric, nothing = find("r2", "regression"), 0.0
+    else:
+        return "the metric", None, 0.0
     assert metric.estimate is not None
     try:
         with np.errstate(over="ignore", invalid="ignore"):

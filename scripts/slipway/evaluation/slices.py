@@ -13,8 +13,8 @@ from slipway.evaluation.findings import Findings
 from slipway.evaluation.gates import Gate, gates_of
 from slipway.evaluation.grouping import Grouping, cross, group, take, take_sampling, too_small
 from slipway.evaluation.intervals import Interval, Sampling
-from slipway.evaluation.judgement import Measured, check, columns, measure, rows_of
-from slipway.evaluation.metrics import Metric, find
+from slipway.evaluation.judgement import Measured, check, columns, measure, metric_of, rows_of
+from slipway.evaluation.metrics import Metric
 from slipway.evaluation.outcomes import Integers, Outcome
 from slipway.policy import Evaluation, MetricRule, Slices
 from slipway.report import Cell, Check, Column, Table, Verdict
@@ -59,7 +59,7 @@ def judge_slices(
     if asked is None or not asked.columns:
         return Findings()
     rules = asked.metrics or dict.fromkeys(evaluation.metrics, MetricRule())
-    metrics = [(find(name, evaluation.task), rule) for name, rule in rules.items()]
+    metrics = [(metric_of(name, evaluation, candidate), rule) for name, rule in rules.items()]
     judged: list[Judged] = []
     unjudged: list[Check] = []
     reasons: list[str] = []
