@@ -40,6 +40,8 @@ COLUMNS = 40
 """Columns that are searched, by themselves and in pairs: the first of the file that have groups."""
 
 SHOWN = 3
+CANDIDATES = 200
+"""Of the worst slices, how many are looked at for some that have different rows."""
 
 
 Numbers = TypeVar("Numbers", Floats, npt.NDArray[np.float32])
@@ -70,16 +72,18 @@ class Searched:
 
 @dataclass(frozen=True)
 class _Seen:
-    """One slice: positions of its groupings, the position of its cell in their cross, and its evidence of harm."""
+    """The slices of one grouping or two, as arrays (slices,).
+
+    columns: positions of the groupings. cells: positions in their cross. evidence: t, corrected for skewness.
+    """
 
     columns: tuple[int, ...]
-    cell: int
-    rows: int
-    mean: float
-    error: float
-    skewness: float
-    evidence: float
-    """t, corrected for skewness."""
+    cells: Integers
+    rows: Integers
+    mean: Floats
+    error: Floats
+    skewness: Floats
+    evidence: Floats
 
 
 def worst_slices(
@@ -140,7 +144,6 @@ def search(groupings: Sequence[Grouping], harm: Floats, sampling: Sampling, *, m
     signs = random.choice(np.array([-1, 1], dtype=np.float32), size=(count, DRAWS))
     highest = np.full(DRAWS, -np.inf, dtype=np.float32)
     seen: list[_Seen] = []
-    slices = 0
     alone = [(place,) for place in range(len(groupings))]
     for columns in [*alone, *combinations(range(len(groupings)), 2)]:
         codes, cells = _codes([groupings[place] for place in columns])
@@ -150,7 +153,6 @@ def search(groupings: Sequence[Grouping], harm: Floats, sampling: Sampling, *, m
         kept = np.flatnonzero((rows >= min_rows) & (error > 0))
         if not len(kept):
             continue
-        slices += len(kept)
         error, rows, sums = error[kept], rows[kept], sums[kept]
         scaled = sums / error[:, None]
         cubed = scaled * scaled * scaled
@@ -158,19 +160,11 @@ def search(groupings: Sequence[Grouping], harm: Floats, sampling: Sampling, *, m
         np.maximum(highest, flipped.max(axis=0), out=highest)
         skewness = cubed.sum(axis=1)
         evidence = _unskewed(scaled.sum(axis=1), skewness)
-        for place in np.argsort(-evidence, kind="stable")[:SHOWN]:
-            seen.append(
-                _Seen(
-                    columns,
-                    cell=int(kept[place]),
-                    rows=int(rows[place]),
-                    mean=float(sums[place].sum() / rows[place]),
-                    error=float(error[place] / rows[place]),
-                    skewness=float(skewness[place]),
-                    evidence=float(evidence[place]),
-                )
-            )
-    return Searched(slices, tuple(_distinct(seen, groupings, highest, sampling.confidence)))
+        seen.append(_Seen(columns, kept, rows, sums.sum(axis=1) / rows, error / rows, skewness, evidence))
+    if not seen:
+        return Searched(0)
+    slices = sum(len(each.cells) for each in seen)
+    return Searched(slices, tuple(_worst(seen, groupings, highest, sampling.confidence)))
 
 
 def _codes(groupings: Sequence[Grouping]) -> tuple[Integers, int]:
@@ -188,32 +182,41 @@ def _unskewed(t: Numbers, skewness: Numbers) -> Numbers:
     return t * (1 + both / 3 + both * both / 27) + skewness / 6  # type: ignore[return-value]
 
 
-def _skewed(evidence: float, skewness: float) -> float:
+def _skewed(evidence: float, skewness: Floats) -> Floats:
     """The t that `_unskewed` turns into `evidence`."""
-    if abs(skewness) < 1e-6:
-        return evidence
-    return float(3 / skewness * (np.cbrt(1 + skewness * (evidence - skewness / 6)) - 1))
+    turned = np.where(np.abs(skewness) < 1e-6, 1e-6, skewness)
+    return np.asarray(3 / turned * (np.cbrt(1 + turned * (evidence - turned / 6)) - 1))
 
 
-def _distinct(
+def _worst(
     seen: list[_Seen], groupings: Sequence[Grouping], highest: npt.NDArray[np.float32], confidence: float
 ) -> Iterator[Found]:
-    """The worst ones. One that shares half of its rows, or half of the other's, with a worse one tells nothing new."""
-    critical = float(np.quantile(highest, confidence, method="higher")) if seen else 0.0
+    """The slices that surely lose most; behind them, those with most evidence of losing anything.
+
+    One that shares half of its rows, or half of the other's, with a worse one tells nothing new.
+    """
+    critical = float(np.quantile(highest, confidence, method="higher"))
+    mean, error, skewness, evidence = (
+        np.concatenate([getattr(each, name) for each in seen]) for name in ("mean", "error", "skewness", "evidence")
+    )
+    low = mean - _skewed(critical, skewness) * error
+    owner = np.repeat(np.arange(len(seen)), [len(each.cells) for each in seen])
+    first = np.searchsorted(owner, np.arange(len(seen)))
     shown: list[Booleans] = []
-    for each in sorted(seen, key=lambda one: -one.evidence):  # stable: the simpler slice goes first
-        if each.mean <= 0 or len(shown) == SHOWN:
+    # Stable: of equal slices the simpler one goes first.
+    for place in np.lexsort((-evidence, -np.maximum(low, 0)))[:CANDIDATES]:
+        if mean[place] <= 0 or len(shown) == SHOWN:
             return
-        parts = [groupings[place] for place in each.columns]
-        rows = _codes(parts)[0] == each.cell
-        if any(2 * (rows & other).sum() >= min(each.rows, other.sum()) for other in shown):
+        which = seen[owner[place]]
+        parts = [groupings[column] for column in which.columns]
+        rows = _codes(parts)[0] == which.cells[place - first[owner[place]]]
+        if any(2 * (rows & other).sum() >= min(rows.sum(), other.sum()) for other in shown):
             continue
         shown.append(rows)
-        reached = int((highest >= each.evidence - 1e-4).sum())  # the flips were counted in single precision
-        first = np.flatnonzero(rows)[0]
-        label = " and ".join(part.labels[part.codes[first]] for part in parts)
-        p = (1 + reached) / (1 + DRAWS)
-        yield Found(label, each.rows, each.mean, each.mean - _skewed(critical, each.skewness) * each.error, p)
+        one = np.flatnonzero(rows)[0]
+        label = " and ".join(part.labels[part.codes[one]] for part in parts)
+        reached = int((highest >= evidence[place] - 1e-4).sum())  # the flips were counted in single precision
+        yield Found(label, int(rows.sum()), float(mean[place]), float(low[place]), (1 + reached) / (1 + DRAWS))
 
 
 def _probability_of_truth(outcome: Outcome) -> Floats | None:
