@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 STAGE = "validate-data"
-TRAINING_NAMES = ("train", "training")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,13 +193,13 @@ def against_schema(
 
 def leaked(task: Task, found: dict[str, Found]) -> Iterator[Check]:
     """Whether rows of the holdout are among the rows that the model is trained on."""
-    training = next((name for name in TRAINING_NAMES if name in found and name != task.holdout), "")
+    training = leakage.training_name(found, task.holdout)
     if not (training and task.holdout in found):
         return
     train, holdout = found[training].frame, found[task.holdout].frame
     if train is not None and holdout is not None:
         with reading.unreadable(task.datasets[training].path):
-            yield leakage.check(train, holdout, name=f"leakage: rows of {task.holdout} in {training}")
+            yield leakage.check(train, holdout, name=leakage.name_of(training, task.holdout))
 
 
 def asked_for(task: Task, found: dict[str, Found]) -> Iterator[Check]:

@@ -15,6 +15,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -452,17 +453,30 @@ def policy_fields(kind: type[BaseModel], values: list[Any], path: str = "") -> I
             yield from policy_fields(model, inside, f"{path}{key}.{'*.' if named else ''}")
 
 
+def told_defaults(example: str) -> Iterator[tuple[str, str]]:
+    """Path and value of each line of the example that says it shows a default."""
+    above: list[tuple[int, str]] = []
+    for line in example.splitlines():
+        if found := re.match(r"( *)(\w+):(?: (\S+))?( +# default\b)?", line):
+            depth = len(found[1])
+            above = [*((indent, key) for indent, key in above if indent < depth), (depth, found[2])]
+            if found[4]:
+                yield ".".join(key for _, key in above), found[3]
+
+
 def policy_example_problems(page: str) -> list[str]:
     """Where docs/policy.md's example lacks a key, states another default, or is no policy."""
     # No policy can show every key: those of one task exclude those of another.
     examples = [block for block in yaml_blocks(page) if block.startswith(("version: 1", "evaluation:"))]
     problems = policy_problems(examples[0])
     fields = list(policy_fields(Policy, [yaml.safe_load(example) for example in examples]))
-    problems += [f"the example does not show `{path}`" for path, _, given in fields if not given]
-    for key, told in re.findall(r"^ *(\w+): (\S+) +# default\b", "\n".join(examples), flags=re.MULTILINE):
-        defaults = [field.default for path, field, _ in fields if path.rpartition(".")[2] == key]
+    # A rule that several sections share need not be shown whole in each of them.
+    shown = {id(field) for _, field, given in fields if given}
+    problems += [f"the example does not show `{path}`" for path, field, _ in fields if id(field) not in shown]
+    for told_path, told in chain.from_iterable(map(told_defaults, examples)):
+        defaults = [field.default for path, field, _ in fields if path == told_path]
         if yaml.safe_load(told) not in defaults:
-            problems.append(f"the default of `{key}` is {defaults}, not {told}")
+            problems.append(f"the default of `{told_path.rpartition('.')[2]}` is {defaults}, not {told}")
     return problems
 
 

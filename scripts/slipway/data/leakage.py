@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import polars as pl
 
@@ -11,6 +12,20 @@ from slipway.report.model import Check, Value, Verdict
 
 LARGE = 0.01
 """Share of the holdout, beyond what chance explains, from which its judgement is worthless."""
+
+
+TRAINING_NAMES = ("train", "training")
+"""What the policy calls the dataset that a model is trained on."""
+
+
+def training_name(names: Collection[str], holdout: str) -> str:
+    """The dataset of the policy whose rows the holdout must not hold; empty where there is none."""
+    return next((name for name in TRAINING_NAMES if name in names and name != holdout), "")
+
+
+def name_of(training: str, holdout: str) -> str:
+    """The check's name in the report of validate-data."""
+    return f"leakage: rows of {holdout} in {training}"
 
 
 def check(train: pl.LazyFrame, holdout: pl.LazyFrame, *, name: str = "leakage") -> Check:

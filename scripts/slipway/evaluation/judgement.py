@@ -40,15 +40,20 @@ def judge(evaluation: Evaluation, candidate: Outcome, production: Outcome | None
     checks: list[Check] = []
     rows: list[tuple[Cell, ...]] = []
     for name, rule in evaluation.metrics.items():
-        metric = scoring.metric(name, candidate) if isinstance(candidate, Text) else find(name, evaluation.task)
+        metric = metric_of(name, evaluation, candidate)
         measured = measure(metric, candidate, production, sampling)
         gates = gates_of(rule, greater_is_better=metric.greater_is_better)
         applicable = [gate for gate in gates if production is not None or not gate.relative]
         decided = [(gate, check(measured, gate, evaluation, sampling)) for gate in applicable]
         checks.extend(each for _, each in decided)
-        rows.extend(_rows(measured, decided, first_release=production is None))
+        rows.extend(rows_of(measured, decided, first_release=production is None))
     reasons = _reasons(checks, first_release=production is None)
     return Findings(tuple(checks), (_table(rows, checks, sampling),), reasons)
+
+
+def metric_of(name: str, evaluation: Evaluation, outcome: Outcome) -> Metric:
+    """The metric of the policy's task. Raises KeyError for one that the task does not have."""
+    return scoring.metric(name, outcome) if isinstance(outcome, Text) else find(name, evaluation.task)
 
 
 def measure(metric: Metric, candidate: Outcome, production: Outcome | None, sampling: Sampling) -> Measured:
@@ -136,7 +141,7 @@ def _advice(needed: int | None, rows: int) -> str:
     return f"About {-(-needed // scale) * scale:,} rows would settle it if the value stays ({rows:,} so far)."
 
 
-def _rows(measured: Measured, decided: list[tuple[Gate, Check]], *, first_release: bool) -> list[tuple[Cell, ...]]:
+def rows_of(measured: Measured, decided: list[tuple[Gate, Check]], *, first_release: bool) -> list[tuple[Cell, ...]]:
     """The comparison, with its gate if it has one; then the gates on the candidate alone, with its own interval."""
     relative = [_row(measured, measured.difference, gate, each) for gate, each in decided if gate.relative]
     absolute = [_row(measured, measured.candidate, gate, each) for gate, each in decided if not gate.relative]
@@ -178,8 +183,9 @@ def _row(measured: Measured, interval: Interval | str, gate: Gate | None, check:
     )
 
 
-def _table(rows: list[tuple[Cell, ...]], checks: list[Check], sampling: Sampling) -> Table:
-    columns = (
+def columns(sampling: Sampling) -> tuple[Column, ...]:
+    """The columns of what `rows_of` gives."""
+    return (
         Column(name="metric", kind="code"),
         Column(name="production", kind="number"),
         Column(name="candidate", kind="number"),
@@ -188,13 +194,16 @@ def _table(rows: list[tuple[Cell, ...]], checks: list[Check], sampling: Sampling
         Column(name="gate"),
         Column(name="verdict", kind="verdict"),
     )
+
+
+def _table(rows: list[tuple[Cell, ...]], checks: list[Check], sampling: Sampling) -> Table:
     units = "rows" if sampling.clusters is None else f"rows in {sampling.units:,} clusters"
     note = f"{sampling.rows:,} {units}, the same for both models. ↑ more is better, ↓ less is better."
     seen = {check.name.partition(":")[0]: check.values.get("minimum_detectable_effect") for check in checks}
     shown = [f"{metric} {float(effect):.2g}" for metric, effect in seen.items() if effect]
     if shown:
         note += f" Smallest change that these rows show with {POWER:.0%} power: {', '.join(shown)}."
-    return Table(title="Candidate against production", columns=columns, rows=tuple(rows), note=note)
+    return Table(title="Candidate against production", columns=columns(sampling), rows=tuple(rows), note=note)
 
 
 def _reasons(checks: list[Check], *, first_release: bool) -> tuple[str, ...]:

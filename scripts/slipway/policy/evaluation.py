@@ -80,6 +80,80 @@ class Scorer(Strict):
         return self
 
 
+class Slices(Strict):
+    """Whom a candidate may not leave behind: the same comparison within parts of the holdout."""
+
+    columns: list[str | Annotated[list[str], Field(min_length=2, max_length=3)]] = Field(default_factory=list)
+    """Columns of the holdout whose values, quantiles or months are the slices; a list of columns is their cross."""
+
+    bins: Annotated[int, Field(ge=2, le=20), NUMBER] = 4
+    """How many quantile ranges a numeric column is cut into, where it has more values than that."""
+
+    min_rows: Annotated[int, Field(ge=20), NUMBER] = 200
+    """A slice with fewer rows is not judged: inconclusive where a gate asks for it."""
+
+    max_slices: Annotated[int, Field(ge=1, le=1000), NUMBER] = 100
+    """A column, or cross, that makes more slices is not judged: inconclusive where a gate asks for it."""
+
+    metrics: dict[str, MetricRule] = Field(default_factory=dict)
+    """Rules that every slice of `columns` must satisfy. Without any, the evaluation's metrics are shown."""
+
+    search: StrictBool = True
+    """Whether columns and pairs of them are searched for the slice that lost most. It is shown and gates nothing."""
+
+    @model_validator(mode="after")
+    def _there_is_something_to_do(self) -> Self:
+        sets = [frozenset([each] if isinstance(each, str) else each) for each in self.columns]
+        if any(isinstance(each, list) and len(set(each)) < len(each) for each in self.columns):
+            raise ValueError("a cross in `columns` names a column twice")
+        if len(set(sets)) < len(sets):
+            raise ValueError("`columns` names the same slices twice")
+        if self.metrics and not self.columns:
+            raise ValueError("`metrics` judge the slices of `columns`, which is empty")
+        if not (self.columns or self.search):
+            raise ValueError("without `columns` and with `search: false` there is nothing to do")
+        return self
+
+
+class GapRule(Strict):
+    """How far groups may be apart. Without a rule the gap is shown and gates nothing."""
+
+    max_gap: Annotated[FiniteFloat, Field(ge=0), NUMBER] | None = None
+    """The candidate's largest value of any group minus its smallest must be at most this."""
+
+
+class Fairness(Strict):
+    """How differently a candidate may treat groups of people."""
+
+    groups: Annotated[list[str | Annotated[list[str], Field(min_length=2, max_length=3)]], Field(min_length=1)]
+    """Columns of the holdout whose values are the groups; a list of columns is their cross."""
+
+    min_rows: Annotated[int, Field(ge=20), NUMBER] = 100
+    """A group with fewer rows is named and not judged: a gate that could pass without it is inconclusive."""
+
+    metrics: Annotated[dict[str, GapRule], Field(min_length=1)]
+    """Rules by metric: those of the task, and `selection_rate`, `false_positive_rate`, `mean_prediction`."""
+
+
+Tripwire = Literal["warn", "fail"]
+
+
+class Leakage(Strict):
+    """Tripwires for a result that is too good to be true. One that is not touched lets no model pass by itself."""
+
+    overlap: Tripwire = "warn"
+    """What rows of the holdout among the training data do: `warn` makes the verdict inconclusive."""
+
+    target_in_features: Tripwire = "warn"
+    """What a feature does that alone settles the target."""
+
+    too_good: Annotated[FiniteFloat, Field(gt=0, le=1), NUMBER] = 0.999
+    """Share of the way from a constant answer to a perfect one from which a candidate is inconclusive."""
+
+    suspicious_gain: Annotated[FiniteFloat, Field(gt=0, le=1), NUMBER] = 0.5
+    """Share of production's distance to perfection that a candidate may close without being inconclusive."""
+
+
 class Evaluation(Strict):
     """How a candidate is judged against production."""
 
@@ -127,6 +201,18 @@ class Evaluation(Strict):
     metrics: Annotated[dict[str, MetricRule], Field(min_length=1)]
     """Rules by metric, under scikit-learn's names."""
 
+    beats_baseline: StrictBool = False
+    """Whether the candidate must be better than a constant answer. By default the report only says where it is not."""
+
+    slices: Slices | None = None
+    """Parts of the holdout in which both models are compared, too."""
+
+    fairness: Fairness | None = None
+    """How far groups of people may be apart."""
+
+    leakage: Leakage = Leakage()
+    """Tripwires for a result that is too good to be true."""
+
     @model_validator(mode="after")
     def _the_task_has_what_it_needs(self) -> Self:
         if self.task != "text":
@@ -151,3 +237,9 @@ class Evaluation(Strict):
     def scorer(self, name: str) -> Scorer:
         """The scorer behind a metric of a text task."""
         return self.scorers.get(name) or Scorer(use=name)
+
+    @property
+    def columns_of_groups(self) -> list[str]:
+        """The holdout's columns that slices and fairness name, as often as they do."""
+        entries = [*(self.slices.columns if self.slices else []), *(self.fairness.groups if self.fairness else [])]
+        return [column for entry in entries for column in ([entry] if isinstance(entry, str) else entry)]

@@ -1,0 +1,122 @@
+"""The answer of a model that has learned nothing: what every number of a real model should be seen beside."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slipway.evaluation.findings import Findings
+from slipway.evaluation.gates import Gate
+from slipway.evaluation.intervals import Interval, Sampling
+from slipway.evaluation.judgement import Measured, decimals, measure
+from slipway.evaluation.metrics import find
+from slipway.evaluation.outcomes import Binary, Multiclass, Outcome, Regression
+from slipway.policy import Evaluation
+from slipway.report import Cell, Check, Column, Table, Verdict
+from slipway.report.model import Value
+
+OF_ONE_CLASS = {"precision", "recall", "f1", "jaccard"}
+"""Metrics of binary tasks that look at one class: whoever calls everything positive has perfect recall."""
+
+NOTE = (
+    "The constant answer gives every row the holdout's own class shares and its most frequent class, or its mean: what "
+    "a model reaches that has learned nothing."
+)
+
+
+def baseline(known: Outcome) -> Outcome | None:
+    """The constant answer that fits the truth of these rows best: class shares and the greatest class, or the mean.
+
+    It knows the holdout's own shares, which a model trained on other rows does not: a little too good, never too bad.
+    None for texts.
+    """
+    rows = len(known)
+    if isinstance(known, Binary):
+        positive = float(known.truth.mean())
+        return Binary(known.truth, np.full(rows, positive >= 0.5), np.full(rows, positive))
+    if isinstance(known, Multiclass):
+        shares = np.bincount(known.truth, minlength=known.classes) / rows
+        return Multiclass(known.truth, np.full(rows, shares.argmax()), known.classes, np.tile(shares, (rows, 1)))
+    if isinstance(known, Regression):
+        return Regression(known.truth, np.full(rows, known.truth.mean()))
+    return None
+
+
+def judge_baseline(evaluation: Evaluation, candidate: Outcome, sampling: Sampling) -> Findings:
+    """The candidate beside the constant answer: a folded table, and a sentence for each metric it is no better on.
+
+    Only where the policy says `beats_baseline` are there checks.
+    """
+    constant = baseline(candidate)
+    if constant is None:
+        return Findings()
+    checks: list[Check] = []
+    rows: list[tuple[Cell, ...]] = []
+    reasons: list[str] = []
+    for name in evaluation.metrics:
+        metric = find(name, evaluation.task)
+        if evaluation.task == "binary" and metric.name in OF_ONE_CLASS:
+            continue
+        measured = measure(metric, candidate, constant, sampling)
+        gate = Gate("better than a constant answer", True, 0.0, metric.greater_is_better, strict=True)
+        check = _check(measured, gate, evaluation, sampling)
+        rows.append(_row(measured, check))
+        if check.verdict is not Verdict.PASS:
+            reasons.append(check.detail)
+        if evaluation.beats_baseline:
+            checks.append(check)
+    if not rows:
+        return Findings()
+    columns = (
+        Column(name="metric", kind="code"),
+        Column(name="constant answer", kind="number"),
+        Column(name="candidate", kind="number"),
+        Column(name="difference", kind="number"),
+        Column(name=f"{100 * sampling.confidence:g} % interval", kind="number"),
+        Column(name="better"),
+    )
+    table = Table(
+        title="Candidate against a constant answer", columns=columns, rows=tuple(rows), note=NOTE, folded=True
+    )
+    return Findings(tuple(checks), (table,), tuple(reasons))
+
+
+def _check(measured: Measured, gate: Gate, evaluation: Evaluation, sampling: Sampling) -> Check:
+    metric, interval = measured.metric.name, measured.difference
+    name = f"{metric}: {gate.text}"
+    if isinstance(interval, str):
+        why = interval.replace("production", "a constant answer")
+        return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=f"{name}: not measured. {why}")
+    verdict = gate.decide(interval)
+    if sampling.rows < evaluation.min_rows:
+        verdict = Verdict.INCONCLUSIVE
+    said = {Verdict.PASS: "better", Verdict.FAIL: "no better", Verdict.INCONCLUSIVE: "not shown to be better"}
+    form = f"+.{decimals(interval.standard_error)}f"
+    detail = (
+        f"{metric}: the candidate is {said[verdict]} than a constant answer (difference {interval.value:{form}}, "
+        f"{100 * sampling.confidence:g} % interval {interval.low:{form}} to {interval.high:{form}})."
+    )
+    values: dict[str, Value] = {
+        "baseline": measured.production.value if isinstance(measured.production, Interval) else None,
+        "candidate": measured.candidate.value if isinstance(measured.candidate, Interval) else None,
+        "value": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "standard_error": interval.standard_error,
+        "limit": gate.limit,
+        "p_beyond": gate.p_beyond(interval),
+        "method": interval.method,
+    }
+    return Check(name=name, verdict=verdict, detail=detail, values=values)
+
+
+def _row(measured: Measured, check: Check) -> tuple[Cell, ...]:
+    difference = measured.difference
+    digits = decimals(difference.standard_error) if isinstance(difference, Interval) else 4
+
+    def shown(value: Interval | str, sign: str = "") -> str:
+        return f"{value.value:{sign}.{digits}f}" if isinstance(value, Interval) else "–"
+
+    span = f"{difference.low:+.{digits}f} to {difference.high:+.{digits}f}" if isinstance(difference, Interval) else "–"
+    better = {Verdict.PASS: "yes", Verdict.FAIL: "no", Verdict.INCONCLUSIVE: "not shown"}[check.verdict]
+    values = shown(measured.production), shown(measured.candidate), shown(difference, "+")
+    return (f"{measured.metric.name}\u00a0{'↑' if measured.metric.greater_is_better else '↓'}", *values, span, better)

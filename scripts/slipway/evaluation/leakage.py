@@ -1,0 +1,205 @@
+"""Tripwires for results that are too good to be true: the target among the features, a jump, rows seen in training.
+
+A tripwire that is touched holds the model up; one that is not says nothing in its favour, so it makes no passing check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import polars as pl
+from scipy import stats
+
+from slipway.evaluation.findings import Findings
+from slipway.evaluation.grouping import can_group
+from slipway.evaluation.metrics import UndefinedError, area_under_roc, find
+from slipway.evaluation.outcomes import Binary, Booleans, Floats, Integers, Multiclass, Outcome, Regression, Text
+from slipway.policy import Evaluation
+from slipway.policy.evaluation import Tripwire
+from slipway.report import Check, Column, Table, Verdict
+
+ALONE = 0.999
+"""How well a single feature must tell the target to be the target itself: AUC, balanced accuracy, or squared rank
+correlation."""
+
+NAMED = 5
+"""Features that a sentence names."""
+
+
+def tripwires(
+    evaluation: Evaluation,
+    candidate: Outcome,
+    production: Outcome | None,
+    features: Iterable[pl.Series],
+    overlap: Check | None = None,
+) -> Findings:
+    """What is too good to be true.
+
+    features: the holdout's columns without the target. overlap: what the data's own check found of rows of the holdout
+    in the training data; None where nobody looked.
+    """
+    asked = evaluation.leakage
+    trips = [
+        _overlap(overlap, asked.overlap),
+        _target_in_features(features, candidate, asked.target_in_features),
+        *_too_good(evaluation, candidate, production),
+    ]
+    checks = tuple(check for check, _, _ in trips if check)
+    rows = tuple((name, found, check.verdict.value if check else "–") for check, name, found in trips)
+    columns = (Column(name="tripwire"), Column(name="found"), Column(name="verdict", kind="verdict"))
+    note = "A tripwire that is not touched is no evidence for the model, and no passing check."
+    table = Table(title="Too good to be true?", columns=columns, rows=rows, note=note, folded=not checks)
+    return Findings(checks, (table,), tuple(check.detail for check in checks))
+
+
+Trip = tuple[Check | None, str, str]
+"""The check, if it was touched; the tripwire's name; what was found."""
+
+
+def _touched(name: str, detail: str, then: Tripwire) -> Trip:
+    verdict = Verdict.FAIL if then == "fail" else Verdict.INCONCLUSIVE
+    return Check(name=name, verdict=verdict, detail=detail), name, detail
+
+
+def _overlap(found: Check | None, then: Tripwire) -> Trip:
+    name = "rows of the holdout in the training data"
+    if found is None or found.values.get("shared") is None:
+        why = found.detail if found else "the policy names no dataset `train` or `training`"
+        detail = f"Whether rows of the holdout are among the training data was not checked: {why}."
+        unmeasured = Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=detail) if then == "fail" else None
+        return unmeasured, name, detail
+    detail = found.detail[:1].upper() + found.detail[1:] + "."
+    if found.verdict is Verdict.PASS:
+        return None, name, detail
+    # A small overlap, which the data's own check leaves open, fails nothing here either.
+    return _touched(name, detail, then if found.verdict is Verdict.FAIL else "warn")
+
+
+def _target_in_features(features: Iterable[pl.Series], known: Outcome, then: Tripwire) -> Trip:
+    name = "target among the features"
+    seen, tell = 0, []
+    for feature in features:
+        if can_group(feature.dtype):
+            seen += 1
+            how = tells_alone(feature, known)
+            tell += [f"`{feature.name}` ({how})"] if how else []
+    if not tell:
+        return None, name, f"None of {seen} features tells the target alone."
+    more = f" and {len(tell) - NAMED} more" if len(tell) > NAMED else ""
+    detail = f"The target can be read off one feature alone: {', '.join(tell[:NAMED])}{more}."
+    return _touched(name, detail, then)
+
+
+def tells_alone(feature: pl.Series, known: Outcome) -> str:
+    """How one feature alone tells the target; empty where it does not. Both are of the same rows."""
+    if isinstance(known, Text):
+        return ""
+    if isinstance(known, Regression):
+        return _rank_correlation(feature, known.truth)
+    if isinstance(known, Binary) and feature.dtype.is_numeric() and (how := _order(feature, known.truth)):
+        return how
+    truth = known.truth.astype(np.int64)
+    accuracy = balanced_accuracy_left_out(_codes(feature), truth)
+    return (
+        f"its values give the class of {100 * accuracy:.2f} % of rows, classes weighted alike"
+        if accuracy >= ALONE
+        else ""
+    )
+
+
+def balanced_accuracy_left_out(codes: Integers, truth: Integers) -> float:
+    """Mean recall of the classes, if each row is given the class that most *other* rows of its value have.
+
+    An identifier, whose values occur once, so tells nothing. codes, truth: (rows,) positions.
+    """
+    classes = int(truth.max()) + 1
+    counts = np.bincount(codes * classes + truth, minlength=(int(codes.max()) + 1) * classes).reshape(-1, classes)
+    present = counts.sum(axis=0) > 0
+    if present.sum() < 2:
+        return 0.0
+    # The greatest count of any other class, for each value and class.
+    ordered = np.sort(counts, axis=1)
+    rivals = np.where(counts == ordered[:, -1:], ordered[:, -2:-1], ordered[:, -1:])
+    right = np.where((counts > 1) & (counts - 1 > rivals), counts, 0)
+    return float((right.sum(axis=0)[present] / counts.sum(axis=0)[present]).mean())
+
+
+def _order(feature: pl.Series, truth: Booleans) -> str:
+    values, there = _numbers(feature)
+    try:
+        area = area_under_roc(truth[there], values).value if 2 * there.sum() >= len(truth) else 0.5
+    except UndefinedError:
+        return ""
+    return f"roc_auc {area:.4f}" if max(area, 1 - area) >= ALONE else ""
+
+
+def _rank_correlation(feature: pl.Series, truth: Floats) -> str:
+    """Squared, since the direction does not matter; equality and every monotone function of the target give 1."""
+    if not (feature.dtype.is_numeric() or feature.dtype.is_temporal()):
+        return ""
+    values, there = _numbers(feature)
+    if 2 * there.sum() < len(truth) or len(np.unique(values)) < 3 or len(np.unique(truth[there])) < 3:
+        return ""
+    squared = float(np.corrcoef(stats.rankdata(values), stats.rankdata(truth[there]))[0, 1]) ** 2
+    return f"squared rank correlation {squared:.4f}" if squared >= ALONE else ""
+
+
+def _numbers(feature: pl.Series) -> tuple[Floats, Booleans]:
+    """The values that are there, and where they are."""
+    physical = feature.to_physical().cast(pl.Float64).fill_nan(None)
+    return physical.drop_nulls().to_numpy(), physical.is_not_null().to_numpy()
+
+
+def _codes(feature: pl.Series) -> Integers:
+    ordered = feature if feature.dtype.is_numeric() else feature.cast(pl.String)
+    return ordered.rank("dense").fill_null(0).to_numpy().astype(np.int64)
+
+
+def _too_good(evaluation: Evaluation, candidate: Outcome, production: Outcome | None) -> list[Trip]:
+    """One metric stands for each task: one that a threshold or rare classes cannot push up."""
+    perfect, jump = "nearly perfect", "jump over production"
+    if len(candidate) < evaluation.min_rows:
+        few = f"Not judged: the holdout has {len(candidate):,} rows, and the policy asks for {evaluation.min_rows:,}."
+        return [(None, perfect, few), (None, jump, few)]
+    asked = evaluation.leakage
+    name, value, nothing = _skill(candidate)
+    if value is None:
+        return [(None, perfect, f"{name} has no value for the candidate."), (None, jump, "Not judged.")]
+    share = (value - nothing) / (1 - nothing) if nothing < 1 else 0.0
+    found = f"{name} of the candidate is {value:.4f}"
+    first: Trip = (None, perfect, f"{found}.")
+    if share >= asked.too_good:
+        first = _touched(perfect, f"{found}, too good to be true: look for the target among what it learned.", "warn")
+    _, theirs, _ = _skill(production) if production else (name, None, nothing)
+    if theirs is None or theirs >= 1:
+        return [first, (None, jump, "There is no production to compare with." if not production else "Not judged.")]
+    closed = (value - theirs) / (1 - theirs)
+    step = f"{name} went from {theirs:.4f} to {value:.4f}"
+    if closed > asked.suspicious_gain:
+        detail = (
+            f"{step}: {100 * closed:.0f} % of what production lacked to perfection, and the policy finds more than "
+            f"{100 * asked.suspicious_gain:g} % suspicious (`suspicious_gain`). A person should know why."
+        )
+        return [first, _touched(jump, detail, "warn")]
+    return [first, (None, jump, f"{step}.")]
+
+
+def _skill(outcome: Outcome) -> tuple[str, float | None, float]:
+    """A metric that is 1 at best, its value if it has one, and what a constant answer reaches."""
+    if isinstance(outcome, Binary):
+        name, nothing = ("matthews_corrcoef", 0.0) if outcome.probability is None else ("roc_auc", 0.5)
+        metric = find(name, "binary")
+    elif isinstance(outcome, Multiclass):
+        metric, nothing = find("accuracy", "multiclass"), float(np.bincount(outcome.truth).max() / len(outcome))
+    elif isinstance(outcome, Regression):
+        metric, nothing = find("r2", "regression"), 0.0
+    else:
+        return "the metric", None, 0.0
+    assert metric.estimate is not None
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = metric.estimate(outcome).value
+    except UndefinedError:
+        return metric.name, None, nothing
+    return metric.name, value if np.isfinite(value) else None, nothing

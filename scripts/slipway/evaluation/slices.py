@@ -1,0 +1,220 @@
+"""Candidate against production within the slices that the policy declares: who regressed, hidden by the average."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+from scipy import special, stats
+
+from slipway.evaluation.findings import Findings
+from slipway.evaluation.gates import Gate, gates_of
+from slipway.evaluation.grouping import Grouping, cross, group, take, take_sampling, too_small
+from slipway.evaluation.intervals import Interval, Sampling
+from slipway.evaluation.judgement import Measured, check, columns, measure, metric_of, rows_of
+from slipway.evaluation.metrics import Metric
+from slipway.evaluation.outcomes import Integers, Outcome
+from slipway.policy import Evaluation, MetricRule, Slices
+from slipway.report import Cell, Check, Column, Table, Verdict
+
+WORST = 5
+"""Lines that people see without opening the rest."""
+
+SAID = 3
+"""Open slices that are reasons by themselves; the others are counted."""
+
+ORDER = {Verdict.FAIL: 0, Verdict.INCONCLUSIVE: 1, Verdict.PASS: 2}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One metric in one slice. small: why it was not judged; then there are no intervals."""
+
+    label: str
+    rows: int
+    metric: Metric
+    measured: Measured
+    decided: tuple[tuple[Gate, Check], ...] = ()
+    small: str = ""
+    harm: float = 0.0
+    """How many standard errors the candidate is worse by."""
+
+    p: float | None = None
+    """Two-sided, of no difference to production; only where no gate judges."""
+
+    mark: str = "–"
+    """What an exploratory comparison has found."""
+
+
+def judge_slices(
+    evaluation: Evaluation, candidate: Outcome, production: Outcome | None, named: pl.DataFrame, sampling: Sampling
+) -> Findings:
+    """Every declared slice. named: the holdout's columns that the policy names, one row for each row judged.
+
+    Raises KeyError for a metric that the task does not have, InputError for a column that makes no groups.
+    """
+    asked = evaluation.slices
+    if asked is None or not asked.columns:
+        return Findings()
+    rules = asked.metrics or dict.fromkeys(evaluation.metrics, MetricRule())
+    metrics = [(metric_of(name, evaluation, candidate), rule) for name, rule in rules.items()]
+    judged: list[Judged] = []
+    unjudged: list[Check] = []
+    reasons: list[str] = []
+    for entry in asked.columns:
+        columns = [entry] if isinstance(entry, str) else entry
+        grouping = cross([group(named[column], bins=asked.bins) for column in columns])
+        if len(grouping.labels) > asked.max_slices:
+            why = f"it makes {len(grouping.labels):,} slices, and the policy's `max_slices` is {asked.max_slices:,}"
+            reasons.append(f"The slices of {grouping.name} were not judged: {why}.")
+            for metric, rule in metrics:
+                gates = _applicable(metric, rule, first_release=production is None)
+                unjudged += [_unjudged(f"{grouping.name}: {metric.name}: {gate.text}", why) for gate in gates]
+            continue
+        for label, rows in _members(grouping):
+            part = take_sampling(sampling, rows)
+            theirs = None if production is None else take(production, rows)
+            judged += _judge_one(evaluation, asked, label, metrics, (take(candidate, rows), theirs), part)
+    judged = _marked(judged, 1 - sampling.confidence)
+    checks = [each for one in judged for _, each in one.decided] + unjudged
+    tables = _tables(judged, sampling, first_release=production is None)
+    return Findings(tuple(checks), tables, (*_reasons(judged), *reasons))
+
+
+def _members(grouping: Grouping) -> Iterator[tuple[str, Integers]]:
+    """Each group's label and rows, in the order of the rows."""
+    order = np.argsort(grouping.codes, kind="stable")
+    yield from zip(grouping.labels, np.split(order, np.cumsum(grouping.sizes)[:-1]), strict=True)
+
+
+def _judge_one(
+    evaluation: Evaluation,
+    asked: Slices,
+    label: str,
+    metrics: list[tuple[Metric, MetricRule]],
+    outcomes: tuple[Outcome, Outcome | None],
+    sampling: Sampling,
+) -> Iterator[Judged]:
+    candidate, production = outcomes
+    small = too_small(sampling, asked.min_rows)
+    # The slice has its own minimum, which may be lower than the whole holdout's.
+    evaluation = evaluation.model_copy(update={"min_rows": asked.min_rows})
+    for metric, rule in metrics:
+        gates = _applicable(metric, rule, first_release=production is None)
+        if small:
+            found = tuple(
+                (gate, _unjudged(f"{label}: {metric.name}: {gate.text}", f"it has {small}")) for gate in gates
+            )
+            yield Judged(label, sampling.rows, metric, Measured(metric, "", "", ""), found, small)
+            continue
+        measured = measure(metric, candidate, production, sampling)
+        found = tuple((gate, _of_slice(check(measured, gate, evaluation, sampling), label)) for gate in gates)
+        harm, p = _evidence(measured, sampling)
+        compared = any(gate.relative for gate in gates)
+        yield Judged(label, sampling.rows, metric, measured, found, harm=harm, p=None if compared else p)
+
+
+def _applicable(metric: Metric, rule: MetricRule, *, first_release: bool) -> list[Gate]:
+    gates = gates_of(rule, greater_is_better=metric.greater_is_better)
+    return [gate for gate in gates if not (first_release and gate.relative)]
+
+
+def _unjudged(name: str, why: str) -> Check:
+    return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=f"{name}: not judged, since {why}.")
+
+
+def _of_slice(of_rows: Check, label: str) -> Check:
+    detail = of_rows.detail.replace("the holdout", "this slice")  # the sentences of metrics speak of all rows
+    return of_rows.model_copy(update={"name": f"{label}: {of_rows.name}", "detail": f"In {label}: {detail}"})
+
+
+def _evidence(measured: Measured, sampling: Sampling) -> tuple[float, float | None]:
+    """How many standard errors the candidate is worse by, and the two-sided p-value of no difference."""
+    difference = measured.difference
+    if not isinstance(difference, Interval):
+        return 0.0, None
+    if difference.standard_error == 0:
+        return 0.0, 1.0 if difference.value == 0 else None
+    # Bonett and Price's interval is not centred on the value, but on what its imaginary rows make of it.
+    centre = difference.value if "bootstrap" in difference.method else (difference.low + difference.high) / 2
+    errors = centre / difference.standard_error
+    harm = -errors if measured.metric.greater_is_better else errors
+    return harm, float(2 * special.stdtr(sampling.units - 1, -abs(errors)))
+
+
+def _marked(judged: list[Judged], rate: float) -> list[Judged]:
+    """Exploratory differences that stand after Benjamini and Hochberg's correction over all of them."""
+    tested = [(place, each.p) for place, each in enumerate(judged) if each.p is not None]
+    if not tested:
+        return judged
+    adjusted = stats.false_discovery_control([p for _, p in tested])
+    marked = list(judged)
+    for (place, _), p in zip(tested, adjusted, strict=True):
+        if p <= rate:
+            marked[place] = replace(judged[place], mark="worse" if judged[place].harm > 0 else "better")
+    return marked
+
+
+def _tables(judged: list[Judged], sampling: Sampling, *, first_release: bool) -> tuple[Table, ...]:
+    """The worst lines, and all others folded; each table stands by itself."""
+    if not judged:
+        return ()
+    lines = [(each, row) for each in judged for row in _lines(each, first_release=first_release)]
+    ordered = sorted(lines, key=lambda line: _rank(line[0]))
+    head = (Column(name="slice"), Column(name="rows", kind="number"))
+    tested = sum(each.p is not None for each in judged)
+    note = "Not enough rows: not judged, never a pass. "
+    if tested:
+        rate = 100 * (1 - sampling.confidence)
+        note += (
+            "“worse” and “better” stand where no gate judges and the difference remains after Benjamini and Hochberg's "
+            f"correction over {tested:,} comparisons; {rate:.3g} % of such words are expected to be wrong."
+        )
+    worst, others = ordered[:WORST], ordered[WORST:]
+    tables = [("Slices" if not others else f"Slices: the worst {WORST} of {len(ordered):,} lines", worst, False)]
+    if others:
+        tables.append((f"Slices: the other {len(others):,} lines", others, True))
+    return tuple(
+        Table(
+            title=title,
+            columns=(*head, *columns(sampling)),
+            rows=tuple(row for _, row in part),
+            note=note.strip(),
+            folded=folded,
+        )
+        for title, part, folded in tables
+    )
+
+
+def _rank(each: Judged) -> tuple[int, int, float]:
+    """Fails first, then what is open, then the rest; each by the evidence of harm; unmeasured slices last."""
+    verdicts = [found.verdict for _, found in each.decided]
+    return bool(each.small), min((ORDER[verdict] for verdict in verdicts), default=2), -each.harm
+
+
+def _lines(each: Judged, *, first_release: bool) -> Iterator[tuple[Cell, ...]]:
+    for row in rows_of(each.measured, list(each.decided), first_release=first_release):
+        cells = list(row)
+        if each.small:
+            cells[4] = "not enough rows"
+        if not each.decided:
+            cells[-1] = each.mark
+        yield (each.label, each.rows, *cells)
+
+
+def _reasons(judged: list[Judged]) -> tuple[str, ...]:
+    """Every fail; the first open slices, the others counted; small slices in one sentence."""
+    worst_first = sorted((each for each in judged if not each.small), key=_rank)
+    found = [check for each in worst_first for _, check in each.decided]
+    reasons = [check.detail for check in found if check.verdict is Verdict.FAIL]
+    unsettled = list(dict.fromkeys(check.detail for check in found if check.verdict is Verdict.INCONCLUSIVE))
+    reasons += unsettled[:SAID]
+    if len(unsettled) > SAID:
+        reasons.append(f"{len(unsettled) - SAID} more comparisons within slices are open; the table has them.")
+    small = list(dict.fromkeys(f"{each.label} ({each.small})" for each in judged if each.small and each.decided))
+    if small:
+        more = f" and {len(small) - SAID} more" if len(small) > SAID else ""
+        reasons.append(f"Not enough rows to judge {', '.join(small[:SAID])}{more}.")
+    return tuple(reasons)

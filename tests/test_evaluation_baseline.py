@@ -1,0 +1,70 @@
+"""The constant answer: its values are those of scikit-learn's dummy estimators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+from sklearn.dummy import DummyClassifier, DummyRegressor
+
+from slipway.evaluation.baseline import baseline, judge_baseline
+from slipway.evaluation.intervals import Sampling
+from slipway.evaluation.outcomes import Binary, Multiclass, Regression
+from slipway.policy import Evaluation
+from slipway.report import Verdict
+from test_evaluation_reference import binary, multiclass, regression
+
+
+def evaluation(task: str, *names: str, **more: Any) -> Evaluation:
+    said = {"task": task, "holdout": "h", "target": "y", "metrics": {name: {} for name in names}, **more}
+    return Evaluation.model_validate(said)
+
+
+def test_baseline__of_two_classes_and_of_many_is_the_prior() -> None:
+    for known in (binary(500, 0), multiclass(500, 0)):
+        constant = baseline(known)
+        truth, nothing = known.truth.astype(int), np.zeros((500, 1))
+        dummy = DummyClassifier(strategy="prior").fit(nothing, truth)
+        assert isinstance(constant, Binary | Multiclass)
+        assert constant.probability is not None
+        assert constant.label.astype(int).tolist() == dummy.predict(nothing).tolist()
+        expected = dummy.predict_proba(nothing)
+        assert constant.probability == pytest.approx(expected[:, 1] if isinstance(known, Binary) else expected)
+
+
+def test_baseline__of_numbers_is_the_mean() -> None:
+    known = regression(500, 0)
+    constant = baseline(known)
+    assert isinstance(constant, Regression)
+    assert constant.prediction == pytest.approx(DummyRegressor().fit(known.truth, known.truth).predict(known.truth))
+
+
+def test_judge_baseline__says_where_the_candidate_is_no_better() -> None:
+    truth = np.arange(1000) % 10 == 0
+    score = np.where(truth, 0.7, 0.2)
+    candidate = Binary(truth, score > 0.1, score)  # calls everything positive
+    asked = evaluation("binary", "accuracy", "roc_auc", "recall", "log_loss")
+    found = judge_baseline(asked, candidate, Sampling(1000))
+    assert found.checks == ()
+    assert [row[0] for row in found.tables[0].rows] == ["accuracy\u00a0↑", "roc_auc\u00a0↑", "log_loss\u00a0↓"]
+    assert [row[-1] for row in found.tables[0].rows] == ["no", "yes", "yes"]
+    assert found.reasons[0].startswith("accuracy: the candidate is no better than a constant answer (difference -0.80")
+    gated = judge_baseline(asked.model_copy(update={"beats_baseline": True}), candidate, Sampling(1000))
+    assert [each.verdict for each in gated.checks] == [Verdict.FAIL, Verdict.PASS, Verdict.PASS]
+    prior = np.full(1000, 0.1)
+    assert gated.checks[2].values["baseline"] == pytest.approx(sk.log_loss(truth, prior))
+
+
+def test_judge_baseline__what_is_not_shown_is_inconclusive() -> None:
+    random = np.random.default_rng(0)
+    truth = random.random(300) < 0.5
+    guess = random.random(300)
+    asked = evaluation("binary", "roc_auc", beats_baseline=True)
+    assert judge_baseline(asked, Binary(truth, guess > 0.5, guess), Sampling(300)).verdict is Verdict.INCONCLUSIVE
+    silent = judge_baseline(asked, Binary(truth, guess > 0.5), Sampling(300))
+    assert silent.verdict is Verdict.INCONCLUSIVE
+    assert "the model gives no probabilities" in silent.reasons[0]
+    few = judge_baseline(asked, binary(50, 0, ties=False), Sampling(50))
+    assert few.verdict is Verdict.INCONCLUSIVE

@@ -1,0 +1,133 @@
+"""Tripwires: planted leaks touch them, honest features and models do not, and none lets a model pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from slipway.evaluation.findings import Findings
+from slipway.evaluation.leakage import balanced_accuracy_left_out, tells_alone, tripwires
+from slipway.evaluation.outcomes import Binary, Floats, Multiclass, Outcome, Regression
+from slipway.policy import Evaluation
+from slipway.report import Check, Verdict
+
+ROWS = 2000
+RANDOM = np.random.default_rng(0)
+TRUTH = RANDOM.random(ROWS) < 0.2
+
+
+def evaluation(task: str = "binary", **leakage: Any) -> Evaluation:
+    said = {"task": task, "holdout": "h", "target": "y", "metrics": {"accuracy": {}}, "leakage": leakage}
+    return Evaluation.model_validate(said)
+
+
+def model(noise: float) -> Binary:
+    score = TRUTH + noise * np.random.default_rng(1).normal(size=ROWS)
+    return Binary(TRUTH, score > 0.5, score)
+
+
+HONEST = [
+    pl.Series("id", [f"row {place}" for place in range(ROWS)]),
+    pl.Series("number", RANDOM.normal(size=ROWS) + TRUTH),
+    pl.Series("constant", [1] * ROWS),
+    pl.Series("empty", [None] * ROWS, dtype=pl.Float64),
+    pl.Series("nested", [[1]] * ROWS),
+]
+
+
+def tripped(features: list[pl.Series], candidate: Outcome | None = None, **leakage: Any) -> Findings:
+    candidate = candidate or model(1.0)
+    task = {Binary: "binary", Multiclass: "multiclass", Regression: "regression"}[type(candidate)]
+    return tripwires(evaluation(task, **leakage), candidate, None, features)
+
+
+def test_nothing_touched__makes_no_check_and_no_reason() -> None:
+    found = tripwires(evaluation(), model(1.0), model(1.1), HONEST)
+    assert (found.checks, found.reasons) == ((), ())
+    assert found.verdict is Verdict.INCONCLUSIVE
+    (table,) = found.tables
+    assert table.folded
+    assert [row[2] for row in table.rows] == ["–"] * 4
+    assert "None of 4 features" in str(table.rows[1][1])
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        pl.Series("leak", TRUTH),
+        pl.Series("leak", np.where(TRUTH, "yes", "no")),
+        pl.Series("leak", np.where(TRUTH, RANDOM.integers(0, 5, ROWS), RANDOM.integers(5, 10, ROWS)).astype(str)),
+        pl.Series("leak", -3.0 * TRUTH + RANDOM.uniform(0, 1, ROWS)),
+        pl.Series("leak", [1.5 if each else None for each in TRUTH]),
+    ],
+    ids=["equal", "text", "many values", "order", "missing"],
+)
+def test_target_in_features__is_found(leak: pl.Series) -> None:
+    found = tripped([*HONEST, leak])
+    assert [each.verdict for each in found.checks] == [Verdict.INCONCLUSIVE]
+    assert "`leak` (" in found.reasons[0]
+    assert not found.tables[0].folded
+    assert tripped([leak], target_in_features="fail").verdict is Verdict.FAIL
+
+
+def test_target_in_features__of_classes_and_numbers() -> None:
+    classes = RANDOM.integers(0, 4, ROWS)
+    many = Multiclass(classes, classes[::-1].copy(), 4)
+    assert tells_alone(pl.Series("c", np.array(["w", "x", "y", "z"])[classes]), many)
+    assert not tells_alone(pl.Series("c", RANDOM.integers(0, 4, ROWS)), many)
+    value: Floats = RANDOM.normal(size=ROWS)
+    number = Regression(value, value + RANDOM.normal(size=ROWS))
+    assert tells_alone(pl.Series("c", np.exp(-value)), number).startswith("squared rank correlation 1.0000")
+    assert not tells_alone(pl.Series("c", value + 0.1 * RANDOM.normal(size=ROWS)), number)
+    assert not tells_alone(pl.Series("c", ["a"] * ROWS), number)
+
+
+def test_balanced_accuracy_left_out__by_hand() -> None:
+    # Value 0: two of class 0. Value 1: class 0 once, class 1 twice. Value 2: a single row of class 1.
+    codes, truth = np.array([0, 0, 1, 1, 1, 2]), np.array([0, 0, 0, 1, 1, 1])
+    # Class 0: both of value 0 right, the one of value 1 wrong. Class 1: among others of value 1 it is one against one.
+    assert balanced_accuracy_left_out(codes, truth) == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_too_good__near_perfection_and_jumps_hold_the_model_up() -> None:
+    perfect = tripwires(evaluation(), model(0.01), model(0.9), HONEST)
+    assert [each.verdict for each in perfect.checks] == [Verdict.INCONCLUSIVE] * 2
+    assert "too good to be true" in perfect.reasons[0]
+    assert "`suspicious_gain`" in perfect.reasons[1]
+    relaxed = tripwires(evaluation(too_good=1, suspicious_gain=1), model(0.5), model(0.9), HONEST)
+    assert relaxed.checks == ()
+    few = Binary(TRUTH[:50], TRUTH[:50], TRUTH[:50].astype(float))
+    assert tripped([], few).checks == ()
+
+
+def test_too_good__of_rare_classes_is_no_matter_of_accuracy() -> None:
+    rare = np.arange(ROWS) < 1
+    assert tripped([], Multiclass(rare.astype(np.int64), np.zeros(ROWS, dtype=np.int64), 2)).checks == ()
+    labels = Binary(TRUTH, TRUTH)
+    assert tripped([], labels).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("seen", "then", "verdict"),
+    [
+        (Verdict.FAIL, "fail", Verdict.FAIL),
+        (Verdict.FAIL, "warn", Verdict.INCONCLUSIVE),
+        (Verdict.INCONCLUSIVE, "fail", Verdict.INCONCLUSIVE),
+        (Verdict.PASS, "fail", None),
+    ],
+)
+def test_overlap__goes_by_what_the_datas_own_check_found(seen: Verdict, then: str, verdict: Verdict | None) -> None:
+    check = Check(name="leakage", verdict=seen, detail="90 of 1,000 rows occur", values={"shared": 90})
+    found = tripwires(evaluation(overlap=then), model(1.0), None, HONEST, check)
+    assert [each.verdict for each in found.checks] == ([verdict] if verdict else [])
+    assert found.tables[0].rows[0][1] == "90 of 1,000 rows occur."
+
+
+def test_overlap__that_nobody_looked_for_is_inconclusive_where_the_policy_asks() -> None:
+    assert tripwires(evaluation(overlap="fail"), model(1.0), None, HONEST).verdict is Verdict.INCONCLUSIVE
+    assert tripwires(evaluation(), model(1.0), None, HONEST).checks == ()
+    not_run = Check(name="leakage", verdict=Verdict.INCONCLUSIVE, detail="not run: the two share no column")
+    assert "the two share no column" in tripwires(evaluation(overlap="fail"), model(1.0), None, [], not_run).reasons[0]

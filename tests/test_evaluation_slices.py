@@ -1,0 +1,229 @@
+"""Slices: the groups that columns make, the comparison on each one's own rows, and what is never green."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from pydantic import ValidationError
+from sklearn.metrics import log_loss, roc_auc_score
+
+from slipway.evaluation.findings import Findings
+from slipway.evaluation.grouping import cross, group, take, take_sampling
+from slipway.evaluation.intervals import Sampling, of_difference
+from slipway.evaluation.metrics import find
+from slipway.evaluation.outcomes import Binary, Multiclass
+from slipway.evaluation.slices import judge_slices
+from slipway.policy import Evaluation
+from slipway.report import Report, Verdict
+from slipway.runner.errors import InputError
+
+ROWS = 3000
+
+
+def evaluation(**slices: Any) -> Evaluation:
+    said = {"task": "binary", "holdout": "h", "target": "y", "metrics": {"roc_auc": {}, "log_loss": {}}}
+    return Evaluation.model_validate(said | {"slices": {"columns": ["carrier"], **slices}})
+
+
+def holdout(*, spoilt: str = "", seed: int = 0) -> tuple[Binary, Binary, pl.DataFrame]:
+    """Candidate, production, and columns; in one carrier the candidate guesses."""
+    random = np.random.default_rng(seed)
+    carrier = random.choice(["UA", "DL", "B6"], ROWS, p=[0.5, 0.45, 0.05])
+    truth = random.random(ROWS) < 0.4
+    logit = 1.5 * truth - 0.8 + random.normal(size=ROWS)
+    other = np.where(carrier == spoilt, random.normal(size=ROWS), logit + 0.05 * random.normal(size=ROWS))
+    models = [Binary(truth, odds > 0, 1 / (1 + np.exp(-odds))) for odds in (other, logit)]
+    return models[0], models[1], pl.DataFrame({"carrier": carrier, "distance": random.uniform(0, 1000, ROWS)})
+
+
+def judged(
+    asked: Evaluation, candidate: Binary, production: Binary | None, columns: pl.DataFrame, clusters: Any = None
+) -> Findings:
+    found = judge_slices(asked, candidate, production, columns, Sampling(ROWS, clusters=clusters))
+    Report(stage="evaluate-model", model="m", verdict=found.verdict, checks=found.checks, tables=found.tables)
+    return found
+
+
+def by_name(found: Findings) -> dict[str, Verdict]:
+    return {each.name: each.verdict for each in found.checks}
+
+
+# Groups -------------------------------------------------------------------------------------------------------------
+
+
+def test_group__of_text_is_its_values_and_missing_is_one() -> None:
+    found = group(pl.Series("a", ["x", None, "y", "", "x"]), bins=4)
+    assert found.labels == ("a = “”", "a = x", "a = y", "a is missing")
+    assert found.codes.tolist() == [1, 3, 2, 0, 1]
+
+
+@pytest.mark.parametrize("kind", [pl.Categorical, pl.Enum(["x", "y", "z"])])
+def test_group__of_categories_is_as_of_text(kind: Any) -> None:
+    found = group(pl.Series("a", ["y", None, "x"], dtype=kind), bins=4)
+    assert (found.labels, found.codes.tolist()) == (("a = x", "a = y", "a is missing"), [1, 2, 0])
+
+
+def test_group__of_numbers_is_cut_at_quantiles_of_the_data() -> None:
+    values = [*range(1, 101), None, float("nan")]
+    found = group(pl.Series("d", values, dtype=pl.Float64), bins=4)
+    assert found.labels == ("d ≤ 25", "25 < d ≤ 50", "50 < d ≤ 75", "d > 75", "d is missing")
+    assert found.sizes.tolist() == [25, 25, 25, 25, 2]
+    infinite = group(pl.Series("d", [-np.inf, *range(98), np.inf]), bins=2)
+    assert infinite.labels == ("d ≤ 48", "d > 48")
+
+
+def test_group__of_few_numbers_is_their_values() -> None:
+    assert group(pl.Series("n", [2, 1, 2]), bins=4).labels == ("n = 1", "n = 2")
+    assert group(pl.Series("b", [True, False]), bins=4).labels == ("b = false", "b = true")
+    assert group(pl.Series("n", [7] * 90 + list(range(7))), bins=4).labels == ("all values of n",)
+
+
+def test_group__of_dates_is_their_months() -> None:
+    days = pl.Series("day", [date(2013, 1, 31), date(2013, 2, 1), date(2013, 1, 1)])
+    found = group(days, bins=4)
+    assert (found.labels, found.codes.tolist()) == (("day = 2013-01", "day = 2013-02"), [0, 1, 0])
+    assert group(days.cast(pl.Datetime), bins=4).labels == found.labels
+
+
+def test_group__refuses_nested_values() -> None:
+    with pytest.raises(InputError, match="`a` is List"):
+        group(pl.Series("a", [[1]]), bins=4)
+
+
+def test_cross__has_the_combinations_that_occur() -> None:
+    found = cross([group(pl.Series("a", ["x", "x", "y"]), bins=4), group(pl.Series("b", [1, 2, 1]), bins=4)])
+    assert found.labels == ("a = x and b = 1", "a = x and b = 2", "a = y and b = 1")
+    assert found.codes.tolist() == [0, 1, 2]
+
+
+def test_take__keeps_what_belongs_to_the_rows_and_numbers_clusters_anew() -> None:
+    outcome = Multiclass(np.array([0, 1, 2]), np.array([2, 1, 0]), 3, np.eye(3))
+    part = take(outcome, np.array([2, 0]))
+    assert isinstance(part, Multiclass)
+    assert part.probability is not None
+    assert (part.truth.tolist(), part.classes, part.probability.tolist()) == ([2, 0], 3, [[0, 0, 1], [1, 0, 0]])
+    sampling = take_sampling(Sampling(4, clusters=np.array([5, 5, 0, 9])), np.array([0, 1, 3]))
+    assert sampling.clusters is not None
+    assert (sampling.rows, sampling.units, sampling.clusters.tolist()) == (3, 2, [0, 0, 1])
+
+
+# Judgement ----------------------------------------------------------------------------------------------------------
+
+
+def test_slices__a_regression_that_the_average_hides_fails() -> None:
+    candidate, production, columns = holdout(spoilt="DL")
+    found = judged(evaluation(metrics={"roc_auc": {"margin": 0.05}}, min_rows=50), candidate, production, columns)
+    assert by_name(found) == {
+        "carrier = B6: roc_auc: not worse by 0.05": Verdict.PASS,
+        "carrier = DL: roc_auc: not worse by 0.05": Verdict.FAIL,
+        "carrier = UA: roc_auc: not worse by 0.05": Verdict.PASS,
+    }
+    assert found.reasons[0].startswith("In carrier = DL: roc_auc changed by -0.")
+    assert found.tables[0].rows[0][0] == "carrier = DL"
+
+
+def test_slices__numbers_are_those_of_the_slices_own_rows() -> None:
+    candidate, production, columns = holdout(spoilt="DL")
+    found = judged(evaluation(metrics={"log_loss": {"margin": 0.1}}), candidate, production, columns)
+    rows = np.flatnonzero((columns["carrier"] == "DL").to_numpy())
+    values = next(each.values for each in found.checks if "DL" in each.name)
+    expected = of_difference(
+        find("log_loss", "binary"), take(production, rows), take(candidate, rows), Sampling(len(rows))
+    )
+    assert (values["value"], values["low"], values["high"]) == (expected.value, expected.low, expected.high)
+    assert candidate.probability is not None
+    assert values["candidate"] == pytest.approx(log_loss(candidate.truth[rows], candidate.probability[rows]))
+
+
+def test_slices__clusters_are_those_of_the_slice() -> None:
+    candidate, production, columns = holdout()
+    clusters = np.arange(ROWS) // 20
+    asked = evaluation(metrics={"roc_auc": {"margin": 0.05}}, min_rows=50)
+    found = judged(asked, candidate, production, columns, clusters=clusters)
+    rows = np.flatnonzero((columns["carrier"] == "UA").to_numpy())
+    values = next(each.values for each in found.checks if "UA" in each.name)
+    assert values["method"] == f"paired, closed form, {len(set(clusters[rows]))} clusters"
+    assert candidate.probability is not None
+    assert values["candidate"] == pytest.approx(roc_auc_score(candidate.truth[rows], candidate.probability[rows]))
+
+
+def test_slices__with_few_rows_or_clusters_are_never_green() -> None:
+    candidate, production, columns = holdout()
+    asked = evaluation(metrics={"roc_auc": {"margin": 0.3}})
+    found = judged(asked, candidate, production, columns)
+    assert by_name(found)["carrier = B6: roc_auc: not worse by 0.3"] is Verdict.INCONCLUSIVE
+    assert found.verdict is Verdict.INCONCLUSIVE
+    few = (columns["carrier"] == "B6").sum()
+    assert found.reasons == (f"Not enough rows to judge carrier = B6 ({few} rows, and the policy asks for 200).",)
+    line = next(row for table in found.tables for row in table.rows if row[0] == "carrier = B6")
+    assert "not enough rows" in line
+    clustered = judged(asked, candidate, production, columns, clusters=np.arange(ROWS) // 500)
+    assert {each.verdict for each in clustered.checks} == {Verdict.INCONCLUSIVE}
+    assert "clusters, and an interval needs 10" in clustered.reasons[0]
+
+
+def test_slices__too_many_of_a_column_are_not_judged() -> None:
+    candidate, production, columns = holdout()
+    asked = evaluation(metrics={"roc_auc": {"margin": 0.3}}, max_slices=2)
+    found = judged(asked, candidate, production, columns)
+    assert by_name(found) == {"carrier: roc_auc: not worse by 0.3": Verdict.INCONCLUSIVE}
+    assert "it makes 3 slices, and the policy's `max_slices` is 2" in found.reasons[0]
+    assert judged(evaluation(max_slices=2), candidate, production, columns).reasons  # said where nothing gates, too
+
+
+def test_slices__without_gates_are_marked_after_correction() -> None:
+    candidate, production, columns = holdout(spoilt="DL")
+    found = judged(evaluation(columns=["carrier", "distance"]), candidate, production, columns)
+    assert found.checks == ()
+    marks = {(row[0], row[2]): row[-1] for table in found.tables for row in table.rows}
+    assert marks["carrier = DL", "roc_auc\u00a0↑"] == "worse"
+    assert marks["carrier = DL", "log_loss\u00a0↓"] == "worse"
+    assert marks["carrier = UA", "roc_auc\u00a0↑"] == "–"
+    assert [table.folded for table in found.tables] == [False, True]
+    assert "over 12 comparisons" in found.tables[0].note
+    assert len(marks) == 14  # seven slices, one of them too small, by two metrics
+
+
+def test_slices__false_marks_are_rare_where_nothing_differs() -> None:
+    marked = []
+    for seed in range(100):
+        candidate, production, columns = holdout(seed=seed)
+        found = judged(evaluation(columns=["carrier", "distance"]), candidate, production, columns)
+        marked.append(any(row[-1] in ("worse", "better") for table in found.tables for row in table.rows))
+    assert np.mean(marked) <= 0.12  # 5 % expected; 100 runs know it to within 4.4 points (two sigma)
+
+
+def test_slices__first_release_has_absolute_gates_alone() -> None:
+    candidate, _, columns = holdout()
+    asked = evaluation(metrics={"roc_auc": {"margin": 0.01, "min": 0.6}}, min_rows=50)
+    found = judged(asked, candidate, None, columns)
+    assert {each.name.rpartition(": ")[2] for each in found.checks} == {"at least 0.6"}
+    assert found.verdict is Verdict.PASS
+
+
+def test_slices__a_metric_without_a_value_says_so_of_the_slice() -> None:
+    candidate, production, columns = holdout()
+    truth = candidate.truth & (columns["carrier"] != "DL").to_numpy()
+    models = [Binary(truth, each.label, each.probability) for each in (candidate, production)]
+    found = judged(evaluation(metrics={"roc_auc": {"margin": 0.3}}), models[0], models[1], columns)
+    assert (
+        "In carrier = DL: roc_auc has no interval for the candidate: this slice holds one class only." in found.reasons
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"columns": ["a", ["a", "b"], ["b", "a"]]}, "the same slices twice"),
+        ({"columns": [["a", "a"]]}, "a column twice"),
+        ({"columns": [], "metrics": {"roc_auc": {"margin": 0.1}}}, "which is empty"),
+        ({"columns": [], "search": False}, "nothing to do"),
+    ],
+)
+def test_policy__refuses_what_makes_no_sense(said: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        evaluation(**said)

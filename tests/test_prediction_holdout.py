@@ -1,0 +1,76 @@
+"""The holdout as read for the models, the groups that the policy names, and rows that training has seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from slipway import datasets
+from slipway.policy import Evaluation, Policy, SourcedPolicy
+from slipway.prediction.holdout import overlap, read_holdout
+from slipway.report import Check, Report, Subject, Verdict
+from slipway.runner.errors import InputError
+
+
+def sourced(tmp_path: Path, **evaluation: Any) -> tuple[SourcedPolicy, Evaluation]:
+    """A policy whose training data are the whole holdout."""
+    frame = pl.DataFrame({"id": range(60), "sex": ["a", "b"] * 30, "day": [1, 2, 3] * 20, "late": [True, False] * 30})
+    for name in ("train", "holdout"):
+        frame.write_parquet(tmp_path / f"{name}.parquet")
+    said = {"task": "binary", "holdout": "holdout", "target": "late", "metrics": {"accuracy": {}}, **evaluation}
+    data = {name: {"path": str(tmp_path / f"{name}.parquet")} for name in ("train", "holdout")}
+    policy = Policy.model_validate({"version": 1, "model": "m", "data": data, "evaluation": said})
+    assert policy.evaluation
+    return SourcedPolicy(policy, Path("slipway.yml")), policy.evaluation
+
+
+def test_read_holdout__keeps_the_columns_of_groups_and_hides_the_target(tmp_path: Path) -> None:
+    groups = {
+        "slices": {"columns": ["day", ["day", "sex"]]},
+        "fairness": {"groups": ["sex"], "metrics": {"recall": {}}},
+    }
+    policy, evaluation = sourced(tmp_path, cluster="day", **groups)
+    holdout = read_holdout(policy, evaluation, tmp_path)
+    assert holdout.named.columns == ["day", "sex"]
+    assert holdout.named.height == 60
+    assert holdout.clusters is not None
+    assert [each.name for each in holdout.each_feature()] == ["id", "sex", "day"]
+    assert read_holdout(*sourced(tmp_path), tmp_path).named.columns == []
+
+
+def test_read_holdout__names_a_column_of_groups_that_is_not_there(tmp_path: Path) -> None:
+    policy, evaluation = sourced(tmp_path, slices={"columns": ["carrier"]})
+    with pytest.raises(InputError, match="no column `carrier`"):
+        read_holdout(policy, evaluation, tmp_path)
+
+
+def test_overlap__is_found_here_or_taken_from_validate_data(tmp_path: Path) -> None:
+    policy, evaluation = sourced(tmp_path)
+    found = overlap(policy, evaluation)
+    assert found
+    assert (found.verdict, found.values["shared"]) == (Verdict.FAIL, 60)
+    check = Check(name="leakage: rows of holdout in train", verdict=Verdict.PASS, values={"shared": 0})
+    versions = {name: str(datasets.identify(policy.policy.data[name].path)) for name in ("train", "holdout")}
+    told = Report(
+        stage="validate-data",
+        model="m",
+        verdict=Verdict.PASS,
+        checks=(check,),
+        subjects=tuple(Subject(role="data", name=name, id=version) for name, version in versions.items()),
+    )
+    assert overlap(policy, evaluation, told) == check
+    of_other_data = told.model_copy(update={"subjects": told.subjects[:1]})
+    assert overlap(policy, evaluation, of_other_data) == found
+
+
+def test_overlap__without_training_data_is_not_known(tmp_path: Path) -> None:
+    policy, evaluation = sourced(tmp_path)
+    (tmp_path / "train.parquet").unlink()
+    absent = overlap(policy, evaluation)
+    assert absent
+    assert absent.verdict is Verdict.INCONCLUSIVE
+    alone = policy.policy.model_copy(update={"data": {"holdout": policy.policy.data["holdout"]}})
+    assert overlap(SourcedPolicy(alone, Path("slipway.yml")), evaluation) is None
