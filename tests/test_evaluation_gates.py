@@ -22,7 +22,11 @@ def interval(low: float, high: float, value: float | None = None) -> Interval:
 
 
 def by_hand(value: float, low: float, high: float, error: float) -> Interval:
-    return Interval(value, low, high, error, "by hand", lambda limit: float(stats.norm.cdf((value - limit) / error)))
+    def below(limit: float) -> tuple[float, float]:
+        level = float(stats.norm.cdf((limit - value) / error))
+        return level, level
+
+    return Interval(value, low, high, error, "by hand", below)
 
 
 def one_gate(rule: MetricRule, *, greater_is_better: bool = True) -> Gate:

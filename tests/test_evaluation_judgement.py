@@ -171,6 +171,7 @@ def test_min_rows__with_fewer_every_gate_is_inconclusive() -> None:
     assert judgement.verdict is INCONCLUSIVE
     assert [each.verdict for each in judgement.checks] == [INCONCLUSIVE, INCONCLUSIVE]
     assert "the holdout has 99 rows, and the policy asks for 100" in judgement.reasons[0]
+    assert all("p_beyond" not in each.values for each in judgement.checks)  # no gate that chance could fail
     assert judged(rules, candidate, production, min_rows=99).verdict is PASS
 
 

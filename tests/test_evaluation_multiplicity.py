@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gates import Gate, detectable
-from slipway.evaluation.intervals import Interval, Sampling, bonett_price, of_difference, of_one, wilson
+from slipway.evaluation.intervals import Interval, Sampling, _below_draws, bonett_price, of_difference, of_one, wilson
 from slipway.evaluation.metrics import find
-from slipway.evaluation.multiplicity import account, holm
+from slipway.evaluation.multiplicity import account, benjamini_hochberg, holm
 from slipway.evaluation.outcomes import Binary, Regression
 from slipway.report import Check, Column, Table, Verdict
+from test_evaluation_intervals import weighted_mean_error
 
 LEVEL = 0.025
 
@@ -34,37 +38,102 @@ def test_holm__never_smaller_than_p_and_never_larger_than_bonferroni(p_values: l
     assert ranked == sorted(ranked)
 
 
+def test_benjamini_hochberg__is_scipys() -> None:
+    # The fifteen p-values of the paper's own example (1995, section 3.2): four are found at 5 %.
+    published = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459]
+    published += [0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0]
+    shuffled = np.random.default_rng(1).permutation(published)
+    adjusted = benjamini_hochberg(shuffled.tolist())
+    assert adjusted == pytest.approx(stats.false_discovery_control(shuffled), rel=1e-12)
+    assert sum(p <= 0.05 for p in adjusted) == 4
+    assert sum(p <= 0.05 for p in holm(published)) == 3  # and three by Bonferroni's way, as the paper says
+    assert benjamini_hochberg([]) == []
+
+
 def intervals() -> list[Interval]:
     """One of each kind."""
     random = np.random.default_rng(4)
     truth = random.random(300) < 0.4
     models = [Binary(truth, truth ^ (random.random(300) < error), random.random(300)) for error in (0.2, 0.3)]
     numbers = [Regression(random.normal(size=200), random.normal(size=200)) for _ in range(2)]
+    tied = [Regression(np.zeros(60), random.integers(0, 3, 60).astype(float)) for _ in range(2)]
     return [
         of_one(find("accuracy", "binary"), models[0], Sampling(300)),
         of_difference(find("accuracy", "binary"), models[1], models[0], Sampling(300)),
         of_difference(find("roc_auc", "binary"), models[1], models[0], Sampling(300)),
         of_difference(find("roc_auc", "binary"), models[1], models[0], Sampling(300, clusters=np.arange(300) // 20)),
         of_difference(find("median_absolute_error", "regression"), numbers[1], numbers[0], Sampling(200)),
+        of_difference(find("median_absolute_error", "regression"), tied[1], tied[0], Sampling(60)),
         wilson(3, 40, 0.95),
+        wilson(0, 40, 0.95),
+        wilson(40, 40, 0.95),
         bonett_price(truth, truth, 0.95),
+        bonett_price(np.ones(4, bool), np.zeros(4, bool), 0.95),
     ]
 
 
+def hold_to_the_verdict(interval: Interval, gate: Gate, level: float = LEVEL) -> None:
+    """Fail just where the evidence of harm is below the level, pass just where that of its absence is."""
+    verdict, slack = gate.decide(interval), 1e-9
+    beyond, clear = gate.p_beyond(interval), gate.p_clear(interval)
+    assert (beyond <= level + slack) if verdict is Verdict.FAIL else (beyond >= level - slack)
+    assert (clear <= level + slack) if verdict is Verdict.PASS else (clear >= level - slack)
+
+
 @pytest.mark.parametrize("interval", intervals(), ids=lambda each: each.method)
-@given(place=st.floats(-1.5, 2.5), above=st.booleans())
-def test_p__is_small_just_where_the_interval_lies_beyond(interval: Interval, place: float, above: bool) -> None:
+@given(place=st.floats(-1.5, 2.5), above=st.booleans(), strict=st.booleans())
+def test_p__is_small_just_where_the_interval_lies_beyond(
+    interval: Interval, place: float, above: bool, strict: bool
+) -> None:
     limit = interval.low + place * (interval.high - interval.low)
-    verdict = Gate("", True, limit, above).decide(interval)
-    p = Gate("", True, limit, above).p_beyond(interval)
-    # A bootstrap of 2,000 draws knows its p-value to one draw.
-    slack = 2 / 2001 if "bootstrap" in interval.method else 1e-9
-    if verdict is Verdict.FAIL:
-        assert p <= LEVEL + slack
-    if verdict is Verdict.INCONCLUSIVE:
-        assert LEVEL - slack <= p <= 1 - LEVEL + slack
-    if verdict is Verdict.PASS and -1 < limit < 1:
-        assert p >= 1 - LEVEL - slack
+    hold_to_the_verdict(interval, Gate("", True, limit, above, strict))
+
+
+@pytest.mark.parametrize("interval", intervals(), ids=lambda each: each.method)
+@pytest.mark.parametrize("limit", [-1.0, 0.0, 1.0])
+@pytest.mark.parametrize("above", [False, True])
+@pytest.mark.parametrize("strict", [False, True])
+def test_p__agrees_with_the_interval_at_the_ends_of_what_can_be(
+    interval: Interval, limit: float, above: bool, strict: bool
+) -> None:
+    for place in (limit, interval.low, interval.high):
+        hold_to_the_verdict(interval, Gate("", True, place, above, strict))
+
+
+@given(
+    draws=st.lists(st.integers(-3, 3).map(float), min_size=200, max_size=200),
+    limit=st.integers(-8, 8).map(lambda half: half / 2),
+    above=st.booleans(),
+    strict=st.booleans(),
+)
+def test_p__of_tied_draws_agrees_with_their_percentiles(
+    draws: list[float], limit: float, above: bool, strict: bool
+) -> None:
+    ordered = np.sort(draws)
+    low, high = np.quantile(ordered, [LEVEL, 1 - LEVEL])
+    error = float(ordered.std(ddof=1))
+    middle = float(np.median(ordered))
+    below = _below_draws(ordered, middle, error)
+    interval = Interval(middle, float(low), float(high), error, "", below)
+    hold_to_the_verdict(interval, Gate("", True, limit, above, strict))
+
+
+def test_p__of_a_harm_beyond_all_draws_shrinks_with_its_distance() -> None:
+    draws = np.sort(np.random.default_rng(2).normal(size=2_000))
+    below = _below_draws(draws, 0.0, 1.0)
+    assert 1 - below(draws[-1] + 0.01)[0] == pytest.approx(1 / 2001, rel=0.3)
+    assert 1 - below(6.0)[0] == pytest.approx(stats.norm.sf(6), rel=1e-6)
+    assert below(-6.0)[0] == pytest.approx(stats.norm.sf(6), rel=1e-6)
+
+
+def test_account__a_bootstrap_fail_by_a_mile_stands_among_hundreds_of_gates() -> None:
+    random = np.random.default_rng(4)
+    zero, small, large = np.zeros(300), random.normal(size=300), 9 * random.normal(size=300)
+    drawn = replace(find("mean_absolute_error", "regression"), estimate=None, weighted=weighted_mean_error)
+    found = of_difference(drawn, Regression(zero, small), Regression(zero, large), Sampling(300))
+    p = Gate("not worse by 0.1", True, 0.1, above=False).p_beyond(found)
+    others = tuple(gate_check(str(number), Verdict.PASS, 0.9) for number in range(400))
+    assert account(Findings((gate_check("mile", Verdict.FAIL, p), *others)), 0.95).verdict is Verdict.FAIL
 
 
 def test_p__no_uncertainty() -> None:
@@ -98,10 +167,16 @@ def test_account__a_fail_must_stand_among_all_gates() -> None:
         Verdict.FAIL,  # no p-value: nothing to correct
     ]
     assert [row[1] for row in found.tables[0].rows] == ["inconclusive", "fail", "–", "fail"]
-    assert found.reasons[0].startswith("a said. Among 4 gates chance alone makes one such result likely: Holm's")
-    assert found.reasons[1:] == ("c said.", "other")
+    assert found.reasons[1].startswith("a said. Among 4 gates chance alone makes one such result likely: Holm's")
+    assert (found.reasons[0], found.reasons[2]) == ("c said.", "other")
     assert found.checks[0].values["p_adjusted"] == pytest.approx(0.06)
     assert found.verdict is Verdict.FAIL
+
+
+def test_account__says_what_failed_before_what_is_open() -> None:
+    checks = (gate_check("a", Verdict.FAIL, 0.02), gate_check("b", Verdict.FAIL, 0.0001))
+    found = account(Findings((*checks, gate_check("c", Verdict.PASS, 0.5)), reasons=("a said.", "b said.")), 0.95)
+    assert [reason[0] for reason in found.reasons] == ["b", "a"]
 
 
 def test_account__a_single_gate_is_not_corrected() -> None:
@@ -129,5 +204,5 @@ def test_detectable__the_published_sample_size() -> None:
     """Paired binary, 10 % discordance, one-sided 5 %, power 80 %: 1,544 rows detect 2 points (McNemar's variance)."""
     rows, discordance, effect = 1544, 0.1, 0.02
     error = np.sqrt((discordance - effect**2) / rows)
-    found = Interval(0, -1, 1, float(error), "", lambda _: 0.5)
+    found = Interval(0, -1, 1, float(error), "", lambda _: (0.5, 0.5))
     assert detectable(found, confidence=0.9) == pytest.approx(effect, rel=0.01)

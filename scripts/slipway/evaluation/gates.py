@@ -43,10 +43,14 @@ class Gate:
 
     def p_beyond(self, interval: Interval) -> float:
         """One-sided p-value of the rule being kept: small where the rows say that the value is on the wrong side."""
-        if interval.standard_error == 0:
-            return float(self.decide(interval) is not Verdict.FAIL)
-        below = interval.p_below(self.limit)
-        return below if self.above else 1 - below
+        under, up_to = interval.below(self.limit)
+        if self.above:
+            return 1 - (up_to if self.strict else under)
+        return under if self.strict else up_to
+
+    def p_clear(self, interval: Interval) -> float:
+        """One-sided p-value of the rule being broken: small where the rows say that the value is on the right side."""
+        return 1 - self.p_beyond(interval)
 
 
 def gates_of(rule: MetricRule, *, greater_is_better: bool) -> list[Gate]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import ceil
+from typing import Literal
 
 import numpy as np
 from scipy import special
@@ -20,9 +22,10 @@ CELLS_AT_ONCE = 4_000_000
 class Interval:
     """A value with its two-sided interval and standard error, all in the metric's unit, and how they were found.
 
-    p_below: one-sided p-value of "the true value is at least this limit": small where the rows say that it lies below.
-    It comes from the distribution that the interval comes from, so that an interval lies below a limit just where its
-    p-value is below (1 - confidence) / 2.
+    below: how much of the confidence distribution (Xie & Singh 2013, Int. Stat. Rev. 81:3) lies strictly below a limit,
+    and how much at or below it; the two differ only where the distribution has an atom. One minus it is the one-sided
+    p-value of "the true value is at least this limit". The interval's ends are its quantiles, so that an interval lies
+    below a limit just where that p-value is below (1 - confidence) / 2.
     """
 
     value: float
@@ -30,7 +33,7 @@ class Interval:
     high: float
     standard_error: float
     method: str
-    p_below: Callable[[float], float] = field(compare=False, repr=False)
+    below: Callable[[float], tuple[float, float]] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -118,12 +121,18 @@ def wilson(successes: int, rows: int, confidence: float) -> Interval:
     middle = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
     half = z / (1 + z**2 / rows) * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
 
-    def p_below(limit: float) -> float:
-        if not 0 < limit < 1:
-            return float(limit <= 0)
-        return float(special.ndtr((share - limit) / np.sqrt(limit * (1 - limit) / rows)))
+    # The ends are known exactly where rounding would miss them.
+    low = 0.0 if successes == 0 else float(middle - half)
+    high = 1.0 if successes == rows else float(middle + half)
 
-    return Interval(share, float(middle - half), float(middle + half), float(half / z), "Wilson", p_below)
+    def below(limit: float) -> tuple[float, float]:
+        if 0 < limit < 1:
+            return _no_atom(special.ndtr((limit - share) / np.sqrt(limit * (1 - limit) / rows)))
+        # At the very end the score of a share that is there, too, tends to 0: half of the distribution.
+        at_end = 0.5 if limit == share else float(limit > share)
+        return (0.0 if limit <= 0 else at_end, 1.0 if limit >= 1 else at_end)
+
+    return Interval(share, low, high, float(half / z), "Wilson", below)
 
 
 def bonett_price(ours: Booleans, theirs: Booleans, confidence: float) -> Interval:
@@ -138,13 +147,16 @@ def bonett_price(ours: Booleans, theirs: Booleans, confidence: float) -> Interva
     half = normal_quantile(confidence) * error
     value = float(ours.mean() - theirs.mean())
 
-    def p_below(limit: float) -> float:
-        if not -1 < limit < 1:
-            return float(limit <= -1)
-        return float(special.ndtr((won - lost - limit) / error))
+    def below(limit: float) -> tuple[float, float]:
+        level = float(special.ndtr((limit - (won - lost)) / error))
+        return (0.0 if limit <= -1 else 1.0 if limit > 1 else level, 1.0 if limit >= 1 else 0.0 if limit < -1 else level)
 
     low, high = max(-1.0, won - lost - half), min(1.0, won - lost + half)
-    return Interval(value, low, high, error, "Bonett-Price", p_below)
+    return Interval(value, low, high, error, "Bonett-Price", below)
+
+
+def _no_atom(level: float) -> tuple[float, float]:
+    return float(level), float(level)
 
 
 def normal_quantile(confidence: float) -> float:
@@ -170,12 +182,12 @@ def _from_influence(value: float, influence: Floats, sampling: Sampling) -> Inte
         raise UndefinedError("its standard error is not a finite number")
     half = float(special.stdtrit(units - 1, (1 + sampling.confidence) / 2)) * error
 
-    def p_below(limit: float) -> float:
+    def below(limit: float) -> tuple[float, float]:
         if error == 0:  # every row agrees: the value is taken as exact
-            return float(value >= limit)
-        return float(special.stdtr(units - 1, (value - limit) / error))
+            return float(value < limit), float(value <= limit)
+        return _no_atom(special.stdtr(units - 1, (limit - value) / error))
 
-    return Interval(value, value - half, value + half, error, method, p_below)
+    return Interval(value, value - half, value + half, error, method, below)
 
 
 def _bootstrap(metric: Metric, outcomes: list[Outcome], sampling: Sampling) -> Interval:
@@ -191,27 +203,51 @@ def _bootstrap(metric: Metric, outcomes: list[Outcome], sampling: Sampling) -> I
             for weights in _weights(sampling)
         ]
     )
-    draws = draws[np.isfinite(draws)]
-    if len(draws) < 0.95 * DRAWS:
-        raise UndefinedError(f"it has a value in only {len(draws)} of {DRAWS} resamples: too few rows of one class")
+    asked, draws = len(draws), np.sort(draws[np.isfinite(draws)])
+    if len(draws) < 0.95 * asked:
+        raise UndefinedError(f"it has a value in only {len(draws)} of {asked} resamples: too few rows of one class")
     tail = (1 - sampling.confidence) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
+    method = f"paired bootstrap, {asked:,} draws"
+    if len(draws) < asked:
+        method += f", {asked - len(draws):,} without a value"
+    error = float(draws.std(ddof=1))
+    return Interval(value, float(low), float(high), error, method, _below_draws(draws, value, error))
 
-    def p_below(limit: float) -> float:
-        # Davison & Hinkley 1997, section 4.4: no p-value from B draws is smaller than 1 / (B + 1).
-        return float(((draws >= limit).sum() + 1) / (len(draws) + 1))
 
-    method = f"paired bootstrap, {DRAWS:,} draws"
-    return Interval(value, float(low), float(high), float(draws.std(ddof=1)), method, p_below)
+def _below_draws(draws: Floats, value: float, error: float) -> Callable[[float], tuple[float, float]]:
+    """The inverse of the quantiles that the percentile interval is made of. draws: sorted, (draws,).
+
+    No share of draws is told more finely than 1 / (draws + 1) (Davison & Hinkley 1997, section 4.4). Where a limit lies
+    beyond all draws, the normal tail with the bootstrap's standard error says how far, but never more than that: a harm
+    that no draw leaves in doubt must be able to stand among hundreds of gates.
+    """
+    finest = 1 / (len(draws) + 1)
+    last = len(draws) - 1
+
+    def level(limit: float, side: Literal["left", "right"]) -> float:
+        place = int(np.searchsorted(draws, limit, side))
+        if 0 < place <= last:  # between two draws, as np.quantile interpolates
+            step = draws[place] - draws[place - 1]
+            part = (limit - draws[place - 1]) / step if step > 0 else 0.0
+            return float(np.clip((place - 1 + part) / last, finest, 1 - finest))
+        if error == 0:
+            return float(place > 0)
+        tail = min(finest, float(special.ndtr(-abs(limit - value) / error)))
+        return 1 - tail if place else tail
+
+    return lambda limit: (level(limit, "left"), level(limit, "right"))
 
 
 def _weights(sampling: Sampling) -> Iterator[Floats]:
     """How often each row is drawn, (draws, rows) a piece; whole clusters are drawn together."""
     random = np.random.default_rng(sampling.seed)
     units = sampling.units
-    at_once = max(1, min(DRAWS, CELLS_AT_ONCE // sampling.rows))
-    for start in range(0, DRAWS, at_once):
-        count = min(at_once, DRAWS - start)
+    # At least five draws beyond each end of the interval.
+    draws = max(DRAWS, ceil(10 / (1 - sampling.confidence)))
+    at_once = max(1, min(draws, CELLS_AT_ONCE // sampling.rows))
+    for start in range(0, draws, at_once):
+        count = min(at_once, draws - start)
         drawn = random.integers(0, units, size=(count, units)) + np.arange(count)[:, None] * units
         times = np.bincount(drawn.ravel(), minlength=count * units).reshape(count, units).astype(np.float64)
         yield times if sampling.clusters is None else times[:, sampling.clusters]

@@ -104,8 +104,9 @@ def check(measured: Measured, gate: Gate, evaluation: Evaluation, sampling: Samp
         "limit": gate.limit,
         "method": interval.method,
         "rows_needed": needed,
-        "p_beyond": gate.p_beyond(interval),
     }
+    if sampling.rows >= evaluation.min_rows:  # a gate that cannot judge is none of those that chance could fail
+        values["p_beyond"] = gate.p_beyond(interval)
     if gate.relative:
         values["minimum_detectable_effect"] = detectable(interval, confidence=sampling.confidence)
     return Check(name=name, verdict=verdict, detail=detail, values=values)

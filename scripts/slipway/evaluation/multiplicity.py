@@ -27,6 +27,19 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values of Benjamini & Hochberg 1995 (J. R. Stat. Soc. B 57:289), in the order given.
+
+    For tables that explore and gate nothing: of what is marked at level q, a share of q is expected to be wrong.
+    """
+    count = len(p_values)
+    order = np.argsort(p_values, kind="stable")
+    steps = np.asarray(p_values, dtype=float)[order] * count / np.arange(1, count + 1)
+    adjusted = np.empty(count)
+    adjusted[order] = np.minimum(np.minimum.accumulate(steps[::-1])[::-1], 1)
+    return adjusted.tolist()
+
+
 def account(findings: Findings, confidence: float) -> Findings:
     """Every check's last verdict, with all gates in view, and the tables and reasons that say it.
 
@@ -40,8 +53,10 @@ def account(findings: Findings, confidence: float) -> Findings:
     changed = {old.detail: new.detail for old, new in zip(findings.checks, checks, strict=True) if old.detail}
     verdicts = {check.name: check.verdict.value for check in checks}
     tables = tuple(_settled(table, verdicts) for table in findings.tables)
-    reasons = tuple(changed.get(reason, reason) for reason in findings.reasons)
-    return replace(findings, checks=tuple(checks), tables=tables, reasons=reasons)
+    reasons = [changed.get(reason, reason) for reason in findings.reasons]
+    failed = {check.detail for check in checks if check.verdict is Verdict.FAIL}
+    reasons.sort(key=lambda reason: reason not in failed)  # a fail of any suite comes before what is open
+    return replace(findings, checks=tuple(checks), tables=tables, reasons=tuple(reasons))
 
 
 def _accounted(check: Check, p: float, gates: int, level: float) -> Check:
