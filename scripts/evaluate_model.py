@@ -11,6 +11,7 @@ from pathlib import Path
 from slipway import datasets
 from slipway.comparison import contenders, guards, suites
 from slipway.comparison.contenders import Contender
+from slipway.evaluation.fairness import OF_GROUPS
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.metrics import find
 from slipway.policy import Evaluation, SourcedPolicy, load
@@ -88,7 +89,10 @@ def require_evaluation(sourced: SourcedPolicy) -> Evaluation:
             fix="Add it with task, holdout, target and metrics; docs/policy.md shows all of it.",
             file=str(sourced.path),
         )
-    for name in () if evaluation.task == "text" else evaluation.metrics:
+    named = [*evaluation.metrics, *(evaluation.slices.metrics if evaluation.slices else ())]
+    of_groups = {metric.name for metric in OF_GROUPS}
+    named += [name for name in evaluation.fairness.metrics if name not in of_groups] if evaluation.fairness else []
+    for name in () if evaluation.task == "text" else named:
         try:
             find(name, evaluation.task)
         except KeyError as unknown:

@@ -8,14 +8,19 @@ from pathlib import Path
 
 from slipway.comparison import contenders
 from slipway.comparison.contenders import Contender
+from slipway.evaluation.baseline import judge_baseline
+from slipway.evaluation.fairness import judge_fairness
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.judgement import judge
+from slipway.evaluation.leakage import tripwires
 from slipway.evaluation.multiplicity import account
 from slipway.evaluation.outcomes import Outcome
+from slipway.evaluation.search import worst_slices
+from slipway.evaluation.slices import judge_slices
 from slipway.policy import Evaluation, SourcedPolicy
 from slipway.prediction.files import read_predictions
-from slipway.prediction.holdout import Holdout
+from slipway.prediction.holdout import Holdout, overlap
 from slipway.prediction.outcome import cluster_positions, outcomes
 from slipway.prediction.process import Job, Predictions, predict_all
 from slipway.prediction.scored import text_outcomes
@@ -74,7 +79,13 @@ def judge_all(
         judged = text_outcomes(sourced, evaluation, holdout, named, scratch)
     else:
         judged = outcomes(evaluation, holdout.truth, named)
-    found = judge(evaluation, judged[NAMES["candidate"]], judged.get(NAMES["production"]), sampling)
+    candidate, production = judged[NAMES["candidate"]], judged.get(NAMES["production"])
+    found = judge(evaluation, candidate, production, sampling)
+    found += judge_slices(evaluation, candidate, production, holdout.named, sampling)
+    found += worst_slices(evaluation, candidate, production, holdout.each_feature(), sampling)
+    found += judge_fairness(evaluation, candidate, production, holdout.named, sampling)
+    found += tripwires(evaluation, candidate, production, holdout.each_feature(), overlap(sourced, evaluation))
+    found += judge_baseline(evaluation, candidate, sampling)
     return account(found, evaluation.confidence)
 
 

@@ -81,15 +81,17 @@ class Gap:
     units: int
 
     def p_beyond(self, limit: float) -> float:
-        """One-sided p-value of no gap above `limit`, over all pairs: small where the rows show one.
+        """One-sided p-value of no gap above `limit`: small where the rows show one."""
+        return beyond(self.distances, self.errors, self.units, limit)
 
-        distances, errors: (groups, groups), of each pair.
-        """
-        pairs = np.triu_indices(len(self.distances), 1)
-        beyond, errors = self.distances[pairs] - limit, self.errors[pairs]
-        certain = np.where(beyond > 0, np.inf, -np.inf)  # without any error
-        t = np.divide(beyond, errors, out=certain, where=errors > 0)
-        return min(1.0, len(t) * float(special.stdtr(self.units - 1, -t.max())))
+
+def beyond(distances: Floats, errors: Floats, units: int, limit: float) -> float:
+    """One-sided p-value of no difference above `limit`, over all pairs. distances, errors: (groups, groups)."""
+    pairs = np.triu_indices(len(distances), 1)
+    above, error = distances[pairs] - limit, errors[pairs]
+    certain = np.where(above > 0, np.inf, -np.inf)  # without any error
+    t = np.divide(above, error, out=certain, where=error > 0)
+    return min(1.0, len(t) * float(special.stdtr(units - 1, -t.max())))
 
 
 def find(name: str, evaluation: Evaluation, outcome: Outcome) -> Metric:
@@ -194,7 +196,12 @@ def gap_of(groups: Sequence[Measured], sampling: Sampling) -> Gap | None:
         largest, smallest = 0, 1
     method = "by influence" if pairs == 1 else f"by influence, Bonferroni over {pairs} pairs"
     error = float(errors[largest, smallest])
-    interval = Interval(float(distances[largest, smallest]), low, high, error, method)
+
+    def below(limit: float) -> tuple[float, float]:
+        level = 1 - beyond(distances, errors, sampling.units, limit)
+        return level, level
+
+    interval = Interval(float(distances[largest, smallest]), low, high, error, method, below)
     return Gap(interval, groups[largest], groups[smallest], distances, errors, sampling.units)
 
 
@@ -210,7 +217,14 @@ def change_of(candidate: Gap, production: Gap, sampling: Sampling) -> Interval:
     error = float(np.sqrt(_sum_of_squares(parts, sampling)))
     value = candidate.interval.value - production.interval.value
     half = float(special.stdtrit(sampling.units - 1, (1 + sampling.confidence) / 2)) * error
-    return Interval(value, value - half, value + half, error, "paired, at the groups found")
+
+    def below(limit: float) -> tuple[float, float]:
+        if error == 0:
+            return float(value < limit), float(value <= limit)
+        level = float(special.stdtr(sampling.units - 1, (limit - value) / error))
+        return level, level
+
+    return Interval(value, value - half, value + half, error, "paired, at the groups found", below)
 
 
 def _covariance(groups: Sequence[Measured], sampling: Sampling) -> Floats:
