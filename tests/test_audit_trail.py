@@ -219,8 +219,6 @@ def test_moment__days_and_times() -> None:
     assert moment("2026-11-25T14:30+01:00") == datetime(2026, 11, 25, 13, 30, tzinfo=UTC)
     assert moment("2026-11-25T14:30Z") == datetime(2026, 11, 25, 14, 30, tzinfo=UTC)
     assert moment("") is None
-    # A day is a day, however it is written.
-    assert moment("20261125") == moment("2026-W48-3") == moment("2026-11-25")
 
 
 def test_what_was_live__says_the_time_in_utc(tmp_path: Path) -> None:
