@@ -440,7 +440,7 @@ def test_export__an_evidence_pack(site: Site, tmp_path: Path) -> None:
 
 def test_show_and_export__two_models_by_one_number_fail(site: Site, tmp_path: Path) -> None:
     site.record(1, "training", "1")
-    site.record(2, "training", "1", model_digest="sha256:another")
+    site.record(2, "evaluation", "1", model_digest="sha256:another")
     done = site.ask(command="show", model_version="1")
     assert (done.code, done.outputs["verdict"]) == (1, "fail")
     assert "version 1: entry 2 names the digest sha256:another, entry 1 sha256:1111" in done.error
