@@ -212,7 +212,7 @@ def asked_for(task: Task, found: dict[str, Found]) -> Iterator[Check]:
         columns = holdout.frame.collect_schema().names()
     for key in ("target", "cluster"):
         said = getattr(evaluation, key, None)
-        for name in [said] if isinstance(said, str) else said or []:
+        for name in filter(None, [said] if isinstance(said, str) else said or []):
             if name not in columns:
                 detail = f"`evaluation.{key}` names it; the columns are {', '.join(columns[:20])}"
                 yield Check(name=f"{task.holdout}: column {name}", verdict=Verdict.FAIL, detail=detail)

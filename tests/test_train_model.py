@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from slipway.registry.digests import digest, file_digests
-from slipway.registry.mlflow import CANDIDATE
+from slipway.registry.mlflow import CANDIDATE, Registry
 from slipway.training.provenance import read
 from test_training_statement import hold_to_the_protobufs
 from test_training_toy import LOCK, MODEL, QUIET, Toy, assert_gone, make_toy, wait_for
@@ -79,6 +79,8 @@ def test_train__everything_a_rebuild_needs(toy: Toy) -> None:
     done = toy.train()
     assert (done.code, done.outputs["verdict"], done.outputs["model-version"]) == (0, "pass", "1"), done.log
     run_id = done.outputs["run-id"]
+    identity = {"role": "registry", "name": MODEL, "id": Registry(toy.uri).identity(MODEL)}
+    assert identity in done.report["subjects"] and identity["id"].startswith("mlflow, begun 20")
 
     kept = provenance(toy, run_id)
     lock_digest = kept["environment"].pop("lock_digest")
