@@ -7,8 +7,8 @@ then all pairs are covered at once, and with them the largest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -76,20 +76,8 @@ class Gap:
     interval: Interval
     largest: Measured
     smallest: Measured
-    distances: Floats
-    errors: Floats
-    units: int
-
-    def p_beyond(self, limit: float) -> float:
-        """One-sided p-value of no gap above `limit`, over all pairs: small where the rows show one.
-
-        distances, errors: (groups, groups), of each pair.
-        """
-        pairs = np.triu_indices(len(self.distances), 1)
-        beyond, errors = self.distances[pairs] - limit, self.errors[pairs]
-        certain = np.where(beyond > 0, np.inf, -np.inf)  # without any error
-        t = np.divide(beyond, errors, out=certain, where=errors > 0)
-        return min(1.0, len(t) * float(special.stdtr(self.units - 1, -t.max())))
+    p_beyond: Callable[[float], float] = field(compare=False, repr=False)
+    """One-sided p-value of no gap above a limit, over all pairs: small where the rows show one."""
 
 
 def find(name: str, evaluation: Evaluation, outcome: Outcome) -> Metric:
@@ -194,8 +182,21 @@ def gap_of(groups: Sequence[Measured], sampling: Sampling) -> Gap | None:
         largest, smallest = 0, 1
     method = "by influence" if pairs == 1 else f"by influence, Bonferroni over {pairs} pairs"
     error = float(errors[largest, smallest])
-    interval = Interval(float(distances[largest, smallest]), low, high, error, method)
-    return Gap(interval, groups[largest], groups[smallest], distances, errors, sampling.units)
+
+    def t(limit: float) -> Floats:
+        beyond, spread = distances[apart] - limit, errors[apart]
+        certain = np.where(beyond > 0, np.inf, -np.inf)  # without any error
+        return np.asarray(np.divide(beyond, spread, out=certain, where=spread > 0))
+
+    # Above a limit lies the gap if any pair does, and below it only if all pairs do.
+    def p_beyond(limit: float) -> float:
+        return min(1.0, pairs * float(special.stdtr(sampling.units - 1, -t(limit).max())))
+
+    def p_below(limit: float) -> float:
+        return min(1.0, pairs * float(special.stdtr(sampling.units - 1, t(limit).max())))
+
+    interval = Interval(float(distances[largest, smallest]), low, high, error, method, p_below)
+    return Gap(interval, groups[largest], groups[smallest], p_beyond)
 
 
 def change_of(candidate: Gap, production: Gap, sampling: Sampling) -> Interval:
@@ -210,7 +211,11 @@ def change_of(candidate: Gap, production: Gap, sampling: Sampling) -> Interval:
     error = float(np.sqrt(_sum_of_squares(parts, sampling)))
     value = candidate.interval.value - production.interval.value
     half = float(special.stdtrit(sampling.units - 1, (1 + sampling.confidence) / 2)) * error
-    return Interval(value, value - half, value + half, error, "paired, at the groups found")
+
+    def p_below(limit: float) -> float:
+        return float(special.stdtr(sampling.units - 1, (value - limit) / error)) if error else float(value >= limit)
+
+    return Interval(value, value - half, value + half, error, "paired, at the groups found", p_below)
 
 
 def _covariance(groups: Sequence[Measured], sampling: Sampling) -> Floats:
