@@ -57,3 +57,9 @@ def _table(title: str, checks: Sequence[Check], *, detail: bool = False) -> Tabl
     )
     rows = tuple((each.name, each.verdict, each.count, each.detail, "; ".join(each.examples)) for each in checks)
     return Table(title=title, columns=columns, rows=rows, folded=detail, detail=detail)
+
+
+def share(count: int, rows: int) -> str:
+    """`12 of 1,000 rows (1.2 %)`."""
+    percent = 100 * count / rows
+    return f"{count:,} of {rows:,} rows ({f'{percent:.1f}' if percent >= 0.1 or not count else 'under 0.1'} %)"

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 import polars as pl
 
-from slipway.data.probes import share
+from slipway.data.findings import share
 from slipway.report.model import Check, Value, Verdict
 
 LARGE = 0.01

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from slipway.data.findings import share
 from slipway.data.rules import Rule, UniqueValuesEq
 from slipway.data.schema import Compare, Freshness, Rows
 from slipway.report.model import Check, Value, Verdict
@@ -175,12 +176,6 @@ def freshness(declared: Freshness, dtype: pl.DataType, now: datetime) -> Probe:
 
     measures = {"newest": column.max(), "count": future.sum()}
     return Probe(name=name, measures=measures, judge=judge, violates=future, columns=(declared.column,))
-
-
-def share(count: int, rows: int) -> str:
-    """`12 of 1,000 rows (1.2 %)`."""
-    percent = 100 * count / rows
-    return f"{count:,} of {rows:,} rows ({f'{percent:.1f}' if percent >= 0.1 or not count else 'under 0.1'} %)"
 
 
 def _as_value(moment: datetime, dtype: pl.DataType) -> date | datetime:

@@ -192,10 +192,11 @@ def gap_of(groups: Sequence[Measured], sampling: Sampling) -> Gap | None:
     def p_beyond(limit: float) -> float:
         return min(1.0, pairs * float(special.stdtr(sampling.units - 1, -t(limit).max())))
 
-    def p_below(limit: float) -> float:
-        return min(1.0, pairs * float(special.stdtr(sampling.units - 1, t(limit).max())))
+    def below(limit: float) -> tuple[float, float]:
+        share = 1 - min(1.0, pairs * float(special.stdtr(sampling.units - 1, t(limit).max())))
+        return share, share
 
-    interval = Interval(float(distances[largest, smallest]), low, high, error, method, p_below)
+    interval = Interval(float(distances[largest, smallest]), low, high, error, method, below)
     return Gap(interval, groups[largest], groups[smallest], p_beyond)
 
 
@@ -212,10 +213,13 @@ def change_of(candidate: Gap, production: Gap, sampling: Sampling) -> Interval:
     value = candidate.interval.value - production.interval.value
     half = float(special.stdtrit(sampling.units - 1, (1 + sampling.confidence) / 2)) * error
 
-    def p_below(limit: float) -> float:
-        return float(special.stdtr(sampling.units - 1, (value - limit) / error)) if error else float(value >= limit)
+    def below(limit: float) -> tuple[float, float]:
+        if not error:
+            return float(value < limit), float(value <= limit)
+        share = float(special.stdtr(sampling.units - 1, (limit - value) / error))
+        return share, share
 
-    return Interval(value, value - half, value + half, error, "paired, at the groups found", p_below)
+    return Interval(value, value - half, value + half, error, "paired, at the groups found", below)
 
 
 def _covariance(groups: Sequence[Measured], sampling: Sampling) -> Floats:

@@ -138,8 +138,8 @@ def _evidence(measured: Measured) -> tuple[float, float | None]:
     if difference.standard_error == 0:
         return 0.0, 1.0 if difference.value == 0 else None
     errors = difference.value / difference.standard_error
-    below = difference.p_below(0)
-    return -errors if measured.metric.greater_is_better else errors, min(1.0, 2 * min(below, 1 - below))
+    under, up_to = difference.below(0)
+    return -errors if measured.metric.greater_is_better else errors, min(1.0, 2 * min(1 - under, up_to))
 
 
 def _marked(judged: list[Judged], rate: float) -> list[Judged]:
