@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from scipy.stats import t
 
 from slipway.evaluation.fairness import change_of, find, gap_of, judge_fairness, measure_groups
 from slipway.evaluation.findings import Findings
@@ -60,6 +61,8 @@ def test_gap__of_two_groups_has_the_error_of_independent_shares() -> None:
     assert check.values["value"] == pytest.approx(shares[0] - shares[1])
     assert check.values["standard_error"] == pytest.approx(expected, rel=5e-3)  # imaginary rows
     assert check.verdict is Verdict.PASS
+    beyond = (float(check.values["value"] or 0) - 0.2) / float(check.values["standard_error"] or 0)
+    assert check.values["p_beyond"] == pytest.approx(t.sf(beyond, 3999))
     assert "from 0.5" in check.detail and "(sex = b) to 0.6" in check.detail
 
 

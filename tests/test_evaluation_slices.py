@@ -11,14 +11,18 @@ import pytest
 from pydantic import ValidationError
 from sklearn.metrics import log_loss, roc_auc_score
 
+from slipway.evaluation.baseline import judge_baseline
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.grouping import cross, group, take, take_sampling
 from slipway.evaluation.intervals import Sampling, of_difference
+from slipway.evaluation.leakage import tripwires
 from slipway.evaluation.metrics import find
-from slipway.evaluation.outcomes import Binary, Multiclass
+from slipway.evaluation.multiplicity import account
+from slipway.evaluation.outcomes import Binary, Multiclass, Text
+from slipway.evaluation.search import worst_slices
 from slipway.evaluation.slices import judge_slices
 from slipway.policy import Evaluation
-from slipway.report import Report, Verdict
+from slipway.report import Check, Report, Verdict
 from slipway.runner.errors import InputError
 
 ROWS = 3000
@@ -227,3 +231,37 @@ def test_slices__a_metric_without_a_value_says_so_of_the_slice() -> None:
 def test_policy__refuses_what_makes_no_sense(said: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         evaluation(**said)
+
+
+def test_slices__stand_under_holms_correction_and_show_the_verdict_after_it() -> None:
+    candidate, production, columns = holdout(spoilt="DL")
+    found = judged(evaluation(metrics={"roc_auc": {"margin": 0.05}}, min_rows=50), candidate, production, columns)
+    settled = account(found, 0.95)
+    assert all(0 <= float(each.values["p_adjusted"] or 0) <= 1 for each in settled.checks)
+    assert settled.tables[0].rows[0][-1] == "fail"
+    # Among a hundred other gates a fail by a hair is chance.
+    (hair,) = (each for each in found.checks if each.verdict is Verdict.FAIL)
+    hair = hair.model_copy(update={"values": {**hair.values, "p_beyond": 0.02}})
+    others = tuple(Check(name=str(n), verdict=Verdict.PASS, values={"p_beyond": 0.5}) for n in range(100))
+    accounted = account(Findings((hair, *others), found.tables, found.reasons), 0.95)
+    assert accounted.checks[0].verdict is Verdict.INCONCLUSIVE
+    assert accounted.tables[0].rows[0][-1] == "inconclusive"
+    assert "Holm" in accounted.reasons[0]
+
+
+def test_slices__of_texts_are_compared_by_their_scorers() -> None:
+    random = np.random.default_rng(0)
+    carrier = random.choice(["UA", "DL"], ROWS)
+    right = random.random((2, ROWS)) < np.where(carrier == "UA", [[0.3], [0.7]], 0.7)
+    models = [Text({"exact_match": each.astype(float)}, {"exact_match": True}) for each in right]
+    said = {"task": "text", "holdout": "h", "target": "y", "metrics": {"exact_match": {"margin": 0.1}}}
+    slices = {"columns": ["carrier"], "metrics": {"exact_match": {"margin": 0.1}}}
+    asked = Evaluation.model_validate(said | {"slices": slices})
+    found = judge_slices(asked, models[0], models[1], pl.DataFrame({"carrier": carrier}), Sampling(ROWS))
+    assert by_name(found) == {
+        "carrier = DL: exact_match: not worse by 0.1": Verdict.PASS,
+        "carrier = UA: exact_match: not worse by 0.1": Verdict.FAIL,
+    }
+    assert worst_slices(asked, models[0], models[1], [], Sampling(ROWS)) == Findings()
+    assert judge_baseline(asked, models[0], Sampling(ROWS)) == Findings()
+    assert tripwires(asked, models[0], models[1], [pl.Series("carrier", carrier)]).checks == ()

@@ -7,8 +7,8 @@ then all pairs are covered at once, and with them the largest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -76,22 +76,8 @@ class Gap:
     interval: Interval
     largest: Measured
     smallest: Measured
-    distances: Floats
-    errors: Floats
-    units: int
-
-    def p_beyond(self, limit: float) -> float:
-        """One-sided p-value of no gap above `limit`: small where the rows show one."""
-        return beyond(self.distances, self.errors, self.units, limit)
-
-
-def beyond(distances: Floats, errors: Floats, units: int, limit: float) -> float:
-    """One-sided p-value of no difference above `limit`, over all pairs. distances, errors: (groups, groups)."""
-    pairs = np.triu_indices(len(distances), 1)
-    above, error = distances[pairs] - limit, errors[pairs]
-    certain = np.where(above > 0, np.inf, -np.inf)  # without any error
-    t = np.divide(above, error, out=certain, where=error > 0)
-    return min(1.0, len(t) * float(special.stdtr(units - 1, -t.max())))
+    p_beyond: Callable[[float], float] = field(compare=False, repr=False)
+    """One-sided p-value of no gap above a limit, over all pairs: small where the rows show one."""
 
 
 def find(name: str, evaluation: Evaluation, outcome: Outcome) -> Metric:
@@ -197,12 +183,21 @@ def gap_of(groups: Sequence[Measured], sampling: Sampling) -> Gap | None:
     method = "by influence" if pairs == 1 else f"by influence, Bonferroni over {pairs} pairs"
     error = float(errors[largest, smallest])
 
+    def t(limit: float) -> Floats:
+        beyond, spread = distances[apart] - limit, errors[apart]
+        certain = np.where(beyond > 0, np.inf, -np.inf)  # without any error
+        return np.asarray(np.divide(beyond, spread, out=certain, where=spread > 0))
+
+    # Above a limit lies the gap if any pair does, and below it only if all pairs do.
+    def p_beyond(limit: float) -> float:
+        return min(1.0, pairs * float(special.stdtr(sampling.units - 1, -t(limit).max())))
+
     def below(limit: float) -> tuple[float, float]:
-        level = 1 - beyond(distances, errors, sampling.units, limit)
-        return level, level
+        share = 1 - min(1.0, pairs * float(special.stdtr(sampling.units - 1, t(limit).max())))
+        return share, share
 
     interval = Interval(float(distances[largest, smallest]), low, high, error, method, below)
-    return Gap(interval, groups[largest], groups[smallest], distances, errors, sampling.units)
+    return Gap(interval, groups[largest], groups[smallest], p_beyond)
 
 
 def change_of(candidate: Gap, production: Gap, sampling: Sampling) -> Interval:
@@ -219,10 +214,10 @@ def change_of(candidate: Gap, production: Gap, sampling: Sampling) -> Interval:
     half = float(special.stdtrit(sampling.units - 1, (1 + sampling.confidence) / 2)) * error
 
     def below(limit: float) -> tuple[float, float]:
-        if error == 0:
+        if not error:
             return float(value < limit), float(value <= limit)
-        level = float(special.stdtr(sampling.units - 1, (limit - value) / error))
-        return level, level
+        share = float(special.stdtr(sampling.units - 1, (limit - value) / error))
+        return share, share
 
     return Interval(value, value - half, value + half, error, "paired, at the groups found", below)
 

@@ -164,7 +164,7 @@ def search(groupings: Sequence[Grouping], harm: Floats, sampling: Sampling, *, m
     if not seen:
         return Searched(0)
     slices = sum(len(each.cells) for each in seen)
-    return Searched(slices, tuple(_worst(seen, groupings, highest, sampling.confidence)))
+    return Searched(slices, tuple(_worst(seen, groupings, highest, count, sampling.confidence)))
 
 
 def _codes(groupings: Sequence[Grouping]) -> tuple[Integers, int]:
@@ -189,7 +189,11 @@ def _skewed(evidence: float, skewness: Floats) -> Floats:
 
 
 def _worst(
-    seen: list[_Seen], groupings: Sequence[Grouping], highest: npt.NDArray[np.float32], confidence: float
+    seen: list[_Seen],
+    groupings: Sequence[Grouping],
+    highest: npt.NDArray[np.float32],
+    blocks: int,
+    confidence: float,
 ) -> Iterator[Found]:
     """The slices that surely lose most; behind them, those with most evidence of losing anything.
 
@@ -199,7 +203,12 @@ def _worst(
     mean, error, skewness, evidence = (
         np.concatenate([getattr(each, name) for each in seen]) for name in ("mean", "error", "skewness", "evidence")
     )
-    low = mean - _skewed(critical, skewness) * error
+    # A flip keeps the squares, so they hold the mean, too; a bound needs the spread around it. Turning both the error
+    # and the critical value keeps it true that the bound is above 0 just where p is small enough.
+    limit = _skewed(critical, skewness)
+    free = 1 - limit**2 / blocks
+    around = error * np.sqrt(np.maximum(1 - (mean / error) ** 2 / blocks, 0))
+    low = np.where(free > 0, mean - limit / np.sqrt(np.maximum(free, 1e-9)) * around, -np.inf)
     owner = np.repeat(np.arange(len(seen)), [len(each.cells) for each in seen])
     first = np.searchsorted(owner, np.arange(len(seen)))
     shown: list[Booleans] = []
@@ -239,8 +248,9 @@ def _table(loss: str, searched: Searched, columns: int, sampling: Sampling) -> T
     level = f"{100 * sampling.confidence:g} %"
     rows = []
     for each in searched.worst:
-        digits = decimals(abs(each.mean - each.low))
-        rows.append((each.label, each.rows, f"{each.mean:+.{digits}f}", f"{each.low:+.{digits}f}", f"{each.p:.3f}"))
+        digits = decimals(each.mean - each.low) if np.isfinite(each.low) else 4
+        low = f"{each.low:+.{digits}f}" if np.isfinite(each.low) else "–"
+        rows.append((each.label, each.rows, f"{each.mean:+.{digits}f}", low, f"{each.p:.3f}"))
     return Table(
         title=f"Worst slice found: {worst.label}" if stands_out else "Search for the worst slice: nothing beyond luck",
         columns=(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
-from scipy import special, stats
+from scipy import stats
 
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gates import Gate, gates_of
@@ -111,7 +111,7 @@ def _judge_one(
             continue
         measured = measure(metric, candidate, production, sampling)
         found = tuple((gate, _of_slice(check(measured, gate, evaluation, sampling), label)) for gate in gates)
-        harm, p = _evidence(measured, sampling)
+        harm, p = _evidence(measured)
         compared = any(gate.relative for gate in gates)
         yield Judged(label, sampling.rows, metric, measured, found, harm=harm, p=None if compared else p)
 
@@ -130,18 +130,16 @@ def _of_slice(of_rows: Check, label: str) -> Check:
     return of_rows.model_copy(update={"name": f"{label}: {of_rows.name}", "detail": f"In {label}: {detail}"})
 
 
-def _evidence(measured: Measured, sampling: Sampling) -> tuple[float, float | None]:
+def _evidence(measured: Measured) -> tuple[float, float | None]:
     """How many standard errors the candidate is worse by, and the two-sided p-value of no difference."""
     difference = measured.difference
     if not isinstance(difference, Interval):
         return 0.0, None
     if difference.standard_error == 0:
         return 0.0, 1.0 if difference.value == 0 else None
-    # Bonett and Price's interval is not centred on the value, but on what its imaginary rows make of it.
-    centre = difference.value if "bootstrap" in difference.method else (difference.low + difference.high) / 2
-    errors = centre / difference.standard_error
-    harm = -errors if measured.metric.greater_is_better else errors
-    return harm, float(2 * special.stdtr(sampling.units - 1, -abs(errors)))
+    errors = difference.value / difference.standard_error
+    under, up_to = difference.below(0)
+    return -errors if measured.metric.greater_is_better else errors, min(1.0, 2 * min(1 - under, up_to))
 
 
 def _marked(judged: list[Judged], rate: float) -> list[Judged]:
