@@ -15,7 +15,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 
 from slipway.evaluation.metrics import METRICS, Metric, Task, UndefinedError, find
 from slipway.evaluation.outcomes import Binary, Integers, Multiclass, Outcome, Regression, Text
-from test_evaluation_reference import MAKERS, REFERENCES, binary, multiclass
+from test_evaluation_reference import MAKERS, REFERENCES, multiclass
 
 
 def value_of(metric: Metric, outcome: Outcome) -> float:
@@ -325,10 +325,3 @@ def test_weighted__equals_the_value_over_repeated_rows(metric: Metric, rows: int
     for drawn, value in zip(times, values, strict=True):
         expected = REFERENCES[metric.task, metric.name](repeated(outcome, drawn), None)
         assert value == pytest.approx(expected, rel=1e-9)
-
-
-def test_weighted__average_precision_without_a_positive_is_no_number() -> None:
-    o = binary(10, 0)
-    metric = named("average_precision")
-    assert metric.weighted is not None
-    assert np.isnan(metric.weighted(o, np.where(o.truth, 0.0, 1.0)[None, :]))[0]

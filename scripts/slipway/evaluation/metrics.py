@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from slipway.evaluation import ordered
 from slipway.evaluation.outcomes import Binary, Booleans, Floats, Multiclass, Regression
 
 Task = Literal["binary", "multiclass", "regression", "text"]
@@ -201,19 +202,10 @@ def brier_score(o: Binary) -> Estimate:
     return mean((_probability(o) - _f(o.truth)) ** 2)
 
 
-def average_precision(o: Binary, weights: Floats) -> Floats:
-    """Sum over thresholds of precision times gain in recall. weights: (draws, rows) -> (draws,)."""
+def average_precision(o: Binary) -> Estimate:
+    """Sum over thresholds of precision times gain in recall."""
     _both_classes(o.truth)
-    score = _probability(o)
-    order = np.argsort(-score, kind="stable")
-    last_of_ties = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    ordered = weights[:, order]
-    true_positive = np.cumsum(ordered * o.truth[order], axis=1)[:, last_of_ties]
-    called = np.cumsum(ordered, axis=1)[:, last_of_ties]
-    gain = np.diff(true_positive, axis=1, prepend=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        precisions = np.where(called > 0, true_positive / called, 0)
-        return np.asarray((precisions * gain).sum(axis=1) / true_positive[:, -1])
+    return Estimate(*ordered.average_precision(o.truth, _probability(o)))
 
 
 # Multiclass ---------------------------------------------------------------------------------------------------------
@@ -356,15 +348,9 @@ def explained_variance(o: Regression) -> Estimate:
     return Estimate(1 - unexplained.value, -unexplained.influence)
 
 
-def median_absolute_error(o: Regression, weights: Floats) -> Floats:
-    """Median of |error|, the mean of the two middle values where they differ. weights: (draws, rows) -> (draws,)."""
-    error = np.abs(_error(o))
-    order = np.argsort(error, kind="stable")
-    reached = np.cumsum(weights[:, order], axis=1)
-    half = reached[:, -1:] / 2
-    below = (reached < half).sum(axis=1)
-    above = (reached <= half).sum(axis=1).clip(max=len(error) - 1)
-    return np.asarray((error[order][below] + error[order][above]) / 2)
+def median_absolute_error(o: Regression) -> Estimate:
+    """Median of |error|, the mean of the two middle values where they differ."""
+    return Estimate(*ordered.median(np.abs(_error(o))))
 
 
 def _f(rows: Booleans) -> Floats:
@@ -400,7 +386,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("jaccard", "binary", True, jaccard, aliases=("jaccard_score",), of_labels=True),
     Metric("matthews_corrcoef", "binary", True, matthews_corrcoef, of_labels=True),
     Metric("roc_auc", "binary", True, roc_auc, aliases=("roc_auc_score",)),
-    Metric("average_precision", "binary", True, weighted=average_precision, aliases=("average_precision_score",)),
+    Metric("average_precision", "binary", True, average_precision, aliases=("average_precision_score",)),
     Metric("log_loss", "binary", False, log_loss, aliases=("neg_log_loss",)),
     Metric("brier_score", "binary", False, brier_score, aliases=("brier_score_loss", "neg_brier_score")),
     Metric("accuracy", "multiclass", True, _accuracy, aliases=("accuracy_score",), of_labels=True),
@@ -459,7 +445,7 @@ METRICS: tuple[Metric, ...] = (
         "median_absolute_error",
         "regression",
         False,
-        weighted=median_absolute_error,
+        median_absolute_error,
         aliases=("neg_median_absolute_error",),
     ),
 )
