@@ -14,8 +14,8 @@ def average_precision(truth: Booleans, score: Floats) -> tuple[float, Floats]:
     AP = E[y T(s) / N(s)] / E[y], where T(s) = E[y 1(score >= s)] and N(s) = E[1(score >= s)]: the mean, over the
     positive rows, of the precision at their score. Its derivative in the direction of one row (y0, s0) is
     (y0 (T/N)(s0) + y0 G(s0) - H(s0) - AP y0) / E[y], with G and H the sums of y / N and y T / N² over the rows that
-    score at most s0 (the delta method, van der Vaart, Asymptotic Statistics, ch. 20). Ties count as in scikit-learn: all
-    of a group are called together.
+    score at most s0 (the delta method, van der Vaart, Asymptotic Statistics, ch. 20). Ties count as in scikit-learn:
+    all of a group are called together.
     """
     rows = len(truth)
     order = np.argsort(-score)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
-from scipy import special, stats
 
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gates import Gate, gates_of
@@ -15,6 +14,7 @@ from slipway.evaluation.grouping import Grouping, cross, group, take, take_sampl
 from slipway.evaluation.intervals import Interval, Sampling
 from slipway.evaluation.judgement import Measured, check, columns, measure, metric_of, rows_of
 from slipway.evaluation.metrics import Metric
+from slipway.evaluation.multiplicity import benjamini_hochberg
 from slipway.evaluation.outcomes import Integers, Outcome
 from slipway.policy import Evaluation, MetricRule, Slices
 from slipway.report import Cell, Check, Column, Table, Verdict
@@ -111,7 +111,7 @@ def _judge_one(
             continue
         measured = measure(metric, candidate, production, sampling)
         found = tuple((gate, _of_slice(check(measured, gate, evaluation, sampling), label)) for gate in gates)
-        harm, p = _evidence(measured, sampling)
+        harm, p = _evidence(measured)
         compared = any(gate.relative for gate in gates)
         yield Judged(label, sampling.rows, metric, measured, found, harm=harm, p=None if compared else p)
 
@@ -130,7 +130,7 @@ def _of_slice(of_rows: Check, label: str) -> Check:
     return of_rows.model_copy(update={"name": f"{label}: {of_rows.name}", "detail": f"In {label}: {detail}"})
 
 
-def _evidence(measured: Measured, sampling: Sampling) -> tuple[float, float | None]:
+def _evidence(measured: Measured) -> tuple[float, float | None]:
     """How many standard errors the candidate is worse by, and the two-sided p-value of no difference."""
     difference = measured.difference
     if not isinstance(difference, Interval):
@@ -141,7 +141,8 @@ def _evidence(measured: Measured, sampling: Sampling) -> tuple[float, float | No
     centre = difference.value if "bootstrap" in difference.method else (difference.low + difference.high) / 2
     errors = centre / difference.standard_error
     harm = -errors if measured.metric.greater_is_better else errors
-    return harm, float(2 * special.stdtr(sampling.units - 1, -abs(errors)))
+    under, up_to = difference.below(0.0)
+    return harm, min(1.0, 2 * min(1 - under, up_to))
 
 
 def _marked(judged: list[Judged], rate: float) -> list[Judged]:
@@ -149,7 +150,7 @@ def _marked(judged: list[Judged], rate: float) -> list[Judged]:
     tested = [(place, each.p) for place, each in enumerate(judged) if each.p is not None]
     if not tested:
         return judged
-    adjusted = stats.false_discovery_control([p for _, p in tested])
+    adjusted = benjamini_hochberg([p for _, p in tested])
     marked = list(judged)
     for (place, _), p in zip(tested, adjusted, strict=True):
         if p <= rate:
