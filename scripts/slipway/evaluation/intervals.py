@@ -101,9 +101,10 @@ def of_difference(metric: Metric, production: Outcome, candidate: Outcome, sampl
 
 def _bounds(metric: Metric) -> tuple[float, float] | None:
     """Between which values the metric lies, where near its best value an interval should not be symmetric."""
-    if not metric.greater_is_better or metric.task in ("regression", "forecasting", "text"):
-        return None
-    return (-1.0, 1.0) if metric.name == "matthews_corrcoef" else (0.0, 1.0)
+    if metric.name in ("matthews_corrcoef", "cohen_kappa"):
+        return -1.0, 1.0
+    counts = metric.of_labels and metric.greater_is_better
+    return (0.0, 1.0) if counts or "roc_auc" in metric.name or "average_precision" in metric.name else None
 
 
 def with_imaginary_rows(outcome: Outcome, right: Sequence[bool]) -> Binary | Multiclass:
