@@ -165,7 +165,10 @@ def bonett_price(ours: Booleans, theirs: Booleans, confidence: float) -> Interva
 
     def below(limit: float) -> tuple[float, float]:
         level = float(special.ndtr((limit - (won - lost)) / error))
-        return (0.0 if limit <= -1 else 1.0 if limit > 1 else level, 1.0 if limit >= 1 else 0.0 if limit < -1 else level)
+        return (
+            0.0 if limit <= -1 else 1.0 if limit > 1 else level,
+            1.0 if limit >= 1 else 0.0 if limit < -1 else level,
+        )
 
     low, high = max(-1.0, won - lost - half), min(1.0, won - lost + half)
     return Interval(value, low, high, error, "Bonett-Price", below)

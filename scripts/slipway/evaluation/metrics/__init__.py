@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from slipway.evaluation.metrics import binary, forecasting, multiclass, multilabel, ranking, regression
-from slipway.evaluation.metrics.base import Estimate, Family, Metric, Task, UndefinedError, mean, share
+from slipway.evaluation.metrics.base import Estimate, Family, Metric, Task, UndefinedError, mean, ratio, share
 from slipway.evaluation.metrics.binary import area_under_roc
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "area_under_roc",
     "find",
     "mean",
+    "ratio",
     "share",
 ]
 
