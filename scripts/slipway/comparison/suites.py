@@ -73,7 +73,7 @@ def judge_all(
     if evaluation.task == "text":
         judged = text_outcomes(sourced, evaluation, holdout, named, scratch)
     else:
-        judged = outcomes(evaluation, holdout.truth, named)
+        judged = outcomes(evaluation, holdout.truth, named, holdout.keys)
     found = judge(evaluation, judged[NAMES["candidate"]], judged.get(NAMES["production"]), sampling)
     return account(found, evaluation.confidence)
 
