@@ -104,7 +104,7 @@ def _bounds(metric: Metric) -> tuple[float, float] | None:
     if metric.name in ("matthews_corrcoef", "cohen_kappa"):
         return -1.0, 1.0
     counts = metric.of_labels and metric.greater_is_better
-    return (0.0, 1.0) if counts or "roc_auc" in metric.name or "average_precision" in metric.name else None
+    return (0.0, 1.0) if counts or metric.name.startswith(("roc_auc", "average_precision")) else None
 
 
 def with_imaginary_rows(outcome: Outcome, right: Sequence[bool]) -> Binary | Multiclass | Multilabel:
