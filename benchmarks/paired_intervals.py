@@ -1,21 +1,28 @@
-"""Paired intervals of 1M predictions against scikit-learn computing the same metrics once, without any interval."""
+"""Paired intervals of 1M predictions against scikit-learn computing the same metrics once, without any interval.
+
+And the metrics for which others loop over resamples, against that loop of 1,000 draws, of which three are timed.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from sklearn import metrics as sk
 
 from slipway.evaluation.intervals import Sampling, of_difference
 from slipway.evaluation.metrics import find
-from slipway.evaluation.outcomes import Binary
-from timing import Ratio, compare
+from slipway.evaluation.outcomes import Binary, Regression
+from timing import Ratio, clock, compare
 
 ROWS = 1_000_000
 NAMES = ("accuracy", "f1", "roc_auc", "log_loss")
+DRAWS, TIMED = 1_000, 3
 
 
 def measure() -> list[Ratio]:
-    """Both models: four differences with interval against eight bare values."""
+    """Both models: four differences with interval against eight bare values; then one metric at a time."""
     random = np.random.default_rng(0)
     truth = random.random(ROWS) < 0.3
     models = [np.clip(0.3 + 0.2 * truth + 0.15 * random.standard_normal(ROWS), 1e-6, 1 - 1e-6) for _ in range(2)]
@@ -33,4 +40,42 @@ def measure() -> list[Ratio]:
             sk.roc_auc_score(truth, score)
             sk.log_loss(truth, score)
 
-    return [compare(f"{', '.join(NAMES)} on 1M pairs", with_intervals, bare_values, budget=1.0)]
+    numbers = [0.2 * random.standard_normal(ROWS) for _ in range(3)]
+    first, second = (Regression(numbers[0], each) for each in numbers[1:])
+    return [
+        compare(f"{', '.join(NAMES)} on 1M pairs", with_intervals, bare_values, budget=1.0),
+        against_loop(
+            "roc_auc",
+            lambda: of_difference(find("roc_auc", "binary"), theirs, ours, sampling),
+            lambda rows: [sk.roc_auc_score(truth[rows], score[rows]) for score in models],
+            budget=1 / 1_000,
+        ),
+        against_loop(
+            "average_precision",
+            lambda: of_difference(find("average_precision", "binary"), theirs, ours, sampling),
+            lambda rows: [sk.average_precision_score(truth[rows], score[rows]) for score in models],
+            budget=1 / 50,
+        ),
+        against_loop(
+            "median_absolute_error",
+            lambda: of_difference(find("median_absolute_error", "regression"), first, second, sampling),
+            lambda rows: [
+                sk.median_absolute_error(each.truth[rows], each.prediction[rows]) for each in (first, second)
+            ],
+            budget=1 / 50,
+        ),
+    ]
+
+
+def against_loop(name: str, ours: Callable[[], object], draw: Callable[[Any], object], *, budget: float) -> Ratio:
+    """An interval against the naive loop, whose draws all take the same time."""
+    random = np.random.default_rng(1)
+
+    def some_draws() -> None:
+        for _ in range(TIMED):
+            draw(random.integers(0, ROWS, size=ROWS))
+
+    ours()
+    loop = clock(some_draws) * DRAWS / TIMED
+    mine = min(clock(ours) for _ in range(3))
+    return Ratio(f"{name} on 1M pairs, against a loop of {DRAWS:,} draws", mine, loop, mine / loop, budget)

@@ -210,9 +210,9 @@ def asked_for(task: Task, found: dict[str, Found]) -> Iterator[Check]:
         return
     with reading.unreadable(task.datasets[task.holdout].path):
         columns = holdout.frame.collect_schema().names()
-    for key in ("target", "cluster"):
-        said = getattr(evaluation, key, None)
-        for name in filter(None, [said] if isinstance(said, str) else said or []):
+    for key in ("target", "cluster", "query", "series", "time"):
+        said = getattr(evaluation, key)
+        for name in evaluation.targets if key == "target" else [said] if said else []:
             if name not in columns:
                 detail = f"`evaluation.{key}` names it; the columns are {', '.join(columns[:20])}"
                 yield Check(name=f"{task.holdout}: column {name}", verdict=Verdict.FAIL, detail=detail)

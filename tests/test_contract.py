@@ -26,7 +26,7 @@ from pydantic import BaseModel
 import write_schema
 from slipway.data import schema
 from slipway.data.rules import ALIASES, OPTIONS, RULES
-from slipway.evaluation.metrics import METRICS
+from slipway.evaluation.metrics import FAMILIES, METRICS
 from slipway.policy import MetricRule, Policy, read_text
 from slipway.runner.errors import PolicyError
 from slipway.runner.inputs import Secret, default_text, is_required, user_name, variable
@@ -502,6 +502,7 @@ def statistics_problems(page: str) -> list[str]:
         (row[0].strip("`"), name) for row in table(section(page, "Metrics"), "task") for name in metric_names(row[1])
     }
     known = {(metric.task, metric.name) for metric in METRICS}
+    known |= {(family.task, f"{family.name}@{family.symbol}") for family in FAMILIES}
     gates = {row[0].strip("`").partition(":")[0] for row in table(section(page, "Gates"), "gate")}
     return [
         *[f"the metric {name} ({task}) is not listed" for task, name in known - listed],

@@ -783,6 +783,58 @@ def test_schema__accepts_what_the_types_accept() -> None:
     jsonschema.validate({"version": 1, "model": "m"}, schema())
 
 
+def of_task(task: str, **more: Any) -> str:
+    said = {"task": task, "holdout": "h", "target": "y", "metrics": {"accuracy": {}}, **more}
+    return yaml.safe_dump({"version": 1, "model": "m", "data": {"h": {"path": "h"}}, "evaluation": said})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (of_task("binary", query="q"), "`query` belongs to ranking tasks, and the task is binary"),
+        (of_task("ranking", query="q", time="t"), "`time` belongs to forecasting tasks, and the task is ranking"),
+        (of_task("regression", season=7), "`season` belongs to forecasting tasks, and the task is regression"),
+        (of_task("regression", positive=True), "`positive` belongs to binary tasks"),
+        (of_task("multiclass", threshold=0.5), "`threshold` belongs to binary and multilabel tasks"),
+        (of_task("ranking"), "`task: ranking` needs `query`"),
+        (of_task("forecasting"), "`task: forecasting` needs `time`"),
+        (of_task("forecasting", time="t", season=0), "greater than or equal to 1"),
+        (of_task("binary", target=["a", "b"]), "`target` is a list of columns only in multilabel tasks"),
+        (of_task("multilabel", target=["a", "a"]), "`target` names a column twice"),
+        (of_task("multilabel", target=["a"]), "at least 2 items"),
+        (of_task("binary", metrics={"expected_cost": {}}), "the metric `expected_cost` needs `costs`"),
+        (of_task("binary", costs={"false_positive": 1, "false_negative": 9}), "`costs` count only in the metric"),
+        (
+            of_task("binary", metrics={"expected_cost": {}}, costs={"false_positive": 1}),
+            "`evaluation.costs.false_negative` is required",
+        ),
+        (
+            of_task("multilabel", costs={"false_positive": 1, "false_negative": 9}),
+            "`costs` belongs to binary tasks, and the task is multilabel",
+        ),
+    ],
+)
+def test_read__keys_belong_to_their_task(text: str, message: str) -> None:
+    with pytest.raises(PolicyError) as raised:
+        read_text(text, Policy, file="slipway.yml")
+    assert message in f"{raised.value.what} {raised.value.why}"
+
+
+def test_read__columns_of_a_task() -> None:
+    def read(task: str, **more: Any) -> Evaluation:
+        found = read_text(of_task(task, **more), Policy, file="slipway.yml").evaluation
+        assert found is not None
+        return found
+
+    ranked = read("ranking", query="q")
+    assert (ranked.targets, ranked.keys, ranked.cluster_column) == (("y",), ("q",), "q")
+    assert read("ranking", query="q", cluster="user").cluster_column == "user"
+    forecast = read("forecasting", time="day", series="shop")
+    assert (forecast.keys, forecast.cluster_column) == (("shop", "day"), "day")
+    labels = read("multilabel", target=["a", "b"])
+    assert (labels.targets, labels.keys, labels.cluster_column) == (("a", "b"), (), None)
+
+
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 
 from slipway.report import Check, Report, Verdict
 from slipway.runner import outputs
@@ -137,6 +138,24 @@ def test_a_column_that_only_the_evaluation_asks_for(folder: Path) -> None:
         "holdout: column late": "`evaluation.target` names it; the columns are id, amount, kind",
         "holdout: column airline": "`evaluation.cluster` names it; the columns are id, amount, kind",
     }
+
+
+def test_columns_of_a_task_that_only_the_evaluation_asks_for(folder: Path) -> None:
+    policy = folder / "repo" / "slipway.yml"
+    said = yaml.safe_load(POLICY)
+    of_series = {"task": "forecasting", "target": "amount", "time": "day", "series": "shop", "metrics": {"wape": {}}}
+    said["evaluation"] = {"holdout": "holdout", **of_series}
+    policy.write_text(yaml.safe_dump(said))
+    failing = {check.name for check in run(folder).report.checks if check.verdict is Verdict.FAIL}
+    assert failing == {"holdout: column shop", "holdout: column day"}
+
+
+def test_a_text_task_without_a_target_asks_for_no_column(folder: Path) -> None:
+    policy = folder / "repo" / "slipway.yml"
+    said = yaml.safe_load(POLICY)
+    said["evaluation"] = {"holdout": "holdout", "task": "text", "metrics": {"json_valid": {}}}
+    policy.write_text(yaml.safe_dump(said))
+    assert run(folder).code == 0
 
 
 def test_bad_data_fail_with_every_violation_named(folder: Path) -> None:

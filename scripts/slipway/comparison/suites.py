@@ -78,7 +78,7 @@ def judge_all(
     if evaluation.task == "text":
         judged = text_outcomes(sourced, evaluation, holdout, named, scratch)
     else:
-        judged = outcomes(evaluation, holdout.truth, named)
+        judged = outcomes(evaluation, holdout.truth, named, holdout.keys)
     candidate, production = judged[NAMES["candidate"]], judged.get(NAMES["production"])
     found = judge(evaluation, candidate, production, sampling)
     found += judge_slices(evaluation, candidate, production, holdout.named, sampling)

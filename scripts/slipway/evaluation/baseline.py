@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from slipway.evaluation.findings import Findings
@@ -9,12 +11,12 @@ from slipway.evaluation.gates import Gate
 from slipway.evaluation.intervals import Interval, Sampling
 from slipway.evaluation.judgement import Measured, decimals, measure
 from slipway.evaluation.metrics import find
-from slipway.evaluation.outcomes import Binary, Multiclass, Outcome, Regression
+from slipway.evaluation.outcomes import Binary, Multiclass, Multilabel, Outcome, Ranking, Regression
 from slipway.policy import Evaluation
 from slipway.report import Cell, Check, Column, Table, Verdict
 from slipway.report.model import Value
 
-OF_ONE_CLASS = {"precision", "recall", "f1", "jaccard"}
+OF_ONE_CLASS = {"precision", "recall", "specificity", "negative_predictive_value", "f1", "jaccard"}
 """Metrics of binary tasks that look at one class: whoever calls everything positive has perfect recall."""
 
 NOTE = (
@@ -24,7 +26,8 @@ NOTE = (
 
 
 def baseline(known: Outcome) -> Outcome | None:
-    """The constant answer that fits the truth of these rows best: class shares and the greatest class, or the mean.
+    """The constant answer that fits the truth of these rows best: class shares and the greatest class, the mean, or no
+    order at all.
 
     It knows the holdout's own shares, which a model trained on other rows does not: a little too good, never too bad.
     None for texts.
@@ -32,12 +35,17 @@ def baseline(known: Outcome) -> Outcome | None:
     rows = len(known)
     if isinstance(known, Binary):
         positive = float(known.truth.mean())
-        return Binary(known.truth, np.full(rows, positive >= 0.5), np.full(rows, positive))
+        return replace(known, label=np.full(rows, positive >= 0.5), probability=np.full(rows, positive))
     if isinstance(known, Multiclass):
         shares = np.bincount(known.truth, minlength=known.classes) / rows
         return Multiclass(known.truth, np.full(rows, shares.argmax()), known.classes, np.tile(shares, (rows, 1)))
     if isinstance(known, Regression):
-        return Regression(known.truth, np.full(rows, known.truth.mean()))
+        return replace(known, prediction=np.full(rows, known.truth.mean()))
+    if isinstance(known, Multilabel):
+        of_labels = np.tile(known.truth.mean(axis=0), (rows, 1))
+        return Multilabel(known.truth, of_labels >= 0.5, of_labels)
+    if isinstance(known, Ranking):
+        return replace(known, score=np.zeros(rows))
     return None
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Literal
 
 import numpy as np
 from scipy import special
 
 from slipway.evaluation.metrics import Metric, UndefinedError
-from slipway.evaluation.outcomes import Binary, Booleans, Floats, Integers, Multiclass, Outcome
+from slipway.evaluation.outcomes import Binary, Booleans, Floats, Integers, Multiclass, Multilabel, Outcome
 
 DRAWS = 2_000
 CELLS_AT_ONCE = 4_000_000
@@ -64,11 +63,19 @@ def of_one(metric: Metric, outcome: Outcome, sampling: Sampling) -> Interval:
         estimate = metric.estimate(outcome)
         if estimate.correct is not None and sampling.clusters is None:
             return wilson(int(estimate.correct.sum()), sampling.rows, sampling.confidence)
-        influence = estimate.influence
+        centre, influence = estimate.value, estimate.influence
+        bounds = _bounds(metric)
         if metric.of_labels:
             # As Agresti & Coull 1998 add two successes and two failures to a share.
-            influence = metric.estimate(with_imaginary_rows(outcome, (True, True, False, False))).influence
-        interval = _from_influence(estimate.value, influence, sampling)
+            imagined = metric.estimate(with_imaginary_rows(outcome, (True, True, False, False)))
+            influence = imagined.influence
+            if bounds is not None and not bounds[0] < centre < bounds[1]:
+                centre = imagined.value
+        spread = _spread(influence, sampling)
+        if bounds is not None and bounds[0] < centre < bounds[1]:
+            interval = _within(bounds, estimate.value, centre, spread, sampling.confidence)
+        else:
+            interval = _student(estimate.value, spread, sampling.confidence)
     if metric.greater_is_better and interval.value == 1 and interval.standard_error == 0:
         raise UndefinedError("it is perfect on these rows, which does not show how far from perfect it is on others")
     return interval
@@ -82,16 +89,25 @@ def of_difference(metric: Metric, production: Outcome, candidate: Outcome, sampl
     ours, theirs = metric.estimate(candidate), metric.estimate(production)
     if ours.correct is not None and theirs.correct is not None and sampling.clusters is None:
         return bonett_price(ours.correct, theirs.correct, sampling.confidence)
-    value, influence = ours.value - theirs.value, ours.influence - theirs.influence
-    if metric.of_labels:
-        # As Bonett & Price add one disagreement each way to a difference of shares.
-        ours = metric.estimate(with_imaginary_rows(candidate, (True, False)))
-        theirs = metric.estimate(with_imaginary_rows(production, (False, True)))
-        influence = ours.influence - theirs.influence
-    return _from_influence(value, influence, sampling)
+    value = ours.value - theirs.value
+    if not metric.of_labels:
+        return _student(value, _spread(ours.influence - theirs.influence, sampling), sampling.confidence)
+    # As Bonett & Price add one disagreement each way to a difference of shares.
+    ours = metric.estimate(with_imaginary_rows(candidate, (True, False)))
+    theirs = metric.estimate(with_imaginary_rows(production, (False, True)))
+    spread = _spread(ours.influence - theirs.influence, sampling, labels=True)
+    return _student(value, spread, sampling.confidence)
 
 
-def with_imaginary_rows(outcome: Outcome, right: Sequence[bool]) -> Binary | Multiclass:
+def _bounds(metric: Metric) -> tuple[float, float] | None:
+    """Between which values the metric lies, where near its best value an interval should not be symmetric."""
+    if metric.name in ("matthews_corrcoef", "cohen_kappa"):
+        return -1.0, 1.0
+    counts = metric.of_labels and metric.greater_is_better
+    return (0.0, 1.0) if counts or metric.name.startswith(("roc_auc", "average_precision")) else None
+
+
+def with_imaginary_rows(outcome: Outcome, right: Sequence[bool]) -> Binary | Multiclass | Multilabel:
     """The labels with `len(right)` rows added to each class, called right or wrong as `right` says.
 
     Labels of few rows often show no error, or no disagreement, in a class; the formulas would take that for certainty.
@@ -100,13 +116,29 @@ def with_imaginary_rows(outcome: Outcome, right: Sequence[bool]) -> Binary | Mul
     if isinstance(outcome, Binary):
         truth = np.repeat([False, True], len(right))
         label = truth == np.tile(right, 2)
-        return Binary(np.concatenate([outcome.truth, truth]), np.concatenate([outcome.label, label]))
+        truths, labels = np.concatenate([outcome.truth, truth]), np.concatenate([outcome.label, label])
+        return Binary(truths, labels, costs=outcome.costs)
+    if isinstance(outcome, Multilabel):
+        return _multilabel_with_imaginary_rows(outcome, right)
     assert isinstance(outcome, Multiclass)
     classes = np.unique(outcome.truth)
     wrong = np.roll(classes, 1) if len(classes) > 1 else (classes + 1) % outcome.classes
     said = np.where(right, classes[:, None], wrong[:, None]).ravel()
     truths = np.concatenate([outcome.truth, np.repeat(classes, len(right))])
     return Multiclass(truths, np.concatenate([outcome.label, said]), outcome.classes)
+
+
+def _multilabel_with_imaginary_rows(outcome: Multilabel, right: Sequence[bool]) -> Multilabel:
+    """Each label gets its rows; where the holdout is small, several labels share them.
+
+    A row to each label would be as many as the rows themselves where labels are many, and dilute a mean over rows.
+    """
+    groups = min(outcome.labels, max(1, len(outcome) // 200))
+    has_label = np.arange(outcome.labels) % groups == np.arange(groups)[:, None]
+    truth = np.concatenate([np.repeat(has_label, len(right), axis=0), np.zeros((groups * len(right), outcome.labels))])
+    wrong = np.tile(~np.array(right), 2 * groups)[:, None] & np.tile(np.repeat(has_label, len(right), axis=0), (2, 1))
+    truths = np.concatenate([outcome.truth, truth.astype(bool)])
+    return Multilabel(truths, np.concatenate([outcome.label, truth.astype(bool) ^ wrong]))
 
 
 def _check_units(sampling: Sampling) -> None:
@@ -167,30 +199,77 @@ def normal_quantile(confidence: float) -> float:
     return float(special.ndtri((1 + confidence) / 2))
 
 
-def _from_influence(value: float, influence: Floats, sampling: Sampling) -> Interval:
-    """Student's t over rows, or over clusters (their influences summed; Liang & Zeger 1986 with G / (G - 1)).
+@dataclass(frozen=True)
+class Spread:
+    """The standard error of a value, the degrees of freedom that it was estimated with, and how."""
 
+    error: float
+    degrees: float
+    method: str
+
+
+def _spread(influence: Floats, sampling: Sampling, *, labels: bool = False) -> Spread:
+    """Of a value from the influences of rows, or of clusters (Liang & Zeger 1986 with G / (G - 1)).
+
+    The degrees of freedom are units - 1, or fewer where few units carry most of the variance: 2 units / (kurtosis - 1),
+    by which the estimated variance has the mean and variance of a multiple of chi-squared (Satterthwaite 1946).
+    labels: units - 1 it is, since imaginary rows widen the interval already where few rows count.
     influence: (rows,), or longer by imaginary rows, each of which stands for itself and adds no degree of freedom.
     """
-    units = sampling.units
+    units, method = sampling.units, "paired, closed form"
     if sampling.clusters is None:
-        variance, method = float((influence**2).sum()), "paired, closed form"
+        squares, correction = influence**2, 1.0
     else:
         real, imaginary = np.split(influence, [sampling.rows])
         sums = np.bincount(sampling.clusters, weights=real)
-        variance = float((sums**2).sum()) * units / (units - 1) + float((imaginary**2).sum())
-        method = f"paired, closed form, {units} clusters"
+        correction = units / (units - 1)
+        squares = np.concatenate([sums**2 * correction, imaginary**2])
+        method += f", {units} clusters"
+    variance = float(squares.sum())
     error = float(np.sqrt(variance)) / len(influence)
     if not np.isfinite(error):
         raise UndefinedError("its standard error is not a finite number")
-    half = float(special.stdtrit(units - 1, (1 + sampling.confidence) / 2)) * error
+    shares = squares / variance if variance else squares
+    excess = float(shares @ shares) - 1 / len(squares)  # (kurtosis - 1) / units
+    degrees = min(units - 1, 2 / excess) if excess > 0 and not labels else units - 1
+    return Spread(error, degrees, method)
+
+
+def _student(value: float, spread: Spread, confidence: float) -> Interval:
+    """Student's t around the value."""
+    error, degrees = spread.error, spread.degrees
+    half = float(special.stdtrit(degrees, (1 + confidence) / 2)) * error
 
     def below(limit: float) -> tuple[float, float]:
         if error == 0:  # every row agrees: the value is taken as exact
             return float(value < limit), float(value <= limit)
-        return _no_atom(special.stdtr(units - 1, (limit - value) / error))
+        return _no_atom(special.stdtr(degrees, (limit - value) / error))
 
-    return Interval(value, value - half, value + half, error, method, below)
+    return Interval(value, value - half, value + half, error, spread.method, below)
+
+
+def _within(bounds: tuple[float, float], value: float, centre: float, spread: Spread, confidence: float) -> Interval:
+    """Student's t on the scale of log odds, which never leaves the bounds (for the ROC area: Pepe 2003, section 5.2).
+
+    centre: strictly within the bounds: the value, or what the imaginary rows make of a value on a bound.
+    """
+    lowest, highest = bounds
+    width = highest - lowest
+    share = (centre - lowest) / width
+    error = spread.error / width / (share * (1 - share))
+    half = float(special.stdtrit(spread.degrees, (1 + confidence) / 2)) * error
+    middle = float(special.logit(share))
+    low, high = lowest + width * special.expit(np.array([middle - half, middle + half]))
+
+    def below(limit: float) -> tuple[float, float]:
+        if error == 0:
+            return float(centre < limit), float(centre <= limit)
+        odds = special.logit(np.clip((limit - lowest) / width, 0, 1))
+        return _no_atom(special.stdtr(spread.degrees, (odds - middle) / error))
+
+    if error == 0:
+        low = high = value
+    return Interval(value, float(low), float(high), spread.error, f"{spread.method}, log odds", below)
 
 
 def _bootstrap(metric: Metric, outcomes: list[Outcome], sampling: Sampling) -> Interval:
@@ -247,7 +326,7 @@ def _weights(sampling: Sampling) -> Iterator[Floats]:
     random = np.random.default_rng(sampling.seed)
     units = sampling.units
     # At least five draws beyond each end of the interval.
-    draws = max(DRAWS, ceil(10 / (1 - sampling.confidence)))
+    draws = max(DRAWS, round(10 / (1 - sampling.confidence)))
     at_once = max(1, min(draws, CELLS_AT_ONCE // sampling.rows))
     for start in range(0, draws, at_once):
         count = min(at_once, draws - start)

@@ -14,7 +14,18 @@ from scipy import stats
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.grouping import can_group
 from slipway.evaluation.metrics import UndefinedError, area_under_roc, find
-from slipway.evaluation.outcomes import Binary, Booleans, Floats, Integers, Multiclass, Outcome, Regression, Text
+from slipway.evaluation.outcomes import (
+    Binary,
+    Booleans,
+    Floats,
+    Integers,
+    Multiclass,
+    Multilabel,
+    Outcome,
+    Ranking,
+    Regression,
+    Text,
+)
 from slipway.policy import Evaluation
 from slipway.policy.evaluation import Tripwire
 from slipway.report import Check, Column, Table, Verdict
@@ -95,7 +106,10 @@ def tells_alone(feature: pl.Series, known: Outcome) -> str:
     """How one feature alone tells the target; empty where it does not. Both are of the same rows."""
     if isinstance(known, Text):
         return ""
-    if isinstance(known, Regression):
+    if isinstance(known, Multilabel):
+        each = (tells_alone(feature, Binary(column, column)) for column in known.truth.T)
+        return next(filter(None, each), "")
+    if isinstance(known, Regression | Ranking):
         return _rank_correlation(feature, known.truth)
     if isinstance(known, Binary) and feature.dtype.is_numeric() and (how := _order(feature, known.truth)):
         return how

@@ -13,17 +13,29 @@ Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prices:
+    """What one row of each kind costs, in any unit. Negative: it earns."""
+
+    false_positive: float
+    false_negative: float
+    true_positive: float = 0.0
+    true_negative: float = 0.0
+
+
 @dataclass(frozen=True)
 class Binary:
     """Two classes.
 
     truth, label: (rows,) True for the positive class.
     probability: (rows,) of the positive class, if the model gives it.
+    costs: what right and wrong labels cost, if the policy says so.
     """
 
     truth: Booleans
     label: Booleans
     probability: Floats | None = None
+    costs: Prices | None = None
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -46,6 +58,43 @@ class Multiclass:
 
 
 @dataclass(frozen=True)
+class Multilabel:
+    """Any number of labels to each row.
+
+    truth, label: (rows, labels) whether the row has, and is given, the label.
+    probability: (rows, labels), if the model gives it; they need not add up to 1.
+    """
+
+    truth: Booleans
+    label: Booleans
+    probability: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    @property
+    def labels(self) -> int:
+        """How many labels there are."""
+        return int(self.truth.shape[1])
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """An order of the rows of each query.
+
+    truth: (rows,) grade of relevance, at least 0; above 0 is relevant. score: (rows,) the greater is shown first.
+    query: (rows,) a number for each row's query; rows of one query need not be neighbours.
+    """
+
+    truth: Floats
+    score: Floats
+    query: Integers
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+
+@dataclass(frozen=True)
 class Regression:
     """A number. truth, prediction: (rows,)."""
 
@@ -54,6 +103,13 @@ class Regression:
 
     def __len__(self) -> int:
         return len(self.truth)
+
+
+@dataclass(frozen=True)
+class Forecast(Regression):
+    """A number with a time. scale: (rows,) what the naive forecast errs by in the row's series, NaN where unknown."""
+
+    scale: Floats
 
 
 @dataclass(frozen=True)
@@ -67,4 +123,4 @@ class Text:
         return len(next(iter(self.scores.values())))
 
 
-Outcome = Binary | Multiclass | Regression | Text
+Outcome = Binary | Multiclass | Multilabel | Ranking | Regression | Text

@@ -25,7 +25,18 @@ from slipway.evaluation.findings import Findings
 from slipway.evaluation.grouping import MIN_CLUSTERS, Grouping, can_group, group
 from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.judgement import decimals
-from slipway.evaluation.outcomes import Binary, Booleans, Floats, Integers, Outcome, Regression, Text
+from slipway.evaluation.outcomes import (
+    Binary,
+    Booleans,
+    Floats,
+    Integers,
+    Multiclass,
+    Multilabel,
+    Outcome,
+    Ranking,
+    Regression,
+    Text,
+)
 from slipway.policy import Evaluation
 from slipway.report import Column, Table
 
@@ -98,7 +109,7 @@ def worst_slices(
     features: the holdout's columns, one after the other; those whose values are no groups are passed over.
     """
     asked = evaluation.slices
-    if asked is None or not asked.search or production is None or isinstance(candidate, Text):
+    if asked is None or not asked.search or production is None or isinstance(candidate, Ranking | Text):
         return Findings()
     loss, harm = row_harm(candidate, production)
     grouped = (group(each, bins=asked.bins, at_most=VALUES) for each in features if can_group(each.dtype))
@@ -123,8 +134,11 @@ def row_harm(candidate: Outcome, production: Outcome) -> tuple[str, Floats]:
     given, before = _probability_of_truth(candidate), _probability_of_truth(production)
     if given is not None and before is not None:
         return "log loss", _log_loss(given) - _log_loss(before)
-    assert not isinstance(candidate, Regression | Text)
-    assert not isinstance(production, Regression | Text)
+    if isinstance(candidate, Multilabel) and isinstance(production, Multilabel):
+        shares = [(each.truth != each.label).mean(axis=1) for each in (candidate, production)]
+        return "share of wrong labels", shares[0] - shares[1]
+    assert isinstance(candidate, Binary | Multiclass)
+    assert isinstance(production, Binary | Multiclass)
     wrong = [(each.truth != each.label).astype(np.float64) for each in (candidate, production)]
     return "share of errors", wrong[0] - wrong[1]
 
@@ -230,7 +244,7 @@ def _worst(
 
 def _probability_of_truth(outcome: Outcome) -> Floats | None:
     """(rows,) probability that the model gave to what is true, if it gives any."""
-    if isinstance(outcome, Regression | Text) or outcome.probability is None:
+    if not isinstance(outcome, Binary | Multiclass) or outcome.probability is None:
         return None
     if isinstance(outcome, Binary):
         return np.where(outcome.truth, outcome.probability, 1 - outcome.probability)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
-from scipy import stats
 
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gates import Gate, gates_of
@@ -15,6 +14,7 @@ from slipway.evaluation.grouping import Grouping, cross, group, take, take_sampl
 from slipway.evaluation.intervals import Interval, Sampling
 from slipway.evaluation.judgement import Measured, check, columns, measure, metric_of, rows_of
 from slipway.evaluation.metrics import Metric
+from slipway.evaluation.multiplicity import benjamini_hochberg
 from slipway.evaluation.outcomes import Integers, Outcome
 from slipway.policy import Evaluation, MetricRule, Slices
 from slipway.report import Cell, Check, Column, Table, Verdict
@@ -137,9 +137,12 @@ def _evidence(measured: Measured) -> tuple[float, float | None]:
         return 0.0, None
     if difference.standard_error == 0:
         return 0.0, 1.0 if difference.value == 0 else None
-    errors = difference.value / difference.standard_error
-    under, up_to = difference.below(0)
-    return -errors if measured.metric.greater_is_better else errors, min(1.0, 2 * min(1 - under, up_to))
+    # Bonett and Price's interval is not centred on the value, but on what its imaginary rows make of it.
+    centre = difference.value if "bootstrap" in difference.method else (difference.low + difference.high) / 2
+    errors = centre / difference.standard_error
+    harm = -errors if measured.metric.greater_is_better else errors
+    under, up_to = difference.below(0.0)
+    return harm, min(1.0, 2 * min(1 - under, up_to))
 
 
 def _marked(judged: list[Judged], rate: float) -> list[Judged]:
@@ -147,7 +150,7 @@ def _marked(judged: list[Judged], rate: float) -> list[Judged]:
     tested = [(place, each.p) for place, each in enumerate(judged) if each.p is not None]
     if not tested:
         return judged
-    adjusted = stats.false_discovery_control([p for _, p in tested])
+    adjusted = benjamini_hochberg([p for _, p in tested])
     marked = list(judged)
     for (place, _), p in zip(tested, adjusted, strict=True):
         if p <= rate:

@@ -20,7 +20,20 @@ BUILT_IN_SCORERS = {
     "leak": False,
 }
 """Whether more is better, by name."""
-Task = Literal["binary", "multiclass", "regression", "text"]
+Task = Literal["binary", "multiclass", "multilabel", "ranking", "regression", "forecasting", "text"]
+
+OF_TASKS: dict[str, tuple[Task, ...]] = {
+    "positive": ("binary",),
+    "costs": ("binary",),
+    "threshold": ("binary", "multilabel"),
+    "query": ("ranking",),
+    "time": ("forecasting",),
+    "series": ("forecasting",),
+    "season": ("forecasting",),
+}
+"""Keys that only these tasks have."""
+
+REQUIRED: dict[Task, str] = {"ranking": "query", "forecasting": "time"}
 
 
 class MetricRule(Strict):
@@ -154,6 +167,22 @@ class Leakage(Strict):
     """Share of production's distance to perfection that a candidate may close without being inconclusive."""
 
 
+class Costs(Strict):
+    """What one row of each kind costs, in a unit of your choice; a negative cost is a gain."""
+
+    false_positive: Annotated[FiniteFloat, NUMBER]
+    """A negative row that is called positive."""
+
+    false_negative: Annotated[FiniteFloat, NUMBER]
+    """A positive row that is called negative."""
+
+    true_positive: Annotated[FiniteFloat, NUMBER] = 0.0
+    """A positive row that is called positive."""
+
+    true_negative: Annotated[FiniteFloat, NUMBER] = 0.0
+    """A negative row that is called negative."""
+
+
 class Evaluation(Strict):
     """How a candidate is judged against production."""
 
@@ -163,8 +192,9 @@ class Evaluation(Strict):
     holdout: str
     """Name, under `data`, of the dataset on whose rows both models are compared."""
 
-    target: str = ""
-    """Column that holds the truth. It is taken out of what the models see. Text tasks may do without."""
+    target: str | Annotated[list[str], Field(min_length=2)] = ""
+    """Column that holds the truth; for multilabel tasks one column to each label, or one column of lists. It is taken
+    out of what the models see. Text tasks may do without."""
 
     baseline: Baseline = "registry"
     """What the candidate is compared with: the registry's version with the alias `production`, or the model that the
@@ -177,10 +207,28 @@ class Evaluation(Strict):
     """Binary tasks: the label that counts as positive. By default the greater of the two."""
 
     threshold: Annotated[FiniteFloat, Field(gt=0, lt=1), NUMBER] | None = None
-    """Binary tasks: probability from which a row is called positive. By default the model's own decision."""
+    """Binary and multilabel tasks: probability from which a row is called positive, or is given a label. By default
+    the model's own decision."""
+
+    costs: Costs | None = None
+    """Binary tasks: what right and wrong decisions cost, for the metric `expected_cost`."""
+
+    query: str | None = None
+    """Ranking tasks: column whose equal values mark the rows that are ordered together (query, user, session)."""
+
+    time: str | None = None
+    """Forecasting tasks: column of the time that each row is about."""
+
+    series: str | None = None
+    """Forecasting tasks: column that names the series of each row, where there are several."""
+
+    season: Annotated[int, Field(ge=1), NUMBER] | None = None
+    """Forecasting tasks: after how many rows a series repeats (7 for days, 24 for hours), for
+    `mean_absolute_scaled_error`. By default 1: the naive forecast is the value before."""
 
     cluster: str | None = None
-    """Column whose equal values mark rows that are not independent (customer, day, document)."""
+    """Column whose equal values mark rows that are not independent (customer, day, document). By default the query of
+    ranking tasks, and the time of forecasting tasks."""
 
     scorers: dict[str, Scorer] = Field(default_factory=dict)
     """Text tasks: how texts are scored, by the names under which `metrics` has the rules. A built-in that needs no
@@ -233,6 +281,44 @@ class Evaluation(Strict):
         if unused:
             raise ValueError(f"`scorers.{min(unused)}` has no entry under `metrics`, so it would never be looked at")
         return self
+
+    @model_validator(mode="after")
+    def _keys_belong_to_the_task(self) -> Self:
+        for key, tasks in OF_TASKS.items():
+            if getattr(self, key) is not None and self.task not in tasks:
+                raise ValueError(f"`{key}` belongs to {' and '.join(tasks)} tasks, and the task is {self.task}")
+        needed = REQUIRED.get(self.task)
+        if needed and getattr(self, needed) is None:
+            raise ValueError(f"`task: {self.task}` needs `{needed}`")
+        if isinstance(self.target, list) and self.task != "multilabel":
+            raise ValueError(f"`target` is a list of columns only in multilabel tasks, and the task is {self.task}")
+        if isinstance(self.target, list) and len(set(self.target)) < len(self.target):
+            raise ValueError("`target` names a column twice")
+        return self
+
+    @model_validator(mode="after")
+    def _costs_are_counted(self) -> Self:
+        counted = "expected_cost" in self.metrics
+        if counted and self.costs is None and self.task == "binary":
+            raise ValueError("the metric `expected_cost` needs `costs`")
+        if self.costs is not None and not counted:
+            raise ValueError("`costs` count only in the metric `expected_cost`, which `metrics` does not name")
+        return self
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns that hold the truth."""
+        return tuple(self.target) if isinstance(self.target, list) else (self.target,) if self.target else ()
+
+    @property
+    def cluster_column(self) -> str | None:
+        """The column whose equal values mark rows that are not independent, if any."""
+        return self.cluster or self.query or self.time
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns beside the truth that the task's metrics need."""
+        return tuple(filter(None, (self.query, self.series, self.time)))
 
     def scorer(self, name: str) -> Scorer:
         """The scorer behind a metric of a text task."""

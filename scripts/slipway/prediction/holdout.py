@@ -19,7 +19,9 @@ from slipway.runner.errors import InputError
 class Holdout:
     """The rows that both models are judged on.
 
-    features: parquet file without the target. clusters: one per row. named: the columns that slices and fairness name.
+    features: parquet file without the target. truth: one column, or a struct of several. clusters: one per row.
+    keys: the columns of query, series and time, as far as the task has them.
+    named: the columns that slices and fairness name.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Holdout:
     truth: pl.Series
     clusters: pl.Series | None
     version: datasets.DatasetVersion
+    keys: pl.DataFrame
     named: pl.DataFrame
 
     def each_feature(self) -> Iterator[pl.Series]:
@@ -41,23 +44,27 @@ def read_holdout(sourced: SourcedPolicy, evaluation: Evaluation, scratch: Path) 
     frame = reading.scan(datasets.fetch_missing(path))
     columns = frame.collect_schema().names()
     named = list(dict.fromkeys(evaluation.columns_of_groups))
-    for column in filter(None, (evaluation.target, evaluation.cluster, *named)):
+    cluster = evaluation.cluster_column
+    for column in filter(None, (*evaluation.targets, *evaluation.keys, cluster, *named)):
         if column not in columns:
             raise InputError(
                 f"The holdout {path} has no column `{column}`.",
                 fix=f"Its columns are: {', '.join(columns)}. Correct `evaluation` in the policy.",
             )
     features = scratch / "features.parquet"
-    frame.drop([evaluation.target] if evaluation.target else []).sink_parquet(features)
-    # A text task may have no truth: then every row's is null, under the name of no column.
-    wanted = dict.fromkeys([evaluation.target, *([evaluation.cluster] if evaluation.cluster else []), *named])
-    kept = frame.with_columns(*([] if evaluation.target else [pl.lit(None).alias("")])).select(*wanted).collect()
+    frame.drop(evaluation.targets).sink_parquet(features)
+    wanted = list(dict.fromkeys(filter(None, (*evaluation.targets, *evaluation.keys, cluster, *named))))
+    # A row's number stands where a text task has no column of truths, so that its rows are counted.
+    kept = frame.with_row_index("").select("", *wanted).collect()
+    if cluster and evaluation.query:
+        _check_clusters(kept, evaluation.query, cluster)
     return Holdout(
         evaluation.holdout,
         features,
-        kept[evaluation.target],
-        kept[evaluation.cluster] if evaluation.cluster else None,
+        _truth(kept, evaluation),
+        kept[cluster] if cluster else None,
         datasets.identify(path),
+        kept.select(evaluation.keys),
         kept.select(named),
     )
 
@@ -85,3 +92,19 @@ def overlap(sourced: SourcedPolicy, evaluation: Evaluation, validated: Report | 
             return Check(name="leakage", verdict=Verdict.INCONCLUSIVE, detail=error.what.rstrip("."))
     with reading.unreadable(sourced.policy.data[training].path):
         return leakage.check(*frames)
+
+
+def _truth(rows: pl.DataFrame, evaluation: Evaluation) -> pl.Series:
+    """One column, a struct of several, or, where a text task has none, nulls."""
+    if isinstance(evaluation.target, list):
+        return rows.select(evaluation.targets).to_struct()
+    return rows[evaluation.target] if evaluation.target else pl.Series([None] * rows.height)
+
+
+def _check_clusters(rows: pl.DataFrame, query: str, cluster: str) -> None:
+    """The rows of one query are ordered together, so they cannot be independent of each other."""
+    if query != cluster and rows.n_unique([query, cluster]) > rows[query].n_unique():
+        raise InputError(
+            f"Rows of one `{query}` have different values of `{cluster}`.",
+            fix=f"`cluster` must hold whole queries (users, days); take it out to treat each `{query}` as one.",
+        )

@@ -8,20 +8,30 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from slipway.evaluation.outcomes import Binary, Floats, Integers, Multiclass, Outcome, Regression
+from slipway.evaluation.outcomes import Binary, Floats, Integers, Multiclass, Outcome, Prices, Regression
 from slipway.policy import Evaluation
+from slipway.prediction import keyed, multilabel
 from slipway.prediction.process import Predictions
 from slipway.runner.errors import GateError, InputError
 
 
-def outcomes(evaluation: Evaluation, truth: pl.Series, named: dict[str, Predictions]) -> dict[str, Outcome]:
+def outcomes(
+    evaluation: Evaluation, truth: pl.Series, named: dict[str, Predictions], keys: pl.DataFrame | None = None
+) -> dict[str, Outcome]:
     """Each model's outcome over the same rows. `named` maps what to call a model in messages to its predictions.
 
+    keys: `evaluation.keys`, the columns beside the truth that ranking and forecasting need.
     Raises InputError where the target cannot be what the policy says, GateError where a model's answers are unusable.
     """
     _check_truth(evaluation, truth)
     for name, predictions in named.items():
         _check_predictions(name, predictions, len(truth))
+    if evaluation.task == "multilabel":
+        return {**multilabel.outcomes(evaluation, truth, named)}
+    if evaluation.task in ("ranking", "forecasting"):
+        assert keys is not None
+        of_task = keyed.rankings if evaluation.task == "ranking" else keyed.forecasts
+        return {**of_task(evaluation, truth, named, keys)}
     if evaluation.task == "regression":
         return {name: _regression(truth, predictions) for name, predictions in named.items()}
     if evaluation.task == "binary":
@@ -66,7 +76,7 @@ def positive_label(evaluation: Evaluation, truth: pl.Series) -> Any:
 
 def cluster_positions(values: pl.Series) -> Integers:
     """Positions 0..n-1 of each row's cluster. values: (rows,). Rows without a value form a cluster together."""
-    return values.cast(pl.String).fill_null("").rank("dense").to_numpy().astype(np.int64) - 1
+    return keyed.positions(values)
 
 
 def _check_truth(evaluation: Evaluation, truth: pl.Series) -> None:
@@ -79,12 +89,12 @@ def _check_truth(evaluation: Evaluation, truth: pl.Series) -> None:
             "holdout.",
             fix="Leave rows without a known outcome out of the holdout.",
         )
-    if evaluation.task == "regression" and not truth.dtype.is_numeric():
+    if evaluation.task in ("regression", "ranking", "forecasting") and not truth.dtype.is_numeric():
         raise InputError(
-            f"The target `{evaluation.target}` is {truth.dtype}, and the task is regression.",
+            f"The target `{evaluation.target}` is {truth.dtype}, and the task is {evaluation.task}.",
             fix="Set `task: binary` or `multiclass`, or name a numeric target.",
         )
-    if evaluation.task != "regression" and truth.dtype.is_float():
+    if evaluation.task in ("binary", "multiclass") and truth.dtype.is_float():
         raise InputError(
             f"The target `{evaluation.target}` is {truth.dtype}: classes must be text, whole numbers or true/false.",
             fix="Set `task: regression`, or cast the target when the data are prepared.",
@@ -98,7 +108,7 @@ def _check_predictions(name: str, predictions: Predictions, rows: int) -> None:
     for column in frame.get_columns():
         bad = _without_number(column)
         if bad:
-            what = "prediction" if column.name == "prediction" else "probability"
+            what = column.name.partition("_")[0]
             raise GateError(
                 f"{name} gave no finite {what} for {bad:,} of {rows:,} rows.",
                 why="A model that answers NaN, infinity or nothing for some rows must not serve them.",
@@ -133,7 +143,8 @@ def _binary(name: str, evaluation: Evaluation, truth: pl.Series, positive: Any, 
                 f"{name} gives no probabilities, and the policy sets a threshold.", fix="Take `threshold` out."
             )
         label = probability >= evaluation.threshold
-    return Binary((truth == positive).to_numpy(), label, probability)
+    costs = Prices(**evaluation.costs.model_dump()) if evaluation.costs else None
+    return Binary((truth == positive).to_numpy(), label, probability, costs)
 
 
 def _check_classes(name: str, classes: list[Any], known: set[Any]) -> None:

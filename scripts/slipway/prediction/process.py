@@ -26,7 +26,8 @@ PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "OMP
 class Predictions:
     """One model's answers for the holdout's rows.
 
-    frame: `prediction` (for classes: a position in `classes`) and `probability_<position>`, one row per holdout row.
+    frame: `prediction` (for classes: a position in `classes`) and `probability_<position>`, one row per holdout row;
+    in multilabel tasks `prediction_<position>` (whether the row is given the label), and `classes` names the labels.
     """
 
     frame: pl.DataFrame

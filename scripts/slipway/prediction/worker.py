@@ -1,8 +1,9 @@
 """Runs inside the model's own environment: loads one MLflow model and writes its predictions. Imports nothing of ours.
 
 Arguments: model folder, features (parquet), output folder, task. Writes predictions.parquet with one row per feature
-row (`prediction`, and `probability_<position>` where the model gives probabilities) and predictions.json with the
-list of classes. Exit code 3 with one line on stderr where the model, and not Slipway, is at fault.
+row (`prediction`, and `probability_<position>` where the model gives probabilities; for several labels to a row
+`prediction_<position>`) and predictions.json with the list of classes. Exit code 3 with one line on stderr where the
+model, and not Slipway, is at fault.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ def predict(model: Any, features: Any, task: str) -> tuple[Any, list[Any] | None
     import pandas as pd
 
     said = model.predict(features)
+    if task == "multilabel":
+        return multilabel(model, features, said)
     values = said.to_numpy() if hasattr(said, "to_numpy") else np.asarray(said)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
@@ -78,7 +81,7 @@ def predict(model: Any, features: Any, task: str) -> tuple[Any, list[Any] | None
         fail(f"the model gave {len(values)} predictions for {len(features)} rows")
     if task == "text":
         return pd.DataFrame({"prediction": texts(values)}), None
-    if task == "regression":
+    if task in ("regression", "ranking", "forecasting"):
         return pd.DataFrame({"prediction": values.astype(float)}), None
     if values.ndim == 2:
         classes, probabilities = classes_of(model, values.shape[1]), values.astype(float)
@@ -102,6 +105,43 @@ def texts(values: Any) -> list[str]:
     if wrong is not None or None in found:
         fail(f"the model must answer every row with a text, and one answer is of the type {type(wrong).__name__}")
     return found
+
+
+def multilabel(model: Any, features: Any, said: Any) -> tuple[Any, list[str] | None]:
+    """`prediction_<position>` (true or false), `probability_<position>` where there are any; names of the labels."""
+    import numpy as np
+    import pandas as pd
+
+    values = said.to_numpy() if hasattr(said, "to_numpy") else np.asarray(said)
+    if values.ndim != 2 or len(values) != len(features):
+        fail(f"the model gave predictions of the shape {values.shape} for {len(features)} rows of several labels")
+    values = values.astype(float)
+    if np.isin(values, (0, 1)).all():
+        labels, probabilities = values == 1, multilabel_probabilities_of(model, features, values.shape)
+    elif ((values >= 0) & (values <= 1)).all():
+        labels, probabilities = values >= 0.5, values
+    else:
+        fail("the model gave neither labels (0 or 1) nor probabilities")
+    frame = pd.DataFrame({f"prediction_{place}": labels[:, place] for place in range(values.shape[1])})
+    for place in range(0 if probabilities is None else values.shape[1]):
+        frame[f"probability_{place}"] = probabilities[:, place]
+    names = list(said.columns) if hasattr(said, "columns") else []
+    return frame, names if names and all(isinstance(name, str) for name in names) else None
+
+
+def multilabel_probabilities_of(model: Any, features: Any, shape: tuple[int, int]) -> Any:
+    """What predict_proba says: one array, or one of two classes to each label. Nothing where it fits no label."""
+    import numpy as np
+
+    native = native_model(model)
+    if not hasattr(native, "predict_proba"):
+        return None
+    said = native.predict_proba(features)
+    if isinstance(said, list):
+        if not all(each.shape == (shape[0], 2) for each in said):
+            return None
+        said = np.column_stack([each[:, 1] for each in said])
+    return said if said.shape == shape else None
 
 
 def probabilities_of(model: Any, features: Any) -> Any:
