@@ -15,6 +15,7 @@ from slipway.evaluation.findings import Findings
 from slipway.evaluation.metrics import find
 from slipway.policy import Evaluation, SourcedPolicy, load
 from slipway.prediction.holdout import Holdout, read_holdout
+from slipway.prediction.isolation import confinement
 from slipway.registry.mlflow import Registry
 from slipway.report import Report, Subject, Verdict, enforce, markdown, reuse
 from slipway.runner import context, outputs, stage
@@ -159,6 +160,8 @@ def finish(
     against = f"production {production.name}" if production else "no production version (first release)"
     if production and not production.registered:
         against = f"the {production.name}" if production.commit else f"the predictions {production.name}"
+    evaluation = require_evaluation(sourced)
+    ours = any(not each.predictions for each in both)  # else no model ran here
     return report.model_copy(
         update={
             "verdict": findings.verdict,
@@ -172,6 +175,7 @@ def finish(
                 "production": (production.version or production.name) if production else "none",
                 "production_digest": production.id if production else "",
                 f"data_{holdout.name}": holdout.version.in_words,
+                **({"isolation": confinement(evaluation.isolation).in_words} if ours else {}),
                 **sourced.provenance,
             },
             "subjects": (
