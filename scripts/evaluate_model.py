@@ -16,6 +16,7 @@ from slipway.evaluation.findings import Findings
 from slipway.evaluation.metrics import find
 from slipway.policy import Evaluation, SourcedPolicy, load
 from slipway.prediction.holdout import Holdout, read_holdout
+from slipway.prediction.isolation import confinement
 from slipway.registry.mlflow import Registry
 from slipway.report import Report, Subject, Verdict, enforce, markdown, reuse
 from slipway.runner import context, outputs, stage
@@ -89,6 +90,14 @@ def require_evaluation(sourced: SourcedPolicy) -> Evaluation:
             fix="Add it with task, holdout, target and metrics; docs/policy.md shows all of it.",
             file=str(sourced.path),
         )
+    for section in ("latency", "robustness"):
+        if getattr(evaluation, section):
+            raise PolicyError(
+                f"`evaluation.{section}` is not judged yet.",
+                why="A gate that nobody looks at must not pass for one that was kept.",
+                fix="Take the section out until a later version judges it.",
+                file=str(sourced.path),
+            )
     named = [*evaluation.metrics, *(evaluation.slices.metrics if evaluation.slices else ())]
     of_groups = {metric.name for metric in OF_GROUPS}
     named += [name for name in evaluation.fairness.metrics if name not in of_groups] if evaluation.fairness else []
@@ -163,6 +172,8 @@ def finish(
     against = f"production {production.name}" if production else "no production version (first release)"
     if production and not production.registered:
         against = f"the {production.name}" if production.commit else f"the predictions {production.name}"
+    evaluation = require_evaluation(sourced)
+    ours = any(not each.predictions for each in both)  # else no model ran here
     return report.model_copy(
         update={
             "verdict": findings.verdict,
@@ -176,6 +187,7 @@ def finish(
                 "production": (production.version or production.name) if production else "none",
                 "production_digest": production.id if production else "",
                 f"data_{holdout.name}": holdout.version.in_words,
+                **({"isolation": confinement(evaluation.isolation).in_words} if ours else {}),
                 **sourced.provenance,
             },
             "subjects": (

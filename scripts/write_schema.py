@@ -17,7 +17,9 @@ from slipway.ledger import entries
 from slipway.ledger.entries import Entry
 from slipway.policy import Policy
 from slipway.policy import evaluation as evaluation_model
+from slipway.policy import latency as latency_model
 from slipway.policy import model as policy_model
+from slipway.policy import robustness as robustness_model
 from slipway.report import model as report_model
 from slipway.runner import stage
 from slipway.runner.environments import REPOSITORY
@@ -25,7 +27,7 @@ from slipway.runner.errors import GateError
 
 DOCS = REPOSITORY / "docs"
 SCHEMAS: dict[str, tuple[type[BaseModel], tuple[ModuleType, ...]]] = {
-    "slipway.schema.json": (Policy, (policy_model, evaluation_model)),
+    "slipway.schema.json": (Policy, (policy_model, evaluation_model, latency_model, robustness_model)),
     "ledger-entry.schema.json": (Entry, (entries, report_model)),
 }
 """The type that each file describes, and the modules whose docstrings explain it."""
@@ -43,9 +45,10 @@ def rendered(name: str) -> str:
     kind, modules = SCHEMAS[name]
     said = {"$schema": "https://json-schema.org/draft/2020-12/schema", **kind.model_json_schema(by_alias=True)}
     described = {kind.__name__: said, **said["$defs"]}
+    types = [each for module in modules for each in vars(module).values() if inspect.isclass(each)]
     for owner, field, text in field_docstrings(modules):
-        # An entry inherits what a draft has.
-        for each in (owner, kind.__name__) if owner in {base.__name__ for base in kind.__mro__} else (owner,):
+        # A type inherits what its base has, as an entry does from a draft.
+        for each in {one.__name__ for one in types if owner in {base.__name__ for base in one.__mro__}}:
             properties = described.get(each, {}).get("properties", {})
             properties.get(field.removesuffix("_"), {})["description"] = text
     return json.dumps(said, indent=2) + "\n"

@@ -420,13 +420,18 @@ def test_evaluate__the_holdout_lacks_a_column_of_the_signature(toy: Toy) -> None
     assert_refused(done, f"Production (version 1): {said}", "fail", production="1")
 
 
-def test_evaluate__the_model_sees_neither_tokens_nor_the_target(toy: Toy, tmp_path: Path) -> None:
-    seen = tmp_path / "seen.json"
+def test_evaluate__the_model_sees_neither_tokens_nor_the_target(toy: Toy) -> None:
+    """The model tells by its own failure: what it could write, nobody else would read."""
+    expected = [name for name in holdout().columns if name != "y"]
     deed = f"""
-said = {{"environ": dict(os.environ), "columns": list(frame.columns), "folder": os.getcwd(), "path": sys.path,
-         "file": list(pd.read_parquet(sys.argv[2]).columns), "arguments": sys.argv}}
-open({str(seen)!r}, "w").write(json.dumps(said))
+file = list(pd.read_parquet(sys.argv[5]).columns)
+places = [place for place in (os.getcwd(), *sys.path) if place.startswith({str(toy.folder)!r})]
+prefixes = ("GITHUB_", "INPUT_", "ACTIONS_", "RUNNER_", "MLFLOW_TRACKING_T", "AWS_", "SLIPWAY_")
+names = [name for name in os.environ if name.startswith(prefixes)]
+secret = "secret" in json.dumps([dict(os.environ), sys.argv])
 print("::error::printed by the model")
+if [list(frame.columns), file, places, names, secret] != [{expected!r}, {expected!r}, [], [], False]:
+    raise RuntimeError([list(frame.columns), file, places, names, secret])
 """
     # Without a signature it is given every column there is.
     version = add(toy, "curious", GOOD, misdeed=deed, columns=())
@@ -443,13 +448,8 @@ print("::error::printed by the model")
     finally:
         toy.environ = {}
     assert done.code == 0, done.log
-    said = json.loads(seen.read_text())
-    assert "secret" not in json.dumps(said)
-    assert not [name for name in said["environ"] if name.startswith(("GITHUB_", "INPUT_", "ACTIONS_", "RUNNER_"))]
-    expected = [name for name in holdout().columns if name != "y"]
-    assert said["columns"] == said["file"] == expected
-    assert not [place for place in (said["folder"], *said["path"]) if place.startswith(str(toy.folder))]
     assert done.annotations == []
+    assert "network o" in done.report["provenance"]["isolation"]
 
 
 # Holdouts and policies that cannot be used

@@ -14,7 +14,9 @@ import pytest
 
 from slipway.evaluation.outcomes import Binary, Forecast, Multilabel, Outcome, Prices, Ranking
 from slipway.policy import Evaluation, Policy, SourcedPolicy
+from slipway.policy.evaluation import Isolation
 from slipway.prediction import holdout, worker
+from slipway.prediction.isolation import confinement
 from slipway.prediction.outcome import outcomes
 from slipway.prediction.process import Job, Predictions, predict_all
 from slipway.runner.errors import GateError, InputError
@@ -298,7 +300,9 @@ def test_worker__runs_a_model_of_several_labels(tmp_path: Path) -> None:
     mlflow.sklearn.save_model(native, tmp_path / "model", pip_requirements=["scikit-learn"])
     features.to_parquet(tmp_path / "features.parquet")
     job = Job("The candidate", tmp_path / "model", Path(sys.executable), tmp_path / "out")
-    (said,) = predict_all([job], tmp_path / "features.parquet", "multilabel", timeout=300)
+    (said,) = predict_all(
+        [job], tmp_path / "features.parquet", "multilabel", timeout=300, confinement=confinement(Isolation()), rows=40
+    )
     found = outcome(ASKED, pl.DataFrame(truth, schema=["red", "blue"]).to_struct("y"), said)
     assert isinstance(found, Multilabel)
     assert (found.label == native.predict(features).astype(bool)).all()

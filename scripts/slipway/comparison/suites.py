@@ -21,6 +21,7 @@ from slipway.evaluation.slices import judge_slices
 from slipway.policy import Evaluation, SourcedPolicy
 from slipway.prediction.files import read_predictions
 from slipway.prediction.holdout import Holdout, overlap
+from slipway.prediction.isolation import confinement
 from slipway.prediction.outcome import cluster_positions, outcomes
 from slipway.prediction.process import Job, Predictions, predict_all
 from slipway.prediction.scored import text_outcomes
@@ -53,7 +54,14 @@ def predict(
     ]
     if jobs:
         commands.say(f"Predicting {len(holdout.truth):,} rows: {' and '.join(job.name for job in jobs)}")
-        made = predict_all(jobs, holdout.features, evaluation.task, timeout=PREDICT_SECONDS)
+        made = predict_all(
+            jobs,
+            holdout.features,
+            evaluation.task,
+            timeout=PREDICT_SECONDS,
+            confinement=confinement(evaluation.isolation),
+            rows=len(holdout.truth),
+        )
         said |= {each.role: predictions for each, predictions in zip(models, made, strict=True)}
     return {each.role: said[each.role] for each in both}
 

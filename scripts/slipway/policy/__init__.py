@@ -1,8 +1,10 @@
 """Ground floor: slipway.yml as typed values, and the strict reading of every YAML file that a person writes."""
 
-from slipway.policy.evaluation import Evaluation, Fairness, GapRule, Leakage, MetricRule, Scorer, Slices
+from slipway.policy.evaluation import Evaluation, Fairness, GapRule, Isolation, Leakage, MetricRule, Scorer, Slices
+from slipway.policy.latency import Latency, LeastRule, MostRule
 from slipway.policy.model import Dataset, Policy, PullRequest, Signing, SigningMethod, Training
 from slipway.policy.reading import read_text
+from slipway.policy.robustness import Missing, Noise, Perturbation, Robustness, Swap, Units
 from slipway.policy.source import SourcedPolicy, load
 
 __all__ = [
@@ -10,16 +12,26 @@ __all__ = [
     "Evaluation",
     "Fairness",
     "GapRule",
+    "Isolation",
+    "Latency",
     "Leakage",
+    "LeastRule",
     "MetricRule",
+    "Missing",
+    "MostRule",
+    "Noise",
+    "Perturbation",
     "Policy",
     "PullRequest",
+    "Robustness",
     "Scorer",
     "Signing",
     "SigningMethod",
     "Slices",
     "SourcedPolicy",
+    "Swap",
     "Training",
+    "Units",
     "load",
     "read_text",
 ]

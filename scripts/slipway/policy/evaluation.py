@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, FiniteFloat, StrictBool, model_validator
 
+from slipway.policy.latency import Latency
+from slipway.policy.robustness import Robustness
 from slipway.policy.strict import NUMBER, Label, Strict
 
 OnInconclusive = Literal["warn", "fail"]
@@ -183,6 +185,16 @@ class Costs(Strict):
     """A negative row that is called negative."""
 
 
+class Isolation(Strict):
+    """What a model is kept from while it predicts."""
+
+    network: Literal["deny_if_possible", "deny", "allow"] = "deny_if_possible"
+    """Whether models may use the network. `deny` fails where the machine cannot take it from them."""
+
+    readable: tuple[Annotated[str, Field(pattern=r"^/")], ...] = ()
+    """Files and folders, beside its own and the system's, that a model may read, by absolute path."""
+
+
 class Evaluation(Strict):
     """How a candidate is judged against production."""
 
@@ -245,6 +257,19 @@ class Evaluation(Strict):
 
     on_inconclusive: OnInconclusive = "warn"
     """Whether an inconclusive verdict fails the step in a pull request."""
+
+    key: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Column or columns of the holdout that name a row: ready-made predictions are joined by them.
+    Without it they count in the holdout's order."""
+
+    isolation: Isolation = Isolation()
+    """What a model is kept from while it predicts."""
+
+    latency: Latency | None = None
+    """How fast, large and hungry a candidate may be. Nothing is timed without it."""
+
+    robustness: Robustness | None = None
+    """How much worse a candidate may get on rows that were disturbed."""
 
     metrics: Annotated[dict[str, MetricRule], Field(min_length=1)]
     """Rules by metric, under scikit-learn's names."""

@@ -127,7 +127,7 @@ def _regression(truth: pl.Series, predictions: Predictions) -> Regression:
 
 
 def _binary(name: str, evaluation: Evaluation, truth: pl.Series, positive: Any, predictions: Predictions) -> Binary:
-    classes = predictions.classes or []
+    classes = _both_classes(truth, positive) if predictions.classes is None else predictions.classes
     if len(classes) > 2:
         raise GateError(f"{name} knows {len(classes)} classes, and the task is binary.")
     _check_classes(name, classes, {positive, *truth.unique().to_list()})
@@ -145,6 +145,14 @@ def _binary(name: str, evaluation: Evaluation, truth: pl.Series, positive: Any, 
         label = probability >= evaluation.threshold
     costs = Prices(**evaluation.costs.model_dump()) if evaluation.costs else None
     return Binary((truth == positive).to_numpy(), label, probability, costs)
+
+
+def _both_classes(truth: pl.Series, positive: Any) -> list[Any]:
+    """The classes of a model that names none, and says of each row how probable the greater of the two labels is."""
+    labels = sorted({positive, *truth.unique().to_list()})
+    if len(labels) == 2:
+        return labels
+    return [False, True] if positive in (False, True) else [None, positive]
 
 
 def _check_classes(name: str, classes: list[Any], known: set[Any]) -> None:

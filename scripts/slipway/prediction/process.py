@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
+import stat
 import subprocess
+import tempfile
+import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from slipway.prediction import isolation
+from slipway.prediction.confined import CANNOT_CONFINE
+from slipway.prediction.isolation import Confinement
 from slipway.runner.errors import GateError, RemoteError
 
 if TYPE_CHECKING:
@@ -17,9 +23,10 @@ if TYPE_CHECKING:
 
 WORKER = Path(__file__).with_name("worker.py")
 MODEL_AT_FAULT = 3
-
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
-"""All that a model's process sees of the job's environment: no token is among it."""
+SAID_BYTES = 20_000
+"""How much of a process's last words is read."""
+ABOUT_BYTES = 10_000_000
+"""How large the description of the predictions may be: it holds the classes."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +35,13 @@ class Predictions:
 
     frame: `prediction` (for classes: a position in `classes`) and `probability_<position>`, one row per holdout row;
     in multilabel tasks `prediction_<position>` (whether the row is given the label), and `classes` names the labels.
+    load_seconds, predict_seconds: None where nobody measured them.
     """
 
     frame: pl.DataFrame
     classes: list[Any] | None
-    load_seconds: float
-    predict_seconds: float
+    load_seconds: float | None = None
+    predict_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -46,71 +54,125 @@ class Job:
     output: Path
 
 
-def predict_all(jobs: Sequence[Job], features: Path, task: str, *, timeout: float) -> list[Predictions]:
+@dataclass(frozen=True)
+class Started:
+    """A worker that runs. said: what it writes to stderr."""
+
+    job: Job
+    process: subprocess.Popen[bytes]
+    said: IO[bytes]
+
+    def last_words(self) -> str:
+        """The end of what it wrote to stderr."""
+        self.said.seek(max(0, self.said.seek(0, 2) - SAID_BYTES))
+        return self.said.read().decode(errors="replace").strip()
+
+
+def predict_all(
+    jobs: Sequence[Job], features: Path, task: str, *, timeout: float, confinement: Confinement, rows: int
+) -> list[Predictions]:
     """Run the models' processes side by side; results in the order of `jobs`. `timeout` is in seconds.
 
-    Raises GateError where a model cannot be loaded or cannot predict, RemoteError where its process broke.
+    rows: how many rows `features` has. Raises GateError where a model cannot be loaded or cannot predict, or leaves
+    something else than predictions; RemoteError where its process broke.
     """
-    started = [_start(job, features, task) for job in jobs]
-    try:
-        for job, process in zip(jobs, started, strict=True):
-            _wait(job, process, timeout)
-    finally:
-        for process in started:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-    return [_read(job) for job in jobs]
+    return [by_file[0] for by_file in predict_files(jobs, [features], task, timeout, confinement, rows)]
 
 
-def clean_environ(python: Path) -> dict[str, str]:
-    """The environment of a process that runs a team's code: no token of the job is in it."""
-    environ = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    path = f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**environ, "PYTHONNOUSERSITE": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "PATH": path}
+def predict_files(
+    jobs: Sequence[Job], features: Sequence[Path], task: str, timeout: float, confinement: Confinement, rows: int
+) -> list[list[Predictions]]:
+    """As `predict_all`, for several files of features with `rows` rows each: per job, its predictions by file."""
+    deadline = time.monotonic() + timeout
+    with ExitStack() as stack:
+        started = []
+        for job in jobs:
+            begun = start(job, ["predict", task, *map(_resolved, features)], features, confinement)
+            stack.callback(begun.said.close)
+            stack.callback(isolation.end, begun.process)
+            started.append(begun)
+        for each in started:
+            _wait(each, timeout, deadline)
+    return [[_read(job, place, task, rows) for place in range(len(features))] for job in jobs]
 
 
-def _start(job: Job, features: Path, task: str) -> subprocess.Popen[str]:
-    job.output.mkdir(parents=True, exist_ok=True)
-    # The model's own folder is all it needs; a store of its own keeps it from looking for one.
-    environ = {**clean_environ(job.python), "MLFLOW_TRACKING_URI": f"sqlite:///{job.output.resolve()}/unused.db"}
-    return subprocess.Popen(
-        # -P keeps the working folder off the module path: the pull request's files must not shadow a package.
-        [str(job.python), "-P", str(WORKER), str(job.model.resolve()), str(features), str(job.output), task],
-        cwd=job.output,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
+def start(
+    job: Job, arguments: Sequence[str], read: Sequence[Path], confinement: Confinement, *, pipes: bool = False
+) -> Started:
+    """Start the worker, confined, in a process group of its own. pipes: whether to talk to it."""
+    output = job.output.resolve()
+    output.mkdir(parents=True, exist_ok=True)
+    # -P keeps the working folder off the module path: the pull request's files must not shadow a package.
+    python = job.python.absolute()  # not resolved: the link is what makes it the environment's
+    worker = [str(python), "-P", str(WORKER), _resolved(job.model), str(output), *arguments]
+    command = confinement.command(
+        worker, read=[job.model, WORKER, *read], write=output, usage=usage_file(job).absolute()
     )
+    # Closed with the job. A pipe would have to be read all the time, and can bring any amount.
+    said = tempfile.TemporaryFile()  # noqa: SIM115
+    process = subprocess.Popen(
+        command,
+        cwd=output,
+        env=isolation.environ_of(python, output),
+        stdin=subprocess.PIPE if pipes else subprocess.DEVNULL,
+        stdout=subprocess.PIPE if pipes else subprocess.DEVNULL,
+        stderr=said,
+        process_group=0,
+    )
+    return Started(job, process, said)
 
 
-def _wait(job: Job, process: subprocess.Popen[str], timeout: float) -> None:
+def usage_file(job: Job) -> Path:
+    """Where the peak memory of a job's process is written: beside what the model can write to."""
+    return job.output.with_name(f"{job.output.name}-usage.json")
+
+
+def _resolved(path: Path) -> str:
+    return str(path.resolve())
+
+
+def _wait(started: Started, timeout: float, deadline: float) -> None:
+    job = started.job
     try:
-        _, said = process.communicate(timeout=timeout)
+        started.process.wait(timeout=max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired as error:
         raise GateError(
             f"{job.name} did not predict the holdout within {timeout / 60:.3g} minutes.",
             fix="Make the model faster, or the holdout smaller.",
         ) from error
-    if process.returncode in (0, MODEL_AT_FAULT) and not _complete(job).is_file():
+    code = started.process.returncode
+    if code in (0, MODEL_AT_FAULT) and not _complete(job).is_file():
         # The model's code can end the process itself, with any exit code and without a word.
-        fault = said.strip() if process.returncode else ""
-        raise GateError(
-            f"{job.name}: {fault.splitlines()[-1] if fault else 'its process ended before it had predicted'}.",
-            why="Both models must predict every row of the holdout before they can be compared.",
-            fix="Load the model with `mlflow.pyfunc.load_model` in an environment of its recorded requirements, and "
-            "predict the holdout without its target, to see the same.",
-        )
-    if process.returncode:
-        ended = f"was ended by signal {-process.returncode}" if process.returncode < 0 else "broke"
-        raise RemoteError(
-            f"The process that predicts with {job.name} {ended}.",
-            why=said.strip()[-2000:],
-            fix="Signal 9 is mostly a lack of memory: use a larger runner or a smaller holdout.",
-        )
+        raise at_fault(started)
+    if code:
+        raise broke(started)
+
+
+def at_fault(started: Started) -> GateError:
+    """What to say of a worker that ended because of its model."""
+    said = started.last_words() if started.process.returncode else ""
+    return GateError(
+        f"{started.job.name}: {said.splitlines()[-1] if said else 'its process ended before it had predicted'}.",
+        why="Both models must predict every row of the holdout before they can be compared.",
+        fix="Load the model with `mlflow.pyfunc.load_model` in an environment of its recorded requirements, and "
+        "predict the holdout without its target, to see the same. It sees no network and no file but its own there "
+        "(docs/evaluate-model.md, Isolation).",
+    )
+
+
+def broke(started: Started) -> RemoteError:
+    """What to say of a worker that neither its model nor we have ended."""
+    code = started.process.returncode
+    number = -code if code < 0 else code - 128  # the process around it passes a signal on as an exit code
+    if code == CANNOT_CONFINE:
+        ended = "could not be confined"
+    else:
+        ended = f"was ended by signal {number}" if number > 0 else "broke"
+    return RemoteError(
+        f"The process that predicts with {started.job.name} {ended}.",
+        why=started.last_words()[-2000:],
+        fix="Signal 9 is mostly a lack of memory: use a larger runner or a smaller holdout.",
+    )
 
 
 def _complete(job: Job) -> Path:
@@ -118,9 +180,50 @@ def _complete(job: Job) -> Path:
     return job.output / "predictions.json"
 
 
-def _read(job: Job) -> Predictions:
+def _read(job: Job, place: int, task: str, rows: int) -> Predictions:
+    """What the model left for one file of features: written by its own process, so it is checked like any input."""
     import polars as pl
 
-    about = json.loads(_complete(job).read_text(encoding="utf-8"))
-    frame = pl.read_parquet(job.output / "predictions.parquet")
-    return Predictions(frame, about["classes"], about["load_seconds"], about["predict_seconds"])
+    def unusable(why: object) -> GateError:
+        return GateError(
+            f"{job.name} left no predictions that can be read.",
+            why=str(why)[:500],
+            fix="The model's code must not write to its process's working folder under the worker's names.",
+        )
+
+    written = job.output / f"predictions-{place}.parquet"
+    for path, most in ((_complete(job), ABOUT_BYTES), (written, isolation.FILE_BYTES)):
+        try:
+            found = path.lstat()
+        except FileNotFoundError as error:
+            raise unusable(error) from error
+        if not stat.S_ISREG(found.st_mode) or found.st_size > most:
+            raise unusable(f"{path.name} is no ordinary file, or larger than {most:,} bytes.")
+    try:
+        about = json.loads(_complete(job).read_text(encoding="utf-8"))
+        classes = about["classes"][place]
+        seconds = float(about["load_seconds"]), float(about["predict_seconds"][place])
+        lazy = pl.scan_parquet(written)
+        columns = lazy.collect_schema()
+        found_rows = int(lazy.select(pl.len()).collect().item())
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError, pl.exceptions.PolarsError) as error:
+        raise unusable(error) from error
+    unnamed = 2 if task == "binary" else 0  # negative and positive
+    known = unnamed if classes is None else len(classes) if isinstance(classes, list) else -1
+    named = all(isinstance(each, bool | int | float | str) for each in classes or [])
+    needed, kinds = {"prediction"}, [dtype.is_numeric() for dtype in columns.values()]
+    if task == "multilabel":  # as many labels as there are columns for them
+        known = sum(column.startswith("prediction_") for column in columns)
+        needed = {f"prediction_{each}" for each in range(known)} or needed
+        kinds = [dtype.is_numeric() or dtype == pl.Boolean for dtype in columns.values()]
+    if task == "text":
+        kinds = [dtype == pl.String for dtype in columns.values()]
+    expected = {*needed, *(f"probability_{each}" for each in range(known))}
+    if known < 0 or not named or not needed <= set(columns) <= expected or not all(kinds):
+        raise unusable(f"It has the columns {', '.join(columns)[:200]}.")
+    if found_rows != rows:
+        raise GateError(f"{job.name} gave {found_rows:,} predictions for {rows:,} rows.")
+    frame = lazy.collect()
+    if known and task != "multilabel" and not frame["prediction"].is_between(0, known - 1).all():
+        raise unusable("A prediction is no position in the list of classes.")
+    return Predictions(frame, classes, *seconds)

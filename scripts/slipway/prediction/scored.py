@@ -16,7 +16,8 @@ from slipway.evaluation.scoring import score
 from slipway.policy import Evaluation, Scorer, SourcedPolicy
 from slipway.policy.evaluation import BUILT_IN_SCORERS
 from slipway.prediction.holdout import Holdout
-from slipway.prediction.process import Predictions, clean_environ
+from slipway.prediction.isolation import clean_environ
+from slipway.prediction.process import Predictions
 from slipway.runner import environments
 from slipway.runner.errors import GateError, InputError, RemoteError
 

@@ -1,14 +1,17 @@
-"""Runs inside the model's own environment: loads one MLflow model and writes its predictions. Imports nothing of ours.
+"""Runs inside the model's own environment: loads one MLflow model and predicts with it. Imports nothing of ours.
 
-Arguments: model folder, features (parquet), output folder, task. Writes predictions.parquet with one row per feature
-row (`prediction`, and `probability_<position>` where the model gives probabilities; for several labels to a row
-`prediction_<position>`) and predictions.json with the list of classes. Exit code 3 with one line on stderr where the
-model, and not Slipway, is at fault.
+    worker.py MODEL OUTPUT predict TASK FEATURES...   writes predictions-0.parquet, -1, … and predictions.json
+    worker.py MODEL OUTPUT serve FEATURES             answers a request for each line of standard input
+
+Features are parquet files. docs/predictions.md describes what is written. A line to `serve` is `START STOP`; the answer
+is `done` once the model has predicted these rows, and `ready` is said once, after loading. Exit code 3 with one line
+on stderr where the model, and not Slipway, is at fault.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -21,13 +24,14 @@ class FaultError(Exception):
     """The model is at fault; the message says how. Not SystemExit, which a model's own code may raise."""
 
 
-def main(model_folder: str, features_file: str, output: str, task: str) -> None:
-    """Load, predict, write."""
+def main(model_folder: str, output: str, mode: str, *arguments: str) -> None:
+    """Load, then predict or serve."""
+    # What a model prints must not reach whoever reads our answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="ascii")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     try:
         import mlflow.pyfunc
         import pandas as pd
-
-        features = pd.read_parquet(features_file)
     except ImportError as error:
         fail(f"the model's environment lacks a package that predicting needs: {error}")
     started = time.monotonic()
@@ -35,66 +39,197 @@ def main(model_folder: str, features_file: str, output: str, task: str) -> None:
         model = mlflow.pyfunc.load_model(model_folder)
     except (Exception, SystemExit) as error:
         fail(f"the model cannot be loaded: {type(error).__name__}: {error}")
-    loaded = time.monotonic()
-    features = features[wanted(model, list(features.columns))]
+    loaded = time.monotonic() - started
+    task, files = (arguments[0], arguments[1:]) if mode == "predict" else ("", arguments)
     try:
-        frame, classes = predict(model, features, task)
+        features = [as_trained(model, pd.read_parquet(file)) for file in files]
+        if mode == "serve":
+            serve(model, features[0], answers)
+            return
+        predict_files(model, features, task, Path(output), loaded)
     except FaultError:
         raise
+    except ImportError as error:
+        fail(f"the model's environment lacks a package that predicting needs: {error}")
     except (Exception, SystemExit) as error:
         fail(f"the model cannot predict the holdout: {type(error).__name__}: {error}")
-    about = {
-        "classes": classes,
-        "load_seconds": loaded - started,
-        "predict_seconds": time.monotonic() - loaded,
-        "python": sys.version.split()[0],
-    }
-    frame.to_parquet(Path(output) / "predictions.parquet")
-    (Path(output) / "predictions.json").write_text(json.dumps(about), encoding="utf-8")
 
 
-def wanted(model: Any, columns: list[str]) -> list[str]:
-    """The columns of the model's signature; all of them where it has none."""
+def predict_files(model: Any, files: list[Any], task: str, output: Path, load_seconds: float) -> None:
+    """Write each file's predictions, and then what is to be known of all of them."""
+    about: dict[str, Any] = {"classes": [], "predict_seconds": [], "load_seconds": load_seconds}
+    for place, features in enumerate(files):
+        begun = time.monotonic()
+        frame, classes = predict(model, features, task)
+        about["predict_seconds"].append(time.monotonic() - begun)
+        about["classes"].append(classes)
+        frame.to_parquet(output / f"predictions-{place}.parquet")
+    (output / "predictions.json").write_text(json.dumps({**about, "python": sys.version.split()[0]}), encoding="utf-8")
+
+
+def serve(model: Any, features: Any, answers: Any) -> None:
+    """Predict the rows that each line of standard input names."""
+    print("ready", file=answers, flush=True)
+    for line in sys.stdin:
+        first, last = map(int, line.split())
+        said(model, features.iloc[first:last] if hasattr(features, "iloc") else features[first:last])
+        print("done", file=answers, flush=True)
+
+
+# What the model is given ---------------------------------------------------------------------------------------------
+
+
+def as_trained(model: Any, features: Any) -> Any:
+    """The columns that the model was trained on, in its order and types, as far as it says so."""
     schema = model.metadata.get_input_schema()
     if schema is None or not schema.has_input_names():
-        return columns
+        names = remembered_names(native_model(model))
+        chosen = features[names] if names and set(names) <= set(features.columns) else features
+        if schema is not None and schema.is_tensor_spec():
+            return as_tensor(schema, chosen)
+        return with_categories(model, chosen)
     names = [str(name) for name in schema.input_names()]
     required = [str(name) for name in schema.required_input_names()]
-    missing = [name for name in required if name not in columns]
+    missing = [name for name in required if name not in features.columns]
     if missing:
         fail(f"the holdout lacks columns that the model's signature requires: {', '.join(missing)}")
-    return [name for name in names if name in columns]
+    chosen = features[[name for name in names if name in features.columns]]
+    return with_categories(model, chosen if schema.is_tensor_spec() else with_numbers(schema, chosen))
+
+
+def as_tensor(schema: Any, features: Any) -> Any:
+    """A signature of one unnamed tensor, as that of a model that was trained on an array."""
+    (spec,) = schema.inputs
+    if len(spec.shape) == 2 and spec.shape[1] not in (-1, features.shape[1]):
+        fail(
+            f"the model's signature has {spec.shape[1]} columns without names, and the holdout has {features.shape[1]}:"
+            " log the model with a signature that names its columns"
+        )
+    return features.to_numpy(dtype=spec.type)
+
+
+def with_numbers(schema: Any, features: Any) -> Any:
+    """Numbers in the width that the signature names, as MLflow's own server reads them; it refuses wider ones."""
+    widths = {"float": "float32", "double": "float64", "integer": "int32", "long": "int64"}
+    wider = {"float": "fiu", "double": "fiu", "integer": "iu", "long": "iu"}
+    for spec in schema.inputs:
+        kind = getattr(spec.type, "name", "")
+        if spec.name not in features.columns or kind not in widths:
+            continue
+        dtype = features[spec.name].dtype
+        if dtype.kind in wider[kind] and str(dtype) != widths[kind]:
+            features = features.assign(**{spec.name: features[spec.name].astype(widths[kind])})
+    return features
+
+
+def with_categories(model: Any, features: Any) -> Any:
+    """Text as categories for a model of LightGBM or XGBoost that was trained on categories; it refuses text."""
+    if not knows_categories(native_model(model)):
+        return features
+    text = [name for name in features.columns if features[name].dtype.kind in "OU"]
+    return features.astype(dict.fromkeys(text, "category"))
+
+
+def knows_categories(native: Any) -> bool:
+    """Whether a model of LightGBM or XGBoost was trained on categories. Their scikit-learn interfaces hold another."""
+    if hasattr(native, "booster_"):
+        native = native.booster_
+    elif hasattr(native, "get_booster"):
+        native = native.get_booster()
+    return bool(getattr(native, "pandas_categorical", None)) or "c" in (getattr(native, "feature_types", None) or [])
+
+
+def remembered_names(native: Any) -> list[str]:
+    """The names of the columns that a native model was trained on, where it remembers them."""
+    for attribute in ("feature_names_in_", "feature_names", "feature_name"):
+        found = getattr(native, attribute, None)
+        found = found() if callable(found) else found
+        if found is not None:
+            return [str(name) for name in found]
+    return []
+
+
+# What the model says -------------------------------------------------------------------------------------------------
+
+
+def said(model: Any, features: Any) -> Any:
+    """The model's answer, as MLflow gives it, but for two kinds that MLflow's wrapper cannot ask.
+
+    It makes one column of each output of ONNX, which cannot hold the probabilities of several classes. It takes
+    categories neither past a signature (where they are text) nor to a booster of XGBoost.
+    """
+    native = native_model(model)
+    if "onnx" in model.metadata.flavors:
+        return run_session(native, features)
+    if not knows_categories(native):
+        return model.predict(features)
+    if "xgboost" in model.metadata.flavors and not hasattr(native, "get_booster"):
+        import xgboost
+
+        return native.predict(xgboost.DMatrix(features, enable_categorical=True))
+    return native.predict(features)
+
+
+def run_session(session: Any, features: Any) -> dict[str, Any]:
+    """The outputs of an ONNX session by name: one input of all columns, or one input for each column."""
+    import numpy as np
+
+    types = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(int64)": "int64", "tensor(bool)": "bool"}
+    inputs = session.get_inputs()
+
+    def feed(asked: Any, values: Any) -> Any:
+        given = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+        if asked.type == "tensor(string)":
+            return given.astype(str).astype(object)
+        return given.astype(types.get(asked.type, given.dtype))
+
+    if len(inputs) == 1 and inputs[0].name not in getattr(features, "columns", ()):
+        feeds = {inputs[0].name: feed(inputs[0], features)}
+    else:
+        columns = {each.name: feed(each, features[each.name]) for each in inputs}
+        feeds = {
+            each.name: columns[each.name].reshape(-1, 1) if len(each.shape) == 2 else columns[each.name]
+            for each in inputs
+        }
+    names = [each.name for each in session.get_outputs()]
+    return dict(zip(names, session.run(names, feeds), strict=True))
 
 
 def predict(model: Any, features: Any, task: str) -> tuple[Any, list[Any] | None]:
-    """Predictions as a data frame, and the classes that the columns of probabilities belong to."""
+    """Predictions as a data frame, and the classes that the columns of probabilities belong to.
+
+    The classes are None for numbers, and for a binary model that names none: then they are negative and positive.
+    """
     import numpy as np
     import pandas as pd
 
-    said = model.predict(features)
     if task == "multilabel":
-        return multilabel(model, features, said)
-    values = said.to_numpy() if hasattr(said, "to_numpy") else np.asarray(said)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if len(values) != len(features):
-        fail(f"the model gave {len(values)} predictions for {len(features)} rows")
+        return multilabel(model, features, said(model, features))
+    labels, values, named = parts(said(model, features))
+    answered = labels if values is None else values
+    if len(answered) != len(features):
+        fail(f"the model gave {len(answered)} predictions for {len(features)} rows")
     if task == "text":
-        return pd.DataFrame({"prediction": texts(values)}), None
+        return pd.DataFrame({"prediction": texts(answered)}), None
     if task in ("regression", "ranking", "forecasting"):
-        return pd.DataFrame({"prediction": values.astype(float)}), None
-    if values.ndim == 2:
-        classes, probabilities = classes_of(model, values.shape[1]), values.astype(float)
-        labels = np.asarray(classes)[probabilities.argmax(axis=1)]
-    elif values.dtype.kind == "f" and task == "binary" and not set(np.unique(values)) <= {0.0, 1.0}:
-        classes, probabilities = [False, True], np.column_stack([1 - values, values])
-        labels = values >= 0.5
-    else:
-        labels, probabilities = values, probabilities_of(model, features)
-        classes = classes_of(model, 0) if probabilities is not None else plain(sorted(set(values.tolist())))
-    frame = pd.DataFrame({"prediction": positions(labels, classes)})
-    for position in range(0 if probabilities is None else probabilities.shape[1]):
-        frame[f"probability_{position}"] = probabilities[:, position]
+        return pd.DataFrame({"prediction": np.asarray(answered).astype(float)}), None
+    classes = named or classes_of(model)
+    places: Any = None
+    if values is None and is_probability(labels, task):
+        values, places = np.column_stack([1 - labels, labels]), (labels >= 0.5).astype(int)
+    elif values is None:
+        values = probabilities_of(model, features)
+    elif labels is None:
+        places = values.argmax(axis=1)
+    if places is None:
+        places = meant_positions(labels, classes)
+    classes = named_classes(classes, labels, values, task, by_label=places is None)
+    if places is None:
+        places = positions(labels, [0, 1] if classes is None else classes)
+    frame = pd.DataFrame({"prediction": places})
+    if values is not None and are_probabilities(values):
+        for position in range(values.shape[1]):
+            frame[f"probability_{position}"] = values[:, position]
     return frame, classes
 
 
@@ -144,6 +279,88 @@ def multilabel_probabilities_of(model: Any, features: Any, shape: tuple[int, int
     return said if said.shape == shape else None
 
 
+def meant_positions(labels: Any, classes: list[Any] | None) -> Any:
+    """Labels as they are where a classifier answers with numbers, by which it means positions in a list of names."""
+    if not classes or labels.dtype.kind not in "iuf" or set(labels.tolist()) & set(classes):
+        return None
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
+        fail(f"the model answers with numbers from {labels.min()} to {labels.max()} and names {len(classes)} classes")
+    return labels.astype(int)
+
+
+def named_classes(classes: Any, labels: Any, values: Any, task: str, *, by_label: bool) -> list[Any] | None:
+    """The classes that positions and scores belong to; without scores, the labels that occur."""
+    if values is None:
+        return plain(sorted(set(labels.tolist()))) if by_label else classes
+    if classes is None:
+        return None if task == "binary" and values.shape[1] == 2 else list(range(values.shape[1]))
+    if len(classes) != values.shape[1]:
+        fail(f"the model names {len(classes)} classes and gives {values.shape[1]} columns of scores")
+    return list(classes)
+
+
+def parts(answer: Any) -> tuple[Any, Any, list[Any] | None]:
+    """What the forms of answers have in common: labels or numbers (rows,), scores (rows, classes), classes.
+
+    An array, a series, a frame (of scores, or with the columns of docs/predictions.md), or named outputs.
+    """
+    import numpy as np
+
+    classes: list[Any] | None
+    columns = [str(name) for name in getattr(answer, "columns", ())]
+    if "prediction" in columns:
+        names = [name for name in columns if name.startswith("probability_")]
+        labels = answer["prediction"].to_numpy()
+        values = answer[names].to_numpy(dtype=float) if names else None
+        classes = [name.removeprefix("probability_") for name in names]
+        return labels, values, [int(each) if labels.dtype.kind in "iu" else each for each in classes] or None
+    if isinstance(answer, dict):
+        found = [output_parts(output) for output in answer.values()]
+        labels = next((label for label, _, _ in found if label is not None), None)
+        values, classes = next(((value, named) for _, value, named in found if value is not None), (None, None))
+        return labels, values, classes
+    values = answer.to_numpy() if hasattr(answer, "to_numpy") else np.asarray(answer)
+    return output_parts(values)
+
+
+def output_parts(output: Any) -> tuple[Any, Any, list[Any] | None]:
+    """One output: labels or numbers, or scores; converters of scikit-learn write scores as a mapping for each row."""
+    import numpy as np
+
+    if isinstance(output, list) and output and isinstance(output[0], dict):
+        classes = list(output[0])
+        return None, np.array([[row[name] for name in classes] for row in output], dtype=float), plain(classes)
+    values = np.asarray(output)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim > 2:
+        fail(f"the model's answer has {values.ndim} dimensions; a number, a label or one score a class is known")
+    return (None, values.astype(float), None) if values.ndim == 2 else (values, None, None)
+
+
+def is_probability(values: Any, task: str) -> bool:
+    """Whether these numbers are the probability of the positive class, and not labels."""
+    import numpy as np
+
+    if task != "binary" or values.dtype.kind != "f":
+        return False
+    known = values[~np.isnan(values)]
+    if (known == np.round(known)).all() and len(known) == len(values):
+        return False
+    if known.min(initial=0) < 0 or known.max(initial=0) > 1:
+        fail("the model gives scores outside of 0 to 1: it must give labels or probabilities")
+    return True
+
+
+def are_probabilities(values: Any) -> bool:
+    """Whether the scores of each row are shares of 1; others (logits, margins) serve for the label only."""
+    import numpy as np
+
+    # Not a number counts as one: whoever reads it says how many rows have none.
+    sums = np.nan_to_num(values.sum(axis=1), nan=1.0, posinf=1.0, neginf=1.0)
+    return not (values < 0).any() and bool((abs(sums - 1) < 1e-3).all())
+
+
 def probabilities_of(model: Any, features: Any) -> Any:
     """What the native model's predict_proba says, where it has one."""
     native = native_model(model)
@@ -152,10 +369,27 @@ def probabilities_of(model: Any, features: Any) -> Any:
     return native.predict_proba(features)
 
 
-def classes_of(model: Any, count: int) -> list[Any]:
-    """The native model's classes in the order of its probabilities; 0, 1, … where it names none."""
+def classes_of(model: Any) -> list[Any] | None:
+    """The classes in the order of the scores: as the model's metadata, the native model or ONNX's nodes name them."""
+    described = getattr(model.metadata, "metadata", None) or {}
+    if isinstance(described.get("classes"), list):
+        return plain(described["classes"])
     native = native_model(model)
-    return plain(native.classes_) if hasattr(native, "classes_") else list(range(count))
+    if hasattr(native, "classes_"):
+        return plain(native.classes_)
+    return onnx_classes(model) if "onnx" in model.metadata.flavors else None
+
+
+def onnx_classes(model: Any) -> list[Any] | None:
+    """The labels that a converted classifier carries in the attributes of its nodes."""
+    import onnx
+
+    found = onnx.load(str(Path(sys.argv[1]) / model.metadata.flavors["onnx"]["data"]), load_external_data=False)
+    for node in reversed(found.graph.node):
+        for attribute in node.attribute:
+            if attribute.name.startswith("classlabels_") and (attribute.ints or attribute.strings):
+                return [*attribute.ints] or [each.decode() for each in attribute.strings]
+    return None
 
 
 def native_model(model: Any) -> Any:
@@ -169,6 +403,9 @@ def native_model(model: Any) -> Any:
 def positions(labels: Any, classes: list[Any]) -> list[int]:
     """Each label's position in the classes."""
     place = {value: position for position, value in enumerate(classes)}
+    unknown = [value for value in plain(labels) if value not in place]
+    if unknown:
+        fail(f"the model answers {unknown[0]!r}, which is none of its classes")
     return [place[value] for value in plain(labels)]
 
 

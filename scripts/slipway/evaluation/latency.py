@@ -1,0 +1,211 @@
+"""Gates on timings: quantiles with intervals that assume no distribution, and ratios of interleaved requests.
+
+Timings of one machine are noisy and come in bursts. Both models are therefore asked in turn, the intervals are wide
+where the timings are, and what an interval does not settle is inconclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+from scipy import stats
+
+from slipway.evaluation.findings import Findings
+from slipway.evaluation.gates import Gate
+from slipway.evaluation.intervals import DRAWS
+from slipway.evaluation.outcomes import Floats
+from slipway.policy import Latency, LeastRule, MostRule
+from slipway.report import Cell, Check, Column, Table, Verdict
+
+SHARES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
+
+
+@dataclass(frozen=True)
+class Span:
+    """A value, the ends of its interval, and how they were found."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+
+
+@dataclass(frozen=True)
+class Timings:
+    """What was measured of one model.
+
+    single_ms: (requests,) and batch_ms: (batches,) milliseconds in the order in which both models were asked.
+    load_seconds, memory_mb: one for each start. size_mb: of the model's files.
+    """
+
+    single_ms: Floats
+    batch_ms: Floats
+    batch_rows: int
+    load_seconds: tuple[float, ...]
+    memory_mb: tuple[float, ...]
+    size_mb: float
+
+
+def judge_latency(
+    rules: Latency, candidate: Timings, production: Timings | None, *, confidence: float, seed: int
+) -> Findings:
+    """The policy's latency gates. Without production, a first release, ratios rest."""
+    checks: list[Check] = []
+    rows: list[tuple[Cell, ...]] = []
+    for name in ("p50_ms", "p95_ms", "p99_ms", "throughput", "load_seconds", "memory_mb", "size_mb"):
+        rule: MostRule | LeastRule = getattr(rules, name)
+        own = measured(name, candidate, confidence)
+        theirs = None if production is None else measured(name, production, confidence)
+        ratio = None if production is None else ratio_of(name, candidate, production, confidence, seed)
+        decided = [
+            _check(name, gate, interval)
+            for gate, interval in ((_own_gate(rule), own), (_ratio_gate(rule), ratio))
+            if gate is not None and interval is not None
+        ]
+        checks.extend(decided)
+        rows.append(_row(name, own, theirs, ratio, decided))
+    failed = [each.detail for each in checks if each.verdict is Verdict.FAIL]
+    unsettled = [each.detail for each in checks if each.verdict is Verdict.INCONCLUSIVE]
+    return Findings(tuple(checks), (_table(rows, candidate, confidence),), (*failed, *unsettled))
+
+
+def measured(name: str, timings: Timings, confidence: float) -> Span:
+    """One quantity of one model."""
+    if name in SHARES:
+        return quantile(timings.single_ms, SHARES[name], confidence)
+    if name == "throughput":
+        taken = quantile(timings.batch_ms, 0.5, confidence)
+        rows = 1_000 * timings.batch_rows
+        return Span(rows / taken.value, rows / taken.high, rows / taken.low if taken.low else inf, taken.method)
+    values: Iterable[float] = (timings.size_mb,) if name == "size_mb" else getattr(timings, name)
+    return _range(list(values))
+
+
+def quantile(values: Floats, share: float, confidence: float) -> Span:
+    """A quantile between two order statistics (Hahn & Meeker 1991, section 5.2). values: (n,).
+
+    The number of values below the quantile is binomial, whatever their distribution. Where there are too few values
+    for a bound, that end is 0 or infinite.
+    """
+    ordered = np.sort(values)
+    count = len(ordered)
+    tail = (1 - confidence) / 2
+    below = int(stats.binom.ppf(tail, count, share))
+    above = int(stats.binom.ppf(1 - tail, count, share)) + 1
+    low = float(ordered[below - 1]) if below >= 1 else 0.0
+    high = float(ordered[above - 1]) if above <= count else inf
+    value = float(np.quantile(ordered, share, method="inverted_cdf"))
+    return Span(value, low, high, "order statistics")
+
+
+def ratio_of(name: str, candidate: Timings, production: Timings, confidence: float, seed: int) -> Span:
+    """How many times production's value the candidate's is."""
+    if name in SHARES:
+        return quantile_ratio(candidate.single_ms, production.single_ms, SHARES[name], confidence, seed)
+    if name == "throughput":
+        return quantile_ratio(production.batch_ms, candidate.batch_ms, 0.5, confidence, seed)
+    own, theirs = measured(name, candidate, confidence), measured(name, production, confidence)
+    return Span(own.value / theirs.value, own.low / theirs.high, own.high / theirs.low, own.method)
+
+
+def quantile_ratio(ours: Floats, theirs: Floats, share: float, confidence: float, seed: int) -> Span:
+    """Ratio of a quantile of two interleaved series, by a circular block bootstrap (Politis & Romano 1992).
+
+    ours, theirs: (n,) in the order of the rounds in which both were asked. Blocks of n^(1/3) rounds, rounded up, are
+    drawn for both together, so that a burst of noise stays with both.
+    """
+    count = len(ours)
+    length = int(np.ceil(count ** (1 / 3)))
+    random = np.random.default_rng(seed)
+    starts = random.integers(0, count, size=(DRAWS, -(-count // length)))
+    rounds = ((starts[:, :, None] + np.arange(length)) % count).reshape(DRAWS, -1)[:, :count]
+
+    def of(values: Floats, axis: int) -> Floats:
+        return np.asarray(np.quantile(values, share, axis=axis, method="inverted_cdf"), dtype=np.float64)
+
+    draws = of(ours[rounds], 1) / of(theirs[rounds], 1)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    value = float(of(ours, 0) / of(theirs, 0))
+    return Span(value, float(low), float(high), f"paired block bootstrap, {DRAWS:,} draws")
+
+
+def _range(values: list[float]) -> Span:
+    """The median of a few values, and all that occurred as its interval: a gate must hold for each of them."""
+    return Span(float(np.median(values)), min(values), max(values), f"range of {len(values)}")
+
+
+def _own_gate(rule: MostRule | LeastRule) -> Gate | None:
+    if isinstance(rule, MostRule):
+        return None if rule.max is None else Gate(f"at most {rule.max:g}", False, rule.max, above=False)
+    return None if rule.min is None else Gate(f"at least {rule.min:g}", False, rule.min, above=True)
+
+
+def _ratio_gate(rule: MostRule | LeastRule) -> Gate | None:
+    if rule.ratio is None:
+        return None
+    least = isinstance(rule, LeastRule)
+    return Gate(f"at {'least' if least else 'most'} {rule.ratio:g} × production", True, rule.ratio, above=least)
+
+
+def _check(name: str, gate: Gate, interval: Span) -> Check:
+    worst, best = (interval.low, interval.high) if gate.above else (-interval.high, -interval.low)
+    limit = gate.limit if gate.above else -gate.limit
+    verdict = Verdict.PASS if worst >= limit else Verdict.FAIL if best < limit else Verdict.INCONCLUSIVE
+    what = f"{name} is {interval.value:.3g}{' × production' if gate.relative else ''}"
+    span = f"{interval.low:.3g} to {interval.high:.3g}"
+    end = {
+        Verdict.PASS: f"clear of the limit {gate.limit:g}.",
+        Verdict.FAIL: f"all of it is beyond the limit {gate.limit:g} of “{gate.text}”.",
+        Verdict.INCONCLUSIVE: f"the limit {gate.limit:g} of “{gate.text}” lies inside. More requests, or a quieter "
+        "machine, would settle it.",
+    }[verdict]
+    finite = {"value": interval.value, "low": interval.low, "high": interval.high}
+    values = {key: value if np.isfinite(value) else None for key, value in finite.items()}
+    return Check(
+        name=f"{name}: {gate.text}",
+        verdict=verdict,
+        detail=f"{what} ({span}): {end}",
+        values={**values, "limit": gate.limit, "method": interval.method},
+    )
+
+
+def _row(name: str, own: Span, theirs: Span | None, ratio: Span | None, decided: list[Check]) -> tuple[Cell, ...]:
+    gates = "; ".join(each.name.partition(": ")[2] for each in decided) or "none"
+    worst = next(
+        (
+            each
+            for each in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
+            if each in {one.verdict for one in decided}
+        ),
+        None,
+    )
+    return (
+        name,
+        f"{theirs.value:.3g}" if theirs else "–",
+        f"{own.value:.3g}",
+        f"{own.low:.3g} to {own.high:.3g}",
+        f"{ratio.value:.3g} ({ratio.low:.3g} to {ratio.high:.3g})" if ratio else "–",
+        gates,
+        worst.value if worst else "–",
+    )
+
+
+def _table(rows: list[tuple[Cell, ...]], candidate: Timings, confidence: float) -> Table:
+    columns = (
+        Column(name="quantity", kind="code"),
+        Column(name="production", kind="number"),
+        Column(name="candidate", kind="number"),
+        Column(name=f"{100 * confidence:g} % interval", kind="number"),
+        Column(name="ratio", kind="number"),
+        Column(name="gate"),
+        Column(name="verdict", kind="verdict"),
+    )
+    note = (
+        f"{len(candidate.single_ms):,} requests of one row and {len(candidate.batch_ms):,} of "
+        f"{candidate.batch_rows:,}, both models in turn on one machine."
+    )
+    return Table(title="Latency", columns=columns, rows=tuple(rows), note=note)
