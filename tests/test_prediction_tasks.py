@@ -229,7 +229,8 @@ def model_saying(said: Any, probabilities: Any = None) -> Any:
         raise AttributeError
 
     native = SimpleNamespace(predict_proba=lambda _: probabilities)
-    return SimpleNamespace(predict=lambda _: said, get_raw_model=no_native if probabilities is None else lambda: native)
+    raw = no_native if probabilities is None else lambda: native
+    return SimpleNamespace(predict=lambda _: said, get_raw_model=raw, metadata=SimpleNamespace(flavors={}))
 
 
 LABELS = np.array([[1, 0, 1], [0, 0, 1]])
