@@ -62,13 +62,15 @@ def main(given: Inputs) -> None:
         subjects=(Subject(role="policy", name=str(sourced.path), id=sourced.policy.digest),),
     )
     production: Contender | None = None
+    same = False
     try:
         files = (given.candidate_predictions, given.production_predictions)
         registry = contenders.open_registry(given.tracking_uri, evaluation.baseline, *files)
         candidate = contenders.find_candidate(registry, model, given.model_version, given.candidate_predictions)
         report = report.model_copy(update={"subjects": (*report.subjects, candidate.subject)})
         production = contenders.find_production(registry, model, evaluation.baseline, files[1], run)
-        if production and production.id == candidate.id and production.version == candidate.version:
+        same = production is not None and (production.id, production.version) == (candidate.id, candidate.version)
+        if same:
             report = nothing_new(report, sourced, candidate)
         else:
             report = compare(report, registry, sourced, given, path, [candidate, *filter(None, [production])])
@@ -77,7 +79,6 @@ def main(given: Inputs) -> None:
         publish(report, path, production)
         raise
     publish(report, path, production)
-    same = production is not None and report.provenance.get("candidate") == (production.version or production.name)
     enforce(report, on_inconclusive="warn" if same else evaluation.on_inconclusive)
 
 

@@ -497,6 +497,19 @@ def test_evaluate__a_misspelt_metric(toy: Toy) -> None:
     assert annotation.file == policy
 
 
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"latency": {"p95_ms": {"max": 50}}},
+        {"robustness": {"noise": {"columns": ["x1"], "scale": 0.1, "metric": "roc_auc", "max_drop": 0.02}}},
+    ],
+)
+def test_evaluate__a_gate_that_nobody_judges_is_refused(toy: Toy, section: dict[str, Any]) -> None:
+    done = evaluate(toy, policy=write_policy(toy, **section))
+    assert done.code == 1
+    assert done.error.startswith(f"`evaluation.{next(iter(section))}` is not judged yet.")
+
+
 def test_evaluate__a_policy_without_evaluation(new_toy: Toy) -> None:
     new_toy.policy({"evaluation": None})
     done = evaluate(new_toy)

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway.registry.mlflow import ModelVersion, Registry
+from slipway.registry.mlflow import Registry
 from slipway.runner import stages
 from slipway.runner.context import Run, home
 from slipway.runner.errors import InputError
@@ -20,7 +20,6 @@ class Rebuilt:
 
     model: Path
     lock: Path | None
-    version: ModelVersion
 
 
 def base_commit(run: Run) -> str:
@@ -76,17 +75,19 @@ def _trained(commit: str, model: str, folder: Path, policy: Path, scratch: Path)
             why=f"Its train-model ended with exit code {ran.code}; the log above says why.",
             fix="Mend the base branch, or compare with the registry's version (`baseline: registry`).",
         )
-    ours = os.environ.get("MLFLOW_TRACKING_URI")
-    registry = Registry(uri)
-    version = registry.by_version(model, ran.said["model-version"])
-    found = registry.download(version, scratch / "base-branch-download")
-    # A store on this machine answers with the folder itself, which goes with the work tree.
-    files = Path(shutil.copytree(found, scratch / "base-branch-model"))
-    lock = registry.run_file(version.run_id, "slipway/requirements.txt", scratch / "base-branch-report")
-    kept = Path(shutil.copy(lock, scratch / "base-branch-requirements.txt")) if lock else None
-    # A registry that is opened becomes MLflow's default; this one is gone in a moment.
-    os.environ["MLFLOW_TRACKING_URI"] = ours or ""
-    return Rebuilt(files, kept, version)
+    ours = os.environ.get("MLFLOW_TRACKING_URI", "")
+    try:
+        registry = Registry(uri)
+        version = registry.by_version(model, ran.said["model-version"])
+        found = registry.download(version, scratch / "base-branch-download")
+        # A store on this machine answers with the folder itself, which goes with the work tree.
+        files = Path(shutil.copytree(found, scratch / "base-branch-model"))
+        lock = registry.run_file(version.run_id, "slipway/requirements.txt", scratch / "base-branch-report")
+        kept = Path(shutil.copy(lock, scratch / "base-branch-requirements.txt")) if lock else None
+    finally:
+        # A registry that is opened becomes MLflow's default; this one is gone in a moment.
+        os.environ["MLFLOW_TRACKING_URI"] = ours
+    return Rebuilt(files, kept)
 
 
 def _git(*arguments: str) -> str:
