@@ -146,6 +146,6 @@ def test_find__knows_metrics_of_groups_and_of_the_task() -> None:
     asked = evaluation({"recall": {}})
     assert find("recall_score", asked, lending(20, apart=0)[0]).name == "recall"
     with pytest.raises(KeyError, match="no closed form"):
-        find("average_precision", asked, lending(20, apart=0)[0])
+        find("average_precision_macro", asked.model_copy(update={"task": "multilabel"}), lending(20, apart=0)[0])
     with pytest.raises(KeyError, match="no metric for binary"):
         find("mean_prediction", asked, lending(20, apart=0)[0])

@@ -388,7 +388,8 @@ def test_sign__no_method(toy: Toy) -> None:
 
 
 def test_sign__no_candidate(toy: Toy) -> None:
-    done = verify(toy, method="key", public_key="model.pub")
+    trust_key(toy, new_key())
+    done = verify(toy)
     assert done.code == 1
     assert done.error.startswith("The registry has no candidate of `toy`.")
 

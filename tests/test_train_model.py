@@ -512,7 +512,7 @@ def test_train__data_that_can_change_where_the_policy_forbids_it(toy: Toy) -> No
     done = toy.train()
     assert done.code == 1
     assert done.error.startswith("A dataset can change without a change of name: `train`.")
-    assert "- `train` (data/train.csv) is not versioned, so it can change under its name. Run `dvc add" in done.error
+    assert "- `train` (data/train.csv) is not versioned, so it can change under its name. Commit it" in done.error
     assert done.report["verdict"] == "fail"
     assert rows(toy, "select count(*) from runs") == before, "no run was started"
     toy.policy({"reproducibility": {"mutable_data": "warn"}})
