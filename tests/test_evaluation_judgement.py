@@ -380,3 +380,12 @@ def test_limit__of_a_margin_of_zero_is_not_minus_zero() -> None:
     production, candidate = models(worse=0.3)
     (check,) = judged({"roc_auc": {"margin": 0}}, candidate, production).checks
     assert "limit +0 " in check.detail
+
+
+def test_table__names_the_smallest_change_that_shows_for_each_relative_gate() -> None:
+    production, candidate = models(worse=0.05)
+    rules = {"roc_auc": {"margin": 0.02, "min": 0.5}, "log_loss": {"margin": 0.02}, "accuracy": {"min": 0.1}}
+    found = judged(rules, candidate, production)
+    effects = [check.values["minimum_detectable_effect"] for check in (found.checks[0], found.checks[2])]
+    expected = f"with 80 % power: roc_auc {effects[0]:.2g}, log_loss {effects[1]:.2g}."
+    assert found.tables[0].note.endswith(expected)

@@ -200,10 +200,11 @@ def columns(sampling: Sampling) -> tuple[Column, ...]:
 def _table(rows: list[tuple[Cell, ...]], checks: list[Check], sampling: Sampling) -> Table:
     units = "rows" if sampling.clusters is None else f"rows in {sampling.units:,} clusters"
     note = f"{sampling.rows:,} {units}, the same for both models. ↑ more is better, ↓ less is better."
-    seen = {check.name.partition(":")[0]: check.values.get("minimum_detectable_effect") for check in checks}
-    shown = [f"{metric} {float(effect):.2g}" for metric, effect in seen.items() if effect]
+    # A metric may have an absolute gate, too, which detects no change.
+    seen = [(check.name.partition(":")[0], check.values.get("minimum_detectable_effect")) for check in checks]
+    shown = [f"{metric} {float(effect):.2g}" for metric, effect in seen if effect]
     if shown:
-        note += f" Smallest change that these rows show with {POWER:.0%} power: {', '.join(shown)}."
+        note += f" Smallest change that these rows show with {100 * POWER:g} % power: {', '.join(shown)}."
     return Table(title="Candidate against production", columns=columns(sampling), rows=tuple(rows), note=note)
 
 
