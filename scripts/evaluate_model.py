@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import tempfile
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slipway import datasets
-from slipway.comparison import contenders, guards, suites
+from slipway.comparison import contenders, guards, inheritance, running, suites
 from slipway.comparison.contenders import Contender
 from slipway.evaluation.fairness import OF_GROUPS
 from slipway.evaluation.findings import Findings
@@ -18,10 +19,13 @@ from slipway.policy import Evaluation, SourcedPolicy, load
 from slipway.prediction.holdout import Holdout, read_holdout
 from slipway.prediction.isolation import confinement
 from slipway.registry.mlflow import Registry
-from slipway.report import Report, Subject, Verdict, enforce, markdown, reuse
+from slipway.report import Report, Subject, Verdict, enforce, markdown, plain, reuse
 from slipway.runner import context, outputs, stage
 from slipway.runner.errors import PolicyError, SlipwayError
 from slipway.runner.inputs import NO_SECRET, Secret
+
+TIMINGS = "timings.parquet"
+"""Every request that was timed, beside the report."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,17 +95,10 @@ def require_evaluation(sourced: SourcedPolicy) -> Evaluation:
             fix="Add it with task, holdout, target and metrics; docs/policy.md shows all of it.",
             file=str(sourced.path),
         )
-    for section in ("latency", "robustness"):
-        if getattr(evaluation, section):
-            raise PolicyError(
-                f"`evaluation.{section}` is not judged yet.",
-                why="A gate that nobody looks at must not pass for one that was kept.",
-                fix="Take the section out until a later version judges it.",
-                file=str(sourced.path),
-            )
     named = [*evaluation.metrics, *(evaluation.slices.metrics if evaluation.slices else ())]
     of_groups = {metric.name for metric in OF_GROUPS}
     named += [name for name in evaluation.fairness.metrics if name not in of_groups] if evaluation.fairness else []
+    named += [said.metric for said in evaluation.robustness.declared.values()] if evaluation.robustness else []
     for name in () if evaluation.task == "text" else named:
         try:
             find(name, evaluation.task)
@@ -116,6 +113,7 @@ def nothing_new(report: Report, sourced: SourcedPolicy, candidate: Contender) ->
     update = {
         "headline": f"The candidate is {candidate.name}, which is in production already.",
         "reasons": ("A model is not compared with itself, so there is nothing to decide.", *report.reasons),
+        "advice": "Nothing: the next change that trains another model is judged.",
         "provenance": {"candidate": version, "production": version, **sourced.provenance},
     }
     return report.model_copy(update=update)
@@ -133,11 +131,14 @@ def compare(
     evaluation, stage, model = require_evaluation(sourced), report.stage, report.model
     with tempfile.TemporaryDirectory() as scratch:
         holdout = read_holdout(sourced, evaluation, Path(scratch))
-        key = key_of(sourced, holdout, both, report) if given.reuse_from else ""
+        key = key_of(sourced, evaluation, holdout, both, report) if given.reuse_from else ""
         if key and (earlier := reuse.find(given.reuse_from, key, path.parent, stage=stage, model=model)):
             return earlier.model_copy(update={"provenance": {**earlier.provenance, **sourced.provenance}})
-        said = suites.predict(registry, both, holdout, evaluation, model, sourced.path, Path(scratch))
-        findings = suites.judge_all(sourced, evaluation, holdout, both, said, Path(scratch))
+        models = running.prepare(registry, both, evaluation, model, sourced.path, Path(scratch))
+        said = running.predict(models, both, holdout, evaluation)
+        seed, timings = suites.seed_of(holdout, both), path.with_name(TIMINGS)
+        findings = suites.judge_all(sourced, evaluation, holdout, models, said, seed, Path(scratch), timings)
+        report = report.model_copy(update={"changes": inheritance.changes_of(registry, both, Path(scratch))})
     findings += guards.holdout_uses(holdout, both[0], given.github_token, evaluation.max_holdout_uses)
     findings += guards.same_production(registry, model, both)
     remarks = (*guards.equality(both, said), *guards.holdout_remarks(sourced, holdout), *report.reasons)
@@ -147,7 +148,9 @@ def compare(
     return done
 
 
-def key_of(sourced: SourcedPolicy, holdout: Holdout, both: list[Contender], report: Report) -> str:
+def key_of(
+    sourced: SourcedPolicy, evaluation: Evaluation, holdout: Holdout, both: list[Contender], report: Report
+) -> str:
     """Digest of all that the verdict follows from; empty where that can change unseen."""
     environment = [each.registered.tags.get("slipway.environment") if each.registered else "" for each in both]
     # A version that Slipway did not register can be changed in place.
@@ -160,6 +163,8 @@ def key_of(sourced: SourcedPolicy, holdout: Holdout, both: list[Contender], repo
         "holdout": [str(holdout.version), changed],
         "policy": sourced.policy.digest,
         "python": platform.python_version(),
+        # A timing is true of the machine that it was taken on.
+        "machine": [platform.machine(), os.cpu_count(), platform.release()] if evaluation.latency else [],
         "reasons": report.reasons,
     }
     return reuse.key("evaluate-model", said)
@@ -182,6 +187,7 @@ def finish(
             "reasons": findings.reasons,
             "checks": findings.checks,
             "tables": findings.tables,
+            "charts": findings.charts,
             "provenance": {
                 "candidate": candidate.version or candidate.name,
                 "candidate_digest": candidate.id,
@@ -207,6 +213,7 @@ def publish(report: Report, path: Path, production: Contender | None) -> None:
     version = production.version if production else ""
     outputs.publish(Outputs(report=path, verdict=report.verdict, production_version=version))
     outputs.summarise(markdown.stage_page(report))
+    plain.tell(report)
 
 
 if __name__ == "__main__":

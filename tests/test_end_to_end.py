@@ -441,6 +441,14 @@ def test_pull_request__the_head_is_trained_and_the_base_judges(site: Site, worse
     assert found["evaluate-model"].provenance["gates_from"] == site.main
 
 
+def test_pull_request__the_comment_says_what_changed_and_draws_the_curves(worse: Judged) -> None:
+    evaluated = reports(worse.run)["evaluate-model"]
+    assert evaluated.changes, "the two trainings differ in a parameter"
+    assert f"**Changed against production:** {evaluated.changes[0].name.replace('_', chr(92) + '_')}" in worse.body
+    assert [chart.kind for chart in evaluated.charts] == ["reliability", "roc"]
+    assert worse.body.count("```mermaid") == 3  # calibration of each model, and ROC
+
+
 def test_second_push__a_better_candidate_passes(better: Judged) -> None:
     assert better.run.code == 0, str(better.run)
     assert "version 3, pass, comment 'http" in better.run.printed("told")

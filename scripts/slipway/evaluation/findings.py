@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from slipway.report import Check, Table, Verdict, combine
+from slipway.report import Chart, Check, Table, Verdict, combine
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Checks that gate, tables for people, and the reasons that explain every check that did not pass."""
+    """Checks that gate, tables and charts for people, and the reasons that explain every check that did not pass."""
 
     checks: tuple[Check, ...] = ()
     tables: tuple[Table, ...] = ()
     reasons: tuple[str, ...] = ()
+    charts: tuple[Chart, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -22,4 +23,9 @@ class Findings:
 
     def __add__(self, other: Findings) -> Findings:
         """Both suites' findings, in their order."""
-        return Findings(self.checks + other.checks, self.tables + other.tables, self.reasons + other.reasons)
+        return Findings(
+            self.checks + other.checks,
+            self.tables + other.tables,
+            self.reasons + other.reasons,
+            self.charts + other.charts,
+        )

@@ -6,7 +6,7 @@ where the timings are, and what an interval does not settle is inconclusive.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
 
@@ -21,6 +21,7 @@ from slipway.policy import Latency, LeastRule, MostRule
 from slipway.report import Cell, Check, Column, Table, Verdict
 
 SHARES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
+QUANTITIES = (*SHARES, "throughput", "load_seconds", "memory_mb", "size_mb")
 
 
 @dataclass(frozen=True)
@@ -55,21 +56,35 @@ def judge_latency(
     """The policy's latency gates. Without production, a first release, ratios rest."""
     checks: list[Check] = []
     rows: list[tuple[Cell, ...]] = []
-    for name in ("p50_ms", "p95_ms", "p99_ms", "throughput", "load_seconds", "memory_mb", "size_mb"):
+    for name in QUANTITIES:
         rule: MostRule | LeastRule = getattr(rules, name)
         own = measured(name, candidate, confidence)
         theirs = None if production is None else measured(name, production, confidence)
         ratio = None if production is None else ratio_of(name, candidate, production, confidence, seed)
         decided = [
-            _check(name, gate, interval)
+            _check(name, gate, interval, p_beyond(name, gate, candidate, production, seed))
             for gate, interval in ((_own_gate(rule), own), (_ratio_gate(rule), ratio))
             if gate is not None and interval is not None
         ]
         checks.extend(decided)
-        rows.append(_row(name, own, theirs, ratio, decided))
+        rows.extend(_rows(name, own, theirs, ratio, decided))
     failed = [each.detail for each in checks if each.verdict is Verdict.FAIL]
     unsettled = [each.detail for each in checks if each.verdict is Verdict.INCONCLUSIVE]
     return Findings(tuple(checks), (_table(rows, candidate, confidence),), (*failed, *unsettled))
+
+
+def not_timed(rules: Latency, why: str, *, ratios_only: bool) -> Findings:
+    """The policy's latency gates where nothing was timed: inconclusive, each of them.
+
+    ratios_only: whether the candidate's own values are judged elsewhere, so that only its ratios to production are not.
+    """
+    names = []
+    for name in QUANTITIES:
+        rule: MostRule | LeastRule = getattr(rules, name)
+        gates = (None if ratios_only else _own_gate(rule), _ratio_gate(rule))
+        names += [f"{name}: {gate.text}" for gate in gates if gate is not None]
+    checks = tuple(Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=why) for name in names)
+    return Findings(checks, reasons=(why,))
 
 
 def measured(name: str, timings: Timings, confidence: float) -> Span:
@@ -117,20 +132,45 @@ def quantile_ratio(ours: Floats, theirs: Floats, share: float, confidence: float
     ours, theirs: (n,) in the order of the rounds in which both were asked. Blocks of n^(1/3) rounds, rounded up, are
     drawn for both together, so that a burst of noise stays with both.
     """
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(_ratio_draws(ours, theirs, share, seed), [tail, 1 - tail])
+    value = float(_quantiles(ours, share, 0) / _quantiles(theirs, share, 0))
+    return Span(value, float(low), float(high), f"paired block bootstrap, {DRAWS:,} draws")
+
+
+def _ratio_draws(ours: Floats, theirs: Floats, share: float, seed: int) -> Floats:
+    """(DRAWS,) ratios over blocks of rounds that were drawn anew."""
     count = len(ours)
     length = int(np.ceil(count ** (1 / 3)))
     random = np.random.default_rng(seed)
     starts = random.integers(0, count, size=(DRAWS, -(-count // length)))
     rounds = ((starts[:, :, None] + np.arange(length)) % count).reshape(DRAWS, -1)[:, :count]
+    return _quantiles(ours[rounds], share, 1) / _quantiles(theirs[rounds], share, 1)
 
-    def of(values: Floats, axis: int) -> Floats:
-        return np.asarray(np.quantile(values, share, axis=axis, method="inverted_cdf"), dtype=np.float64)
 
-    draws = of(ours[rounds], 1) / of(theirs[rounds], 1)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    value = float(of(ours, 0) / of(theirs, 0))
-    return Span(value, float(low), float(high), f"paired block bootstrap, {DRAWS:,} draws")
+def _quantiles(values: Floats, share: float, axis: int) -> Floats:
+    return np.asarray(np.quantile(values, share, axis=axis, method="inverted_cdf"), dtype=np.float64)
+
+
+def p_beyond(name: str, gate: Gate, candidate: Timings, production: Timings | None, seed: int) -> float | None:
+    """One-sided p-value of the gate's rule being kept; None where a few starts were all that was measured.
+
+    Of a quantile: of as few values within the limit as there are, or fewer (binomial, as its interval). Of a ratio: the
+    share of draws within the limit.
+    """
+    if name in SHARES:
+        share, limit = SHARES[name], gate.limit
+        ours, theirs = candidate.single_ms, None if production is None else production.single_ms
+    elif name == "throughput":  # of the time that a batch takes, which is at most so long
+        share, limit = 0.5, 1 / gate.limit if gate.relative else 1_000 * candidate.batch_rows / gate.limit
+        ours, theirs = candidate.batch_ms, None if production is None else production.batch_ms
+    else:
+        return None
+    if not gate.relative:
+        return float(stats.binom.cdf(np.sum(ours <= limit), len(ours), share))
+    assert theirs is not None
+    draws = _ratio_draws(ours, theirs, share, seed)
+    return float((1 + np.sum(draws <= limit)) / (1 + DRAWS))
 
 
 def _range(values: list[float]) -> Span:
@@ -151,7 +191,7 @@ def _ratio_gate(rule: MostRule | LeastRule) -> Gate | None:
     return Gate(f"at {'least' if least else 'most'} {rule.ratio:g} × production", True, rule.ratio, above=least)
 
 
-def _check(name: str, gate: Gate, interval: Span) -> Check:
+def _check(name: str, gate: Gate, interval: Span, p: float | None) -> Check:
     worst, best = (interval.low, interval.high) if gate.above else (-interval.high, -interval.low)
     limit = gate.limit if gate.above else -gate.limit
     verdict = Verdict.PASS if worst >= limit else Verdict.FAIL if best < limit else Verdict.INCONCLUSIVE
@@ -169,29 +209,29 @@ def _check(name: str, gate: Gate, interval: Span) -> Check:
         name=f"{name}: {gate.text}",
         verdict=verdict,
         detail=f"{what} ({span}): {end}",
-        values={**values, "limit": gate.limit, "method": interval.method},
+        values={
+            **values,
+            "limit": gate.limit,
+            "method": interval.method,
+            **({} if p is None else {"p_beyond": p}),
+        },
     )
 
 
-def _row(name: str, own: Span, theirs: Span | None, ratio: Span | None, decided: list[Check]) -> tuple[Cell, ...]:
-    gates = "; ".join(each.name.partition(": ")[2] for each in decided) or "none"
-    worst = next(
-        (
-            each
-            for each in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
-            if each in {one.verdict for one in decided}
-        ),
-        None,
-    )
-    return (
-        name,
+def _rows(
+    name: str, own: Span, theirs: Span | None, ratio: Span | None, decided: list[Check]
+) -> Iterator[tuple[Cell, ...]]:
+    """What was measured, with its gate if it has one; a second gate in a row of its own."""
+    measured = (
         f"{theirs.value:.3g}" if theirs else "–",
         f"{own.value:.3g}",
         f"{own.low:.3g} to {own.high:.3g}",
         f"{ratio.value:.3g} ({ratio.low:.3g} to {ratio.high:.3g})" if ratio else "–",
-        gates,
-        worst.value if worst else "–",
     )
+    # Other suites' gates count, too: until all are judged, a cell holds the name of the check that it is about.
+    gates = [(each.name.partition(": ")[2], each.name) for each in decided] or [("none", "–")]
+    for number, (gate, verdict) in enumerate(gates):
+        yield (name, *(measured if number == 0 else ("", "", "", "")), gate, verdict)
 
 
 def _table(rows: list[tuple[Cell, ...]], candidate: Timings, confidence: float) -> Table:

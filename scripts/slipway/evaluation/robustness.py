@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gates import Gate
 from slipway.evaluation.intervals import Interval, Sampling
-from slipway.evaluation.judgement import check, decimals, measure
-from slipway.evaluation.metrics import find
+from slipway.evaluation.judgement import Measured, check, decimals, measure
+from slipway.evaluation.metrics import Metric, find
 from slipway.evaluation.outcomes import Outcome
 from slipway.policy import Evaluation
 from slipway.report import Cell, Check, Column, Table, Verdict
@@ -14,14 +16,15 @@ from slipway.report import Cell, Check, Column, Table, Verdict
 
 def judge_robustness(
     evaluation: Evaluation,
-    candidate: dict[str, Outcome],
-    production: dict[str, Outcome] | None,
+    candidate: Mapping[str, Outcome | str],
+    production: Mapping[str, Outcome | str] | None,
     sampling: Sampling,
 ) -> Findings:
     """The declared disturbances. candidate, production: outcome by disturbance, and `clean` for the rows as they are.
 
-    The gate is on the candidate's own loss; production's is shown beside it. Raises KeyError for a metric that the
-    task does not have.
+    In place of an outcome a sentence may say why a model did not answer disturbed rows: a candidate fails by it. The
+    gate is on the candidate's own loss; production's is shown beside it. Raises KeyError for a metric that the task
+    does not have.
     """
     assert evaluation.robustness is not None
     checks: list[Check] = []
@@ -31,11 +34,15 @@ def judge_robustness(
         up = metric.greater_is_better
         limit = -said.max_drop if up else said.max_drop
         gate = Gate(f"worse by less than {said.max_drop:g}", True, limit or 0.0, above=up, strict=True)
-        # The disturbed rows stand where a candidate stands, the clean ones where production does.
-        own = measure(metric, candidate[name], candidate["clean"], sampling)
-        theirs = measure(metric, production[name], production["clean"], sampling) if production else None
-        decided = check(own, gate, evaluation, sampling)
+        own = _loss(metric, candidate, name, sampling)
+        theirs = _loss(metric, production, name, sampling) if production else None
         title = f"{name} ({', '.join(said.columns)})"
+        if isinstance(own, str):
+            named = f"{name}: {metric.name}: {gate.text}"
+            checks.append(Check(name=named, verdict=Verdict.FAIL, detail=f"Under {title}: {own}"))
+            rows.append((title, metric.name, _shown(theirs), "no answer", "–", gate.text, named))
+            continue
+        decided = check(own, gate, evaluation, sampling)
         checks.append(
             decided.model_copy(
                 update={
@@ -45,13 +52,14 @@ def judge_robustness(
                         **{key: each for key, each in decided.values.items() if key not in ("production", "candidate")},
                         "clean": decided.values.get("production"),
                         "disturbed": decided.values.get("candidate"),
-                        "production_drop": _value(theirs.difference) if theirs else None,
+                        "production_drop": _value(theirs),
                     },
                 }
             )
         )
-        rows.append((title, metric.name, _shown(theirs.difference if theirs else ""), _shown(own.difference)))
-        rows[-1] += (_span(own.difference), gate.text, checks[-1].name)
+        rows.append(
+            (title, metric.name, _shown(theirs), _shown(own), _span(own.difference), gate.text, checks[-1].name)
+        )
     columns = (
         Column(name="disturbance"),
         Column(name="metric", kind="code"),
@@ -66,12 +74,33 @@ def judge_robustness(
     return Findings(tuple(checks), (Table(title="Robustness", columns=columns, rows=tuple(rows)),), failed + unsettled)
 
 
-def _value(interval: Interval | str) -> float | None:
-    return interval.value if isinstance(interval, Interval) else None
+def not_disturbed(evaluation: Evaluation, why: str) -> Findings:
+    """The declared disturbances where no model can be asked: inconclusive, each of them."""
+    assert evaluation.robustness is not None
+    declared = evaluation.robustness.declared.items()
+    names = [f"{name}: {said.metric}: worse by less than {said.max_drop:g}" for name, said in declared]
+    return Findings(tuple(Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=why) for name in names), reasons=(why,))
 
 
-def _shown(interval: Interval | str) -> str:
-    return f"{interval.value:+.{decimals(interval.standard_error)}f}" if isinstance(interval, Interval) else "–"
+def _loss(metric: Metric, model: Mapping[str, Outcome | str], name: str, sampling: Sampling) -> Measured | str:
+    """The disturbed rows stand where a candidate stands, the clean ones where production does."""
+    disturbed, clean = model[name], model["clean"]
+    assert not isinstance(clean, str)
+    return disturbed if isinstance(disturbed, str) else measure(metric, disturbed, clean, sampling)
+
+
+def _value(loss: Measured | str | None) -> float | None:
+    if isinstance(loss, Measured) and isinstance(loss.difference, Interval):
+        return loss.difference.value
+    return None
+
+
+def _shown(loss: Measured | str | None) -> str:
+    if isinstance(loss, str):
+        return "no answer"
+    if loss is None or not isinstance(loss.difference, Interval):
+        return "–"
+    return f"{loss.difference.value:+.{decimals(loss.difference.standard_error)}f}"
 
 
 def _span(interval: Interval | str) -> str:

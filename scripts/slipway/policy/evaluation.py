@@ -294,6 +294,8 @@ class Evaluation(Strict):
             if self.scorers or self.scorer_requirements:
                 raise ValueError(f"`scorers` are for `task: text`, and the task is {self.task}")
             return self
+        if self.robustness and self.robustness.declared:
+            raise ValueError("`robustness` disturbs numbers and categories, and the task is text")
         for name in self.metrics:
             scorer = self.scorers.get(name)
             if scorer is None and name not in BUILT_IN_SCORERS:
