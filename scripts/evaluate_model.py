@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slipway import datasets
-from slipway.comparison import contenders, guards, inheritance, running, suites
+from slipway.comparison import changed, contenders, guards, running, suites
 from slipway.comparison.contenders import Contender
 from slipway.evaluation.fairness import OF_GROUPS
 from slipway.evaluation.findings import Findings
@@ -138,7 +138,7 @@ def compare(
         said = running.predict(models, both, holdout, evaluation)
         seed, timings = suites.seed_of(holdout, both), path.with_name(TIMINGS)
         findings = suites.judge_all(sourced, evaluation, holdout, models, said, seed, Path(scratch), timings)
-        report = report.model_copy(update={"changes": inheritance.changes_of(registry, both, Path(scratch))})
+        report = report.model_copy(update={"changes": changed.changes_of(registry, both, Path(scratch))})
     findings += guards.holdout_uses(holdout, both[0], given.github_token, evaluation.max_holdout_uses)
     findings += guards.same_production(registry, model, both)
     remarks = (*guards.equality(both, said), *guards.holdout_remarks(sourced, holdout), *report.reasons)
@@ -156,11 +156,11 @@ def key_of(
     # A version that Slipway did not register can be changed in place.
     if not holdout.version.immutable or not all(each.id for each in both):
         return ""
-    changed = bool(sourced.gates_commit) and datasets.changed_since(sourced.gates_commit, holdout.version)
+    new_rows = bool(sourced.gates_commit) and datasets.changed_since(sourced.gates_commit, holdout.version)
     said = {
         "models": [(each.role, each.name, each.id) for each in both],
         "environments": environment,
-        "holdout": [str(holdout.version), changed],
+        "holdout": [str(holdout.version), new_rows],
         "policy": sourced.policy.digest,
         "python": platform.python_version(),
         # A timing is true of the machine that it was taken on.
@@ -186,7 +186,7 @@ def finish(
             "headline": f"Candidate {candidate.name} against {against} on {len(holdout.truth):,} rows.",
             "reasons": findings.reasons,
             "checks": findings.checks,
-            "tables": findings.tables,
+            "tables": (*findings.tables, *changed.policy_changes(sourced)),
             "charts": findings.charts,
             "provenance": {
                 "candidate": candidate.version or candidate.name,

@@ -675,6 +675,12 @@ def test_evaluate__a_pull_request_is_judged_by_the_gates_of_its_base(new_toy: To
     assert [check["name"] for check in done.report["checks"]] == ["roc_auc: better", "roc_auc: at least 0.6"]
     assert "This pull request changes `slipway.yml`. It was judged by the base branch's gates" in done.reasons
     assert "This pull request changes the holdout itself" in done.reasons
+    assert table(done, "Changed in slipway.yml") == [
+        ["evaluation.metrics.log_loss", "{}", "–"],
+        ["evaluation.metrics.roc_auc.better_by", "0.0", "–"],
+        ["evaluation.metrics.roc_auc.margin", "–", "0.5"],
+        ["evaluation.metrics.roc_auc.min", "0.6", "–"],
+    ]
 
 
 # Never doing work twice

@@ -26,6 +26,9 @@ class SourcedPolicy:
     remarks: tuple[str, ...] = ()
     """What a reader of the report should know about the policy (changed here, new here)."""
 
+    proposed: Policy | None = None
+    """The policy as this pull request would have it, where that is another one than what judges it."""
+
     def gate_file(self, path: str) -> str:
         """Text of a file that belongs to the gates (a schema): the base branch's copy where the base judges."""
         if self.gates_commit:
@@ -92,13 +95,13 @@ def load(path: Path, run: Run) -> SourcedPolicy:
     if base.pull_request.gates_from == "head":
         return SourcedPolicy(head, path)
     judged = base.model_copy(update={"training": head.training})
-    remarks: tuple[str, ...] = ()
-    if judged.digest != head.digest:
-        remarks = (
-            f"This pull request changes `{path}`. It was judged by the base branch's gates; the new ones hold once "
-            "it is merged.",
-        )
-    return SourcedPolicy(judged, path, gates_commit=run.base_sha, remarks=remarks)
+    if judged.digest == head.digest:
+        return SourcedPolicy(judged, path, gates_commit=run.base_sha)
+    remark = (
+        f"This pull request changes `{path}`. It was judged by the base branch's gates; the new ones hold once it is "
+        "merged."
+    )
+    return SourcedPolicy(judged, path, gates_commit=run.base_sha, remarks=(remark,), proposed=head)
 
 
 def file_digest(path: Path) -> str:

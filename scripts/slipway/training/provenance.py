@@ -237,14 +237,15 @@ def read_parameters(path: Path) -> dict[str, str]:
         ) from error
     if not isinstance(content, dict):
         raise InputError(f"The parameters file {path} is not a mapping of names to values.", file=str(path))
-    return _flatten(content)
+    return flatten(content)
 
 
-def _flatten(values: Mapping[Any, Any], prefix: str = "") -> dict[str, str]:
+def flatten(values: Mapping[Any, Any], prefix: str = "") -> dict[str, str]:
+    """Nested keys joined by dots, and values as text; others than texts as JSON."""
     flat: dict[str, str] = {}
     for key, value in values.items():
         if isinstance(value, dict) and value:
-            flat |= _flatten(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value, default=str)
     return flat

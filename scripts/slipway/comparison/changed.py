@@ -1,4 +1,4 @@
-"""What the candidate was made with that production was not, from the provenance of both trainings."""
+"""What a pull request changes beside its code: how the candidate was made, and the policy that would judge it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slipway.comparison.contenders import Contender
+from slipway.policy import SourcedPolicy
 from slipway.registry.mlflow import Registry
-from slipway.report.model import Change, changes
+from slipway.report import Change, Column, Table, changes
 from slipway.runner.errors import InputError
 from slipway.training import provenance
-from slipway.training.provenance import Provenance
+from slipway.training.provenance import Provenance, flatten
 
 PROVENANCE = "slipway/provenance.json"
 
@@ -25,6 +26,22 @@ def changes_of(registry: Registry | None, both: Sequence[Contender], scratch: Pa
         return None
     candidate, production = (_named(each) for each in found if each)
     return changes(production, candidate)
+
+
+def policy_changes(sourced: SourcedPolicy) -> tuple[Table, ...]:
+    """The gates that this pull request would have, beside those of the base branch that judged it."""
+    if sourced.proposed is None:
+        return ()
+    base, head = (
+        flatten(each.model_dump(mode="json", exclude_none=True)) for each in (sourced.policy, sourced.proposed)
+    )
+    rows = tuple((each.name, each.production or "–", each.candidate or "–") for each in changes(base, head))
+    columns = (
+        *(Column(name="key", kind="code"), Column(name="judged by", kind="code")),
+        Column(name="this pull request", kind="code"),
+    )
+    note = "What the base branch says judged this change; what the pull request says holds once it is merged."
+    return (Table(title=f"Changed in {sourced.path}", columns=columns, rows=rows, note=note),)
 
 
 def _made_with(registry: Registry | None, contender: Contender, scratch: Path) -> Provenance | None:
