@@ -288,6 +288,21 @@ def test_measured__without_a_table_the_limit_tells_the_direction(gate: str, limi
     assert found.above is above
 
 
+@pytest.mark.parametrize(
+    ("name", "limit", "metric", "relative", "above"),
+    [
+        ("noise: roc_auc: worse by less than 0.02", -0.02, "noise: roc_auc", True, True),
+        ("p95_ms: at most 50", 50.0, "p95_ms", False, False),
+        ("p95_ms: at most 1.2 × production", 1.2, "p95_ms × production", False, False),
+    ],
+)
+def test_measured__robustness_and_latency(name: str, limit: float, metric: str, relative: bool, above: bool) -> None:
+    values: dict[str, Value] = {"value": 0.1, "low": 0.0, "high": 0.2, "limit": limit}
+    check = Check(name=name, verdict=Verdict.PASS, values=values)
+    (found,) = measured(Report(stage="evaluate-model", model="m", verdict=Verdict.PASS, checks=(check,)))
+    assert (found.metric, found.relative, found.above) == (metric, relative, above)
+
+
 def test_model_card__html_stands_alone(pack: Path) -> None:
     text = (pack / "model-card.html").read_text()
     page = Page(text)

@@ -9,7 +9,11 @@ from math import isfinite
 
 from slipway.report import Report, Table
 
-RELATIVE = re.compile(r"not worse by|better")
+LOSS = ("not worse", "worse by less")
+"""How a gate begins whose limit lies on the bad side of zero."""
+
+RELATIVE = re.compile(rf"{'|'.join(LOSS)}|better")
+RATIO = " × production"
 ARROWS = {"↑": True, "↓": False}
 SPAN = re.compile(r"(?P<low>[-+]?[\d.]+(?:e[-+]?\d+)?) to (?P<high>[-+]?[\d.]+(?:e[-+]?\d+)?)")
 LEVEL = re.compile(r"([\d.]+ %) interval")
@@ -57,6 +61,8 @@ def _of_checks(report: Report, directions: dict[str, bool], level: str) -> Itera
             continue
         metric, _, gate = check.name.rpartition(": ")
         metric, gate = (metric, gate) if metric else (check.name, "")
+        if gate.endswith(RATIO):  # a number of times, which must not pass for milliseconds
+            metric += RATIO
         limit, relative = _number(check.values.get("limit")), bool(RELATIVE.match(gate))
         yield Measured(
             metric=metric,
@@ -130,7 +136,7 @@ def _above(gate: str, limit: float | None, more_is_better: bool | None) -> bool 
     if more_is_better is not None:
         return more_is_better
     # A margin lies on the bad side of zero, and a demand on the good one.
-    return (limit < 0) == gate.startswith("not worse") if limit else None
+    return (limit < 0) == gate.startswith(LOSS) if limit else None
 
 
 def _number(said: object) -> float | None:
