@@ -621,6 +621,59 @@ def test_evaluate__a_misspelt_metric_of_a_disturbance(toy: Toy) -> None:
     assert done.error.startswith("`roc_acu` is no metric for binary tasks; did you mean `roc_auc`?")
 
 
+# The other tasks
+
+
+def ranked(frame: pl.DataFrame, score: pl.Series) -> float:
+    """scikit-learn's normalised gain of the first ten rows of each day."""
+    rows = frame.with_columns(score.alias("score"))
+    days = [rows.filter(pl.col("day") == day) for day in rows["day"].unique()]
+    gains = [sklearn_metrics.ndcg_score([day["kind"]], [day["score"]], k=10) for day in days if (day["kind"] > 0).any()]
+    return float(np.mean(gains))
+
+
+@pytest.mark.parametrize(
+    ("task", "said", "metric", "better", "worse", "link", "expected"),
+    [
+        ("ranking", {"target": "kind", "query": "day"}, "ndcg@10", GOOD, BAD, "identity", ranked),
+        (
+            "forecasting",
+            {"target": "amount", "time": "t"},
+            "mean_absolute_error",
+            GOOD,
+            BAD,
+            "identity",
+            lambda frame, score: float((frame["amount"] - score).abs().mean()),
+        ),
+        (
+            "multilabel",
+            {"target": ["y", "z"]},
+            "f1_macro",
+            [GOOD, {}],
+            [BAD, {}],
+            "classes",
+            lambda frame, score: sklearn_metrics.f1_score(
+                frame.select("y", "z").to_numpy(), np.column_stack([score >= 0, score <= 0]), average="macro"
+            ),
+        ),
+    ],
+)
+def test_evaluate__other_tasks(
+    toy: Toy, task: str, said: dict[str, Any], metric: str, better: Any, worse: Any, link: str, expected: Any
+) -> None:
+    frame = holdout(ROWS).with_columns(z=1 - pl.col("y"), t=pl.int_range(ROWS))
+    frame.write_parquet(toy.folder / "data" / f"{task}.parquet")
+    add(toy, task, worse, link, alias=PRODUCTION)
+    version = add(toy, task, better, link)
+    policy = write_policy(
+        toy, task, data=f"data/{task}.parquet", task=task, metrics={metric: {"better_by": 0}}, leakage=JUMP, **said
+    )
+    done = evaluate(toy, policy=policy, model_version=version)
+    assert_told(done, "pass", production="1")
+    score = frame.select(2 * pl.col("x1") + pl.col("x2")).to_series()
+    assert values(done, f"{metric}: better")["candidate"] == pytest.approx(expected(frame, score), abs=1e-9)
+
+
 # Charts, and what changed
 
 
