@@ -139,7 +139,8 @@ def compare(
         seed, timings = suites.seed_of(holdout, both), path.with_name(TIMINGS)
         findings = suites.judge_all(sourced, evaluation, holdout, models, said, seed, Path(scratch), timings)
         report = report.model_copy(update={"changes": changed.changes_of(registry, both, Path(scratch))})
-    findings += guards.holdout_uses(holdout, both[0], given.github_token, evaluation.max_holdout_uses)
+    limit = evaluation.max_holdout_uses
+    findings += guards.used_before(holdout, model, both[0], findings, given.github_token, limit)
     findings += guards.same_production(registry, model, both)
     remarks = (*guards.equality(both, said), *guards.holdout_remarks(sourced, holdout), *report.reasons)
     done = finish(report, sourced, replace(findings, reasons=(*findings.reasons, *remarks)), both, holdout)

@@ -828,6 +828,46 @@ def test_same_production__a_release_meanwhile_leaves_the_verdict_open(new_toy: T
     assert f"production became version {second}; it was version {first}." in found.reasons[0]
 
 
+def test_evaluate__earlier_candidates_are_a_course(new_toy: Toy, tmp_path: Path) -> None:
+    toy = new_toy
+    toy.version(FAIR, alias=PRODUCTION)
+    candidate = toy.version(GOOD).version
+    git(tmp_path, "init", "--quiet", "--bare", "up.git")
+    toy.git("remote", "add", "origin", str(tmp_path / "up.git"))
+    toy.policy(evaluation={"max_holdout_uses": 10})
+    first = toy.evaluate(model_version=candidate)
+    assert "history" not in {each["kind"] for each in first.report["charts"]}
+    (rows,) = (each for each in first.report["subjects"] if each["role"] == "data")
+    subject = Subject(role="data", name="holdout", id=rows["id"])
+    checks = [[{"name": "roc_auc: better", "values": {"candidate": value}}] for value in (0.61, 0.65, 0.7)]
+    told = [json.dumps({"checks": each}).encode() for each in checks]
+    # Version 8 was judged twice; what is no report, of another model, or of a slice has no place in the course.
+    notes = [("7", MODEL, told[0]), ("8", MODEL, told[0]), ("8", MODEL, told[1]), ("9", "other", told[2])]
+    notes += [("10", MODEL, b"[1"), ("11", MODEL, json.dumps({"checks": [{"name": "a: b: c"}]}).encode())]
+    drafts = [
+        draft(
+            number,
+            {"report.json": text},
+            event="evaluation",
+            model=model,
+            model_version=version,
+            model_digest=f"sha256:{version}",
+            subjects=(subject,),
+        )
+        for number, (version, model, text) in enumerate(notes)
+    ]
+    assert ledger(toy.folder).append(drafts).why_not == ""
+    done = toy.evaluate(model_version=candidate)
+    (chart,) = (each for each in done.report["charts"] if each["kind"] == "history")
+    (series,) = (each for each in chart["series"] if each["name"] == "roc_auc")
+    assert [(each["label"], each["y"]) for each in series["points"]] == [
+        ("version 7", 0.61),
+        ("version 8", 0.65),
+        (f"version {candidate}", values(done, "roc_auc: better")["candidate"]),
+    ]
+    assert "▁" in done.summary
+
+
 def test_evaluate__a_holdout_that_was_used_often(new_toy: Toy, tmp_path: Path) -> None:
     toy = new_toy
     toy.version(FAIR, alias=PRODUCTION)

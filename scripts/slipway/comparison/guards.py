@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from slipway import datasets
-from slipway.comparison import contenders
+from slipway.comparison import contenders, earlier
 from slipway.comparison.contenders import Contender
-from slipway.datasets.version import DatasetVersion
 from slipway.evaluation.findings import Findings
 from slipway.ledger import place
-from slipway.ledger.entries import ENTRY_FILE, Entry, read
 from slipway.ledger.store import Ledger
 from slipway.policy import SourcedPolicy
 from slipway.prediction.holdout import Holdout
 from slipway.prediction.process import Predictions
 from slipway.registry.mlflow import Registry
-from slipway.report import Check, Verdict
+from slipway.report import Chart, Check, Verdict
 from slipway.runner.context import Run
-from slipway.runner.errors import InputError, SlipwayError
+from slipway.runner.errors import SlipwayError
 from slipway.runner.inputs import Secret
 
 
@@ -39,39 +37,30 @@ def same_production(registry: Registry | None, model: str, both: Sequence[Conten
     return Findings((check,), reasons=(detail,))
 
 
-def earlier_candidates(ledger: Ledger, holdout: DatasetVersion, candidate: Contender) -> int:
-    """How many other candidates the ledger says were judged on the very same rows.
-
-    Raises InputError or RemoteError where the ledger cannot be read.
-    """
-    return len(
-        {
-            entry.model_digest or entry.model_version
-            for entry in _evaluations(ledger)
-            if any(subject.role == "data" and subject.id == str(holdout) for subject in entry.subjects)
-        }
-        - {candidate.id, candidate.version, ""}
-    )
-
-
-def holdout_uses(holdout: Holdout, candidate: Contender, token: Secret, limit: int | None) -> Findings:
+def used_before(
+    holdout: Holdout, model: str, candidate: Contender, judged: Findings, token: Secret, limit: int | None
+) -> Findings:
     """How often the holdout decided before, where there is a token to read the ledger with, or a limit.
+
+    judged: what was found now, which ends the course of the metrics over earlier candidates.
 
     A guard that holds is no check: it must not make a pass where no gate judged anything. The more candidates one set
     of rows has judged, the more of what they gained on it is luck (Blum & Hardt 2015,
     https://proceedings.mlr.press/v37/blum15.html).
     """
     uses: int | SlipwayError | None = None
+    charts: tuple[Chart, ...] = ()
     if token or limit is not None:
         try:
-            ledger = Ledger(place.find(Run.from_environ(), token=token))
-            uses = earlier_candidates(ledger, holdout.version, candidate)
+            before = earlier.judged_before(Ledger(place.find(Run.from_environ(), token=token)), holdout.version)
+            uses = earlier.uses(before, candidate)
+            charts = tuple(filter(None, [earlier.course(before, model, candidate, judged.checks)]))
         except SlipwayError as failure:
             uses = failure
     if isinstance(uses, int):
         said = f"The holdout `{holdout.name}` has judged {uses:,} other candidate{'' if uses == 1 else 's'} before."
         if limit is None or uses < limit:
-            return Findings(reasons=(said,) if uses else ())
+            return Findings(reasons=(said,) if uses else (), charts=charts)
         detail = f"{said} The policy allows {limit:,}: take new rows, from which no candidate was chosen yet."
     elif limit is None:
         return Findings()
@@ -79,7 +68,7 @@ def holdout_uses(holdout: Holdout, candidate: Contender, token: Secret, limit: i
         why = uses.what if uses else ""
         detail = f"How often the holdout `{holdout.name}` was used before is not known, and the policy limits it. {why}"
     check = Check(name=f"uses of the holdout {holdout.name}", verdict=Verdict.INCONCLUSIVE, detail=detail)
-    return Findings((check,), reasons=(detail,))
+    return Findings((check,), reasons=(detail,), charts=charts)
 
 
 def equality(both: Sequence[Contender], said: Mapping[str, Predictions]) -> tuple[str, ...]:
@@ -102,18 +91,3 @@ def holdout_remarks(sourced: SourcedPolicy, holdout: Holdout) -> tuple[str, ...]
     if sourced.gates_commit and datasets.changed_since(sourced.gates_commit, holdout.version):
         remarks += ("This pull request changes the holdout itself: both models were judged on its rows.",)
     return remarks
-
-
-def _evaluations(ledger: Ledger) -> Iterator[Entry]:
-    commits = ledger.commits()
-    for commit, raw in zip(commits, ledger.git.objects(f"{commit}:{ENTRY_FILE}" for commit in commits), strict=True):
-        try:
-            entry = read(raw or b"")
-        except ValueError as problem:
-            raise InputError(
-                f"Commit {commit[:12]} of the ledger is no entry.",
-                why=str(problem),
-                fix="`command: verify` of audit-trail names the first bad entry.",
-            ) from problem
-        if entry.event == "evaluation":
-            yield entry
