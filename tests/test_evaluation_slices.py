@@ -93,6 +93,13 @@ def test_group__of_dates_is_their_months() -> None:
     assert group(days.cast(pl.Datetime), bins=4).labels == found.labels
 
 
+def test_group__values_that_look_alike_when_cut_have_labels_of_their_own() -> None:
+    found = group(pl.Series("a", ["x" * 80 + "1", "x" * 80 + "2", "x" * 80 + "2", " ", "“ ”"]), bins=4)
+    assert len(set(found.labels)) == len(found.labels) == 4
+    assert f"a = {'x' * 59}…" in found.labels
+    assert f"a = {'x' * 59}… (2)" in found.labels
+
+
 def test_group__refuses_nested_values() -> None:
     with pytest.raises(InputError, match="`a` is List"):
         group(pl.Series("a", [[1]]), bins=4)
@@ -247,6 +254,20 @@ def test_slices__stand_under_holms_correction_and_show_the_verdict_after_it() ->
     assert accounted.checks[0].verdict is Verdict.INCONCLUSIVE
     assert accounted.tables[0].rows[0][-1] == "inconclusive"
     assert "Holm" in accounted.reasons[0]
+
+
+def test_slices__of_one_name_never_show_the_better_verdict() -> None:
+    """A value may hold what stands between the parts of a cross."""
+    random = np.random.default_rng(0)
+    first = np.arange(ROWS) % 2 == 0
+    truth = random.random(ROWS) < 0.5
+    labels = [truth ^ (random.random(ROWS) < np.where(first, wrong, 0.1)) for wrong in (0.5, 0.1)]
+    columns = pl.DataFrame({"a": np.where(first, "x", "x and b = y"), "b": np.where(first, "y and b = z", "z")})
+    asked = evaluation(columns=[["a", "b"]], metrics={"accuracy": {"margin": 0.05}})
+    found = judge_slices(asked, Binary(truth, labels[0]), Binary(truth, labels[1]), columns, Sampling(ROWS))
+    settled = account(found, 0.95)
+    assert sorted(each.verdict for each in settled.checks) == [Verdict.FAIL, Verdict.PASS]
+    assert [row[-1] for table in settled.tables for row in table.rows] == ["fail", "fail"]
 
 
 def test_slices__of_texts_are_compared_by_their_scorers() -> None:
