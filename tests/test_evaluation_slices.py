@@ -13,6 +13,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from slipway.evaluation.baseline import judge_baseline
 from slipway.evaluation.findings import Findings
+from slipway.evaluation.gates import rows_to_settle
 from slipway.evaluation.grouping import cross, group, take, take_sampling
 from slipway.evaluation.intervals import Sampling, of_difference
 from slipway.evaluation.leakage import tripwires
@@ -175,6 +176,30 @@ def test_slices__with_few_rows_or_clusters_are_never_green() -> None:
     clustered = judged(asked, candidate, production, columns, clusters=np.arange(ROWS) // 500)
     assert {each.verdict for each in clustered.checks} == {Verdict.INCONCLUSIVE}
     assert "clusters, and an interval needs 10" in clustered.reasons[0]
+
+
+def test_slices__of_a_holdout_with_fewer_rows_than_the_policy_asks_for_are_not_judged() -> None:
+    candidate, production, columns = holdout()
+    asked = evaluation(metrics={"accuracy": {"min": 0.1}}, min_rows=20).model_copy(update={"min_rows": ROWS + 1})
+    found = judged(asked, candidate, production, columns)
+    assert {each.verdict for each in found.checks} == {Verdict.INCONCLUSIVE}
+    assert "the holdout has 3,000 rows, and the policy asks for 3,001" in found.checks[0].detail
+    assert not any("p_beyond" in each.values for each in found.checks)
+
+
+def test_slices__rows_that_would_settle_one_are_counted_in_the_holdout() -> None:
+    """People add rows to the holdout, of which only a part falls into the slice."""
+    candidate, production, columns = holdout()
+    found = judged(evaluation(metrics={"accuracy": {"margin": 0.01}}, min_rows=20), candidate, production, columns)
+    (check,) = [each for each in found.checks if each.name.startswith("carrier = B6")]
+    within = columns["carrier"].to_numpy() == "B6"
+    rows = int(within.sum())
+    interval = of_difference(
+        find("accuracy", "binary"), take(production, within), take(candidate, within), Sampling(rows)
+    )
+    needed = rows_to_settle(interval, -0.01, rows=rows, confidence=0.95)
+    assert needed is not None
+    assert check.values["rows_needed"] == pytest.approx(needed * ROWS / rows, abs=1)
 
 
 def test_slices__too_many_of_a_column_are_not_judged() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from slipway.evaluation.findings import Findings
-from slipway.evaluation.gates import Gate
+from slipway.evaluation.gates import Gate, too_few
 from slipway.evaluation.intervals import Interval, Sampling
 from slipway.evaluation.judgement import Measured, decimals, measure
 from slipway.evaluation.metrics import find
@@ -109,9 +109,8 @@ def _check(measured: Measured, gate: Gate, evaluation: Evaluation, sampling: Sam
     if isinstance(interval, str):
         why = interval.replace("production", "a constant answer")
         return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=f"{name}: not measured. {why}")
-    if sampling.rows < evaluation.min_rows:
-        few = f"{name}: the holdout has {sampling.rows:,} rows, and the policy asks for {evaluation.min_rows:,}."
-        return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=few)
+    if few := too_few(sampling, evaluation.min_rows):
+        return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=f"{name}: {few}.")
     verdict = gate.decide(interval)
     said = {Verdict.PASS: "better", Verdict.FAIL: "no better", Verdict.INCONCLUSIVE: "not shown to be better"}
     form = f"+.{decimals(interval.standard_error)}f"

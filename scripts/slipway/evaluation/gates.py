@@ -7,7 +7,7 @@ from math import ceil, inf
 
 from scipy import special
 
-from slipway.evaluation.intervals import Interval, normal_quantile
+from slipway.evaluation.intervals import Interval, Sampling, normal_quantile
 from slipway.policy import MetricRule
 from slipway.report import Verdict
 
@@ -71,6 +71,13 @@ def gates_of(rule: MetricRule, *, greater_is_better: bool) -> list[Gate]:
 
 def _plain(limit: float) -> float:
     return limit or 0.0  # people would read "-0"
+
+
+def too_few(sampling: Sampling, min_rows: int) -> str:
+    """Why no gate can judge so small a holdout; empty where it is large enough."""
+    if sampling.rows >= min_rows:
+        return ""
+    return f"the holdout has {sampling.rows:,} rows, and the policy asks for {min_rows:,}"
 
 
 def detectable(interval: Interval, *, confidence: float) -> float:

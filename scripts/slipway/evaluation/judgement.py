@@ -10,7 +10,7 @@ import numpy as np
 
 from slipway.evaluation import scoring
 from slipway.evaluation.findings import Findings
-from slipway.evaluation.gates import POWER, Gate, detectable, gates_of, rows_to_settle
+from slipway.evaluation.gates import POWER, Gate, detectable, gates_of, rows_to_settle, too_few
 from slipway.evaluation.intervals import Interval, Sampling, of_difference, of_one
 from slipway.evaluation.metrics import Metric, UndefinedError, find
 from slipway.evaluation.outcomes import Outcome, Text
@@ -87,9 +87,9 @@ def check(measured: Measured, gate: Gate, evaluation: Evaluation, sampling: Samp
     if isinstance(interval, str):
         return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=interval)
     verdict, needed = gate.decide(interval), None
-    if sampling.rows < evaluation.min_rows:
-        verdict = Verdict.INCONCLUSIVE
-        detail = f"{name}: the holdout has {sampling.rows:,} rows, and the policy asks for {evaluation.min_rows:,}."
+    few = too_few(sampling, evaluation.min_rows)
+    if few:
+        verdict, detail = Verdict.INCONCLUSIVE, f"{name}: {few}."
     else:
         if verdict is Verdict.INCONCLUSIVE:
             needed = rows_to_settle(interval, gate.limit, rows=sampling.rows, confidence=sampling.confidence)
@@ -105,7 +105,7 @@ def check(measured: Measured, gate: Gate, evaluation: Evaluation, sampling: Samp
         "method": interval.method,
         "rows_needed": needed,
     }
-    if sampling.rows >= evaluation.min_rows:  # a gate that cannot judge is none of those that chance could fail
+    if not few:  # a gate that cannot judge is none of those that chance could fail
         values["p_beyond"] = gate.p_beyond(interval)
     if gate.relative:
         values["minimum_detectable_effect"] = detectable(interval, confidence=sampling.confidence)
