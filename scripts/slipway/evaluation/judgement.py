@@ -16,6 +16,7 @@ from slipway.evaluation.metrics import Metric, UndefinedError, find
 from slipway.evaluation.outcomes import Outcome, Text
 from slipway.policy import Evaluation
 from slipway.report import Cell, Check, Column, Span, Table, Verdict
+from slipway.report.advice import FIRST_RELEASE
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,12 @@ def judge(evaluation: Evaluation, candidate: Outcome, production: Outcome | None
         decided = [(gate, check(measured, gate, evaluation, sampling)) for gate in applicable]
         checks.extend(each for _, each in decided)
         rows.extend(rows_of(measured, decided, first_release=production is None))
-    reasons = _reasons(checks, first_release=production is None)
-    return Findings(tuple(checks), (_table(rows, checks, sampling),), reasons)
+    table = _table(rows, checks, sampling)
+    if production is None and not checks:
+        # A gate of another suite must not let a model pass whose quality nobody judged.
+        detail = "No absolute gate (`min`, `max`) is defined, so nothing judged this first release: a person decides."
+        checks.append(Check(name=FIRST_RELEASE, verdict=Verdict.INCONCLUSIVE, detail=detail))
+    return Findings(tuple(checks), (table,), _reasons(checks))
 
 
 def metric_of(name: str, evaluation: Evaluation, outcome: Outcome) -> Metric:
@@ -208,12 +213,10 @@ def _table(rows: list[tuple[Cell, ...]], checks: list[Check], sampling: Sampling
     return Table(title="Candidate against production", columns=columns(sampling), rows=tuple(rows), note=note)
 
 
-def _reasons(checks: list[Check], *, first_release: bool) -> tuple[str, ...]:
+def _reasons(checks: list[Check]) -> tuple[str, ...]:
     """Fails first. One metric can have two gates with the same trouble: it is said once."""
-    if not checks and first_release:
-        return ("No absolute gate (`min`, `max`) is defined, so nothing judged this first release: a person decides.",)
     if not checks:
-        return ("No metric of the policy has a gate, so nothing was judged.",)
+        return ("No metric of the policy has a gate, so no quality over the whole holdout was judged.",)
     failed = [each.detail for each in checks if each.verdict is Verdict.FAIL]
     unsettled = [each.detail for each in checks if each.verdict is Verdict.INCONCLUSIVE]
     return tuple(dict.fromkeys(failed + unsettled))
