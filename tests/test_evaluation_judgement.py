@@ -404,3 +404,11 @@ def test_table__names_the_smallest_change_that_shows_for_each_relative_gate() ->
     effects = [check.values["minimum_detectable_effect"] for check in (found.checks[0], found.checks[2])]
     expected = f"with 80 % power: roc_auc {effects[0]:.2g}, log_loss {effects[1]:.2g}."
     assert found.tables[0].note.endswith(expected)
+
+
+def test_sentence__the_limit_has_all_of_its_digits() -> None:
+    """Rounded to six, the value below would seem to keep it."""
+    numbers = Regression(np.full(2000, 3873.0) + 0.001 * np.random.default_rng(0).normal(size=2000), np.zeros(2000))
+    judgement = judged({"mean_squared_error": {"max": 15000049.0}}, numbers, None, task="regression")
+    assert judgement.verdict is FAIL
+    assert "beyond the limit 15000049 of “at most 15000049”" in judgement.reasons[0]

@@ -112,7 +112,7 @@ def _check(
     """
     if rule.max_gap is None:
         return None
-    gate = Gate(f"gap at most {rule.max_gap:g}", False, rule.max_gap, above=False)
+    gate = Gate(f"gap at most {rule.max_gap:.12g}", False, rule.max_gap, above=False)
     name = f"{name}: {gate.text}"
     if few:
         return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=f"{name}: {few}.")
@@ -125,9 +125,9 @@ def _check(
     interval = gap.interval
     verdict = gate.decide(interval)
     words = {
-        Verdict.PASS: f"clear of the limit {rule.max_gap:g}",
-        Verdict.FAIL: f"all of it is beyond the limit {rule.max_gap:g}",
-        Verdict.INCONCLUSIVE: f"the limit {rule.max_gap:g} lies inside",
+        Verdict.PASS: f"clear of the limit {rule.max_gap:.12g}",
+        Verdict.FAIL: f"all of it is beyond the limit {rule.max_gap:.12g}",
+        Verdict.INCONCLUSIVE: f"the limit {rule.max_gap:.12g} lies inside",
     }[verdict]
     if absent and verdict is Verdict.PASS:
         verdict = Verdict.INCONCLUSIVE
@@ -168,7 +168,7 @@ def _gap_line(
         f"{ours.interval.low:.{digits}f} to {ours.interval.high:.{digits}f}" if ours else "–",
         f"{change.value:+.{digits}f} ({change.low:+.{digits}f} to {change.high:+.{digits}f})" if change else "–",
         f"{ours.largest.label} / {ours.smallest.label}" if ours else "–",
-        "none" if rule.max_gap is None else f"gap at most {rule.max_gap:g}",
+        "none" if rule.max_gap is None else f"gap at most {rule.max_gap:.12g}",
         judged.name if judged else "–",  # until all gates are judged, as in `judgement`
     )
 

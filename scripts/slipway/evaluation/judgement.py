@@ -128,7 +128,7 @@ def _sentence(
     form = f"{'+' if gate.relative else ''}.{decimals(interval.standard_error)}f"
     found = f"{metric} {'changed by' if gate.relative else 'is'} {interval.value:{form}}"
     span = f"{100 * sampling.confidence:g} % interval {interval.low:{form}} to {interval.high:{form}}"
-    limit = f"{gate.limit:{'+' if gate.relative else ''}g}"
+    limit = f"{gate.limit:{'+' if gate.relative else ''}.12g}"
     match verdict:
         case Verdict.PASS:
             return f"{found} ({span}): clear of the limit {limit}."
