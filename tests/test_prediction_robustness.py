@@ -164,3 +164,14 @@ def test_noise__an_infinite_value_does_not_spoil_the_others(tmp_path: Path) -> N
     found = disturbed(path, noise={"columns": ["x"]})["noise"]["x"].to_numpy()
     assert np.isfinite(found).reshape(20, 6).sum(axis=0).tolist() == [20, 20, 20, 0, 0, 0]
     assert 0 < found[::6].std() < 0.3
+
+
+def test_judge__a_metric_without_a_value_speaks_of_the_rows_as_they_are() -> None:
+    said = {"units": {"columns": ["x"], "factor": 2, "metric": "r2", "max_drop": 0.1}}
+    asked = Evaluation.model_validate(
+        {"task": "regression", "holdout": "h", "target": "y", "metrics": {"r2": {}}, "robustness": said}
+    )
+    same = Regression(np.ones(200), np.arange(200.0))
+    (check,) = judge_robustness(asked, {"clean": same, "units": same}, None, Sampling(200)).checks
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert "production" not in check.detail

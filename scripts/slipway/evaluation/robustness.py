@@ -47,7 +47,7 @@ def judge_robustness(
             decided.model_copy(
                 update={
                     "name": f"{name}: {decided.name}",
-                    "detail": f"Under {title}: {decided.detail}",
+                    "detail": f"Under {title}: {_of_one_model(decided.detail)}",
                     "values": {
                         **{key: each for key, each in decided.values.items() if key not in ("production", "candidate")},
                         "clean": decided.values.get("production"),
@@ -80,6 +80,12 @@ def not_disturbed(evaluation: Evaluation, why: str) -> Findings:
     declared = evaluation.robustness.declared.items()
     names = [f"{name}: {said.metric}: worse by less than {said.max_drop:.12g}" for name, said in declared]
     return Findings(tuple(Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=why) for name in names), reasons=(why,))
+
+
+def _of_one_model(detail: str) -> str:
+    """The sentences of metrics speak of a candidate against production."""
+    said = detail.replace("for the candidate", "on the disturbed rows")
+    return said.replace("for production", "on the rows as they are")
 
 
 def _loss(metric: Metric, model: Mapping[str, Outcome | str], name: str, sampling: Sampling) -> Measured | str:
