@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from scipy.stats import t
 
-from slipway.evaluation.fairness import MOST_GROUPS, find, judge_fairness
+from slipway.evaluation.fairness import MOST_GROUPS, find, judge_fairness, known
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gaps import change_of, gap_of, measure_groups
 from slipway.evaluation.grouping import Grouping
@@ -200,3 +200,11 @@ def test_gate__a_group_that_production_has_no_value_for_is_judged() -> None:
     assert (check.verdict, check.values["value"]) == (Verdict.FAIL, 0.5)
     by_group = {str(row[1]): row[4:] for row in found.tables[1].rows}
     assert by_group["sex = b"] == ("–", "0.5000")
+
+
+def test_known__tells_before_a_model_predicts_what_no_gap_is_measured_of() -> None:
+    assert known("mean_prediction", "regression").name == "mean_prediction"
+    with pytest.raises(KeyError, match="`selection_rate` is no metric for regression"):
+        known("selection_rate", "regression")
+    with pytest.raises(KeyError, match="no closed form"):
+        known("average_precision_macro", "multilabel")

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from slipway.evaluation import metrics
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gaps import Gap, Group, change_of, gap_of, measure_groups
 from slipway.evaluation.gates import Gate, too_few
 from slipway.evaluation.grouping import Grouping, cross, group
 from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.judgement import decimals, metric_of
-from slipway.evaluation.metrics import Metric, mean, ratio, share
-from slipway.evaluation.outcomes import Outcome
+from slipway.evaluation.metrics import Metric, Task, mean, ratio, share
+from slipway.evaluation.outcomes import Outcome, Text
 from slipway.policy import Evaluation, GapRule
 from slipway.report import Cell, Check, Column, Table, Verdict
 from slipway.report.model import Value
@@ -44,15 +45,23 @@ OF_GROUPS: tuple[Metric, ...] = (
 """Metrics that tell groups apart and say nothing of quality: more is neither better nor worse."""
 
 
-def find(name: str, evaluation: Evaluation, outcome: Outcome) -> Metric:
-    """The metric of groups of that name. Raises KeyError for one that the task lacks or that has no influence."""
+def known(name: str, task: Task) -> Metric:
+    """The metric of groups of that name. Raises KeyError for one that the task lacks or that has no influence.
+
+    Texts have none of their own: theirs are the evaluation's.
+    """
     for metric in OF_GROUPS:
-        if (metric.name, metric.task) == (name, evaluation.task):
+        if (metric.name, metric.task) == (name, task):
             return metric
-    metric = metric_of(name, evaluation, outcome)
+    metric = metrics.find(name, task)
     if metric.estimate is None:
         raise KeyError(f"`{name}` has no closed form, so gaps between groups have no interval")
     return metric
+
+
+def find(name: str, evaluation: Evaluation, outcome: Outcome) -> Metric:
+    """As `known`, for texts, too."""
+    return metric_of(name, evaluation, outcome) if isinstance(outcome, Text) else known(name, evaluation.task)
 
 
 def judge_fairness(
