@@ -12,7 +12,8 @@ import pytest
 
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.leakage import balanced_accuracy_left_out, tells_alone, tripwires
-from slipway.evaluation.outcomes import Binary, Floats, Multiclass, Multilabel, Outcome, Regression
+from slipway.evaluation.metrics.forecasting import seasonal_naive_scale
+from slipway.evaluation.outcomes import Binary, Floats, Forecast, Multiclass, Multilabel, Outcome, Regression
 from slipway.policy import Evaluation
 from slipway.report import Check, Verdict
 
@@ -170,3 +171,17 @@ def test_too_good__says_where_a_task_has_no_metric_for_it() -> None:
     asked = evaluation().model_copy(update={"task": "multilabel"})
     found = tripwires(asked, Multilabel(truth, truth), None, [])
     assert "no metric stands for multilabel tasks" in str(found.tables[0].rows[2][1])
+
+
+def test_too_good__of_forecasts_is_measured_against_the_naive_one() -> None:
+    """Series of very different size give every forecast an r2 near 1; here both models err like the naive forecast."""
+    random = np.random.default_rng(3)
+    size, series = np.repeat(np.exp(random.normal(0, 4, 50)), 40), np.repeat(np.arange(50), 40)
+    truth = size * np.exp(0.02 * random.normal(size=2000))
+    scale = seasonal_naive_scale(truth, series, np.tile(np.arange(40), 50), 1)
+    asked = Evaluation.model_validate(
+        {"task": "forecasting", "holdout": "h", "target": "y", "time": "day", "metrics": {"mase": {}}}
+    )
+    assert tripwires(asked, Forecast(truth, size, scale), None, []).checks == ()
+    (check,) = tripwires(asked, Forecast(truth, truth * 1.00001, scale), None, []).checks
+    assert check.detail.startswith("1 - mean_absolute_scaled_error of the candidate is 0.99")

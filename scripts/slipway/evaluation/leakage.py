@@ -18,6 +18,7 @@ from slipway.evaluation.outcomes import (
     Binary,
     Booleans,
     Floats,
+    Forecast,
     Integers,
     Multiclass,
     Multilabel,
@@ -239,16 +240,20 @@ def _skill(outcome: Known, *, by_label: bool = False) -> tuple[str, float | None
     """
     if isinstance(outcome, Binary):
         labels_only = by_label or outcome.probability is None
-        name, nothing = ("matthews_corrcoef", 0.0) if labels_only else ("roc_auc", 0.5)
-        metric = find(name, "binary")
+        metric, nothing = find("matthews_corrcoef" if labels_only else "roc_auc", "binary"), 0.0 if labels_only else 0.5
+    elif isinstance(outcome, Forecast):
+        # Not r2: series of different size give it to everybody.
+        metric, nothing = find("mean_absolute_scaled_error", "forecasting"), 0.0
     elif isinstance(outcome, Multiclass):
         metric, nothing = find("accuracy", "multiclass"), float(np.bincount(outcome.truth).max() / len(outcome))
     else:
         metric, nothing = find("r2", "regression"), 0.0
     assert metric.estimate is not None
+    name = metric.name if metric.greater_is_better else f"1 - {metric.name}"
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             value = metric.estimate(outcome).value
     except UndefinedError:
-        return metric.name, None, nothing
-    return metric.name, value if np.isfinite(value) else None, nothing
+        return name, None, nothing
+    value = value if metric.greater_is_better else 1 - value
+    return name, value if np.isfinite(value) else None, nothing
