@@ -1,4 +1,7 @@
-"""Building a stage's environment against `pip install -r requirements.txt`, from an empty cache and from a warm one."""
+"""Building a stage's environment against `pip install -r requirements.txt`, from an empty cache and from a warm one.
+
+The peer brings everything, since that is the one file a workflow has without Slipway; a stage brings its own group.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ def measure() -> list[Ratio]:
             # uv itself, which a machine installs once (1.3 s), counts to the cold time; here it is brought in first.
             build("uv", Path(folder), "warm")
             warm = clock(partial(build, group, Path(folder), "warm"))
-        ratios.append(Ratio(f"{group}: environment, empty cache, against pip", cold, peer, cold / peer, COLD_BUDGET))
+        name = f"{group}: environment, empty cache, against pip with all of requirements.txt"
+        ratios.append(Ratio(name, cold, peer, cold / peer, COLD_BUDGET))
         name = f"{group}: environment, warm cache, against one second"
         ratios.append(Ratio(name, warm, WARM_BUDGET_SECONDS, warm / WARM_BUDGET_SECONDS, 1.0))
     return ratios

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from conftest import pull_request
+from slipway.policy import Evaluation
 from slipway.registry.mlflow import CANDIDATE, PRODUCTION
 from test_training_toy import MODEL, QUIET, Done, Toy, make_toy
 
@@ -150,3 +153,18 @@ def test_text__without_a_reference(toy: Toy) -> None:
     done = judged(toy, target="", metrics={"json_valid": {"min": 0.9}, "leak": {"max": 0.05}})
     assert (done.code, done.outputs["verdict"]) == (0, "pass"), done.log
     assert json.dumps(done.report)
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"slices": {"columns": ["lang"], "metrics": {"bleu": {"margin": 0.1}}}},
+        {"fairness": {"groups": ["lang"], "metrics": {"bleu": {"max_gap": 0.1}}}},
+    ],
+)
+def test_policy__slices_and_fairness_of_texts_name_metrics_that_are_scored(section: dict[str, Any]) -> None:
+    """Else it would be found out after the models have answered, by a traceback."""
+    said = {"task": "text", "holdout": "h", "metrics": {"refusal": {"max": 0.1}}, **section}
+    with pytest.raises(ValidationError, match=r"metrics\.bleu` is not among the `metrics` of the evaluation"):
+        Evaluation.model_validate(said)
+    Evaluation.model_validate(json.loads(json.dumps(said).replace("bleu", "refusal")))

@@ -10,8 +10,9 @@ from sklearn import metrics as sk
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from slipway.evaluation.baseline import baseline, judge_baseline
+from slipway.evaluation.findings import Findings
 from slipway.evaluation.intervals import Sampling
-from slipway.evaluation.outcomes import Binary, Multiclass, Regression
+from slipway.evaluation.outcomes import Binary, Multiclass, Regression, Text
 from slipway.policy import Evaluation
 from slipway.report import Verdict
 from test_evaluation_reference import binary, multiclass, regression
@@ -68,3 +69,32 @@ def test_judge_baseline__what_is_not_shown_is_inconclusive() -> None:
     assert "the model gives no probabilities" in silent.reasons[0]
     few = judge_baseline(asked, binary(50, 0, ties=False), Sampling(50))
     assert few.verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("names", [("recall",), ("f1", "fbeta@2")])
+def test_judge_baseline__a_gate_that_no_metric_can_judge_lets_nothing_pass(names: tuple[str, ...]) -> None:
+    truth = np.arange(1000) % 10 == 0
+    candidate = Binary(truth, np.ones(1000, dtype=bool))
+    asked = evaluation("binary", *names, beats_baseline=True)
+    found = judge_baseline(asked, candidate, Sampling(1000))
+    assert [each.verdict for each in found.checks] == [Verdict.INCONCLUSIVE]
+    assert found.reasons == (found.checks[0].detail,)
+    assert "`beats_baseline`" in found.reasons[0] and names[0] in found.reasons[0]
+    assert judge_baseline(evaluation("binary", *names), candidate, Sampling(1000)) == Findings()
+
+
+def test_judge_baseline__of_texts_is_not_judged_and_says_so() -> None:
+    asked = Evaluation.model_validate(
+        {"task": "text", "holdout": "h", "metrics": {"refusal": {}}, "beats_baseline": True}
+    )
+    candidate = Text({"refusal": np.zeros(500)}, {"refusal": False})
+    assert [each.verdict for each in judge_baseline(asked, candidate, Sampling(500)).checks] == [Verdict.INCONCLUSIVE]
+
+
+def test_judge_baseline__too_few_rows_are_said_and_do_not_count_among_the_gates() -> None:
+    truth = np.arange(50) % 2 == 0
+    asked = evaluation("binary", "accuracy", beats_baseline=True)
+    (check,) = judge_baseline(asked, Binary(truth, truth ^ (np.arange(50) % 5 == 0)), Sampling(50)).checks
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert "the holdout has 50 rows, and the policy asks for 100" in check.detail
+    assert "p_beyond" not in check.values

@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 from scipy.stats import t
 
-from slipway.evaluation.fairness import change_of, find, gap_of, judge_fairness, measure_groups
+from slipway.evaluation.fairness import MOST_GROUPS, find, judge_fairness, known
 from slipway.evaluation.findings import Findings
+from slipway.evaluation.gaps import change_of, gap_of, measure_groups
 from slipway.evaluation.grouping import Grouping
 from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.outcomes import Binary, Outcome, Regression
@@ -149,3 +150,61 @@ def test_find__knows_metrics_of_groups_and_of_the_task() -> None:
         find("average_precision_macro", asked.model_copy(update={"task": "multilabel"}), lending(20, apart=0)[0])
     with pytest.raises(KeyError, match="no metric for binary"):
         find("mean_prediction", asked, lending(20, apart=0)[0])
+
+
+def test_gate__with_fewer_rows_than_the_policy_asks_for_is_inconclusive() -> None:
+    outcome, sex = lending(300, apart=0.0)
+    asked = evaluation({"selection_rate": {"max_gap": 0.5}}).model_copy(update={"min_rows": 1000})
+    (check,) = judged(asked, outcome, None, sex=sex).checks
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert "the holdout has 300 rows, and the policy asks for 1,000" in check.detail
+    assert "p_beyond" not in check.values
+
+
+def test_gate__a_model_that_diverged_is_inconclusive_and_no_crash() -> None:
+    random = np.random.default_rng(0)
+    wild = Regression(random.normal(size=400), 1e200 * random.normal(size=400))
+    asked = evaluation({"mean_prediction": {"max_gap": 1}}, task="regression")
+    (check,) = judged(asked, wild, None, sex=["a", "b"] * 200).checks
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert "its standard error is not a finite number" in check.detail
+
+
+def test_gate__a_column_of_too_many_groups_is_not_judged() -> None:
+    outcome, _ = lending(2 * (MOST_GROUPS + 1), apart=0.0)
+    found = judged(
+        evaluation({"selection_rate": {"max_gap": 0.5}}), outcome, None, sex=[f"{n // 2}" for n in range(len(outcome))]
+    )
+    (check,) = found.checks
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert f"it makes {MOST_GROUPS + 1:,} groups" in check.detail
+    assert all(len(table.rows) <= 1 for table in found.tables)
+
+
+def test_gate__names_a_few_of_the_groups_that_were_not_measured() -> None:
+    outcome, _ = lending(1000, apart=0.0)
+    sex = ["a", "b"] * 450 + [f"rare {n // 2}" for n in range(100)]
+    (check,) = judged(evaluation({"selection_rate": {"max_gap": 0.9}}), outcome, None, sex=sex).checks
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert "and 45 more" in check.detail
+    assert len(check.detail) < 600
+
+
+def test_gate__a_group_that_production_has_no_value_for_is_judged() -> None:
+    truth = np.arange(400) % 2 == 0
+    sex = np.repeat(["a", "b"], 200)
+    candidate = Binary(truth, truth | (sex == "b"))
+    production = Binary(truth, truth & (sex == "a"))  # calls nobody of b positive: no precision
+    found = judged(evaluation({"precision": {"max_gap": 0.1}}), candidate, production, sex=sex.tolist())
+    (check,) = found.checks
+    assert (check.verdict, check.values["value"]) == (Verdict.FAIL, 0.5)
+    by_group = {str(row[1]): row[4:] for row in found.tables[1].rows}
+    assert by_group["sex = b"] == ("–", "0.5000")
+
+
+def test_known__tells_before_a_model_predicts_what_no_gap_is_measured_of() -> None:
+    assert known("mean_prediction", "regression").name == "mean_prediction"
+    with pytest.raises(KeyError, match="`selection_rate` is no metric for regression"):
+        known("selection_rate", "regression")
+    with pytest.raises(KeyError, match="no closed form"):
+        known("average_precision_macro", "multilabel")

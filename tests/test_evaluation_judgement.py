@@ -8,8 +8,10 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
+from slipway.evaluation.fairness import judge_fairness
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.intervals import Sampling, of_one
 from slipway.evaluation.judgement import decimals, judge, measure
@@ -18,6 +20,7 @@ from slipway.evaluation.multiplicity import account
 from slipway.evaluation.outcomes import Binary, Outcome, Regression
 from slipway.policy import Evaluation
 from slipway.report import Report, Verdict
+from slipway.report.advice import FIRST_RELEASE
 from test_evaluation_reference import binary, regression
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -147,16 +150,28 @@ def test_first_release__without_an_absolute_gate_nothing_was_judged() -> None:
     _, candidate = models()
     judgement = judged({"roc_auc": {"margin": 0.01}}, candidate, None)
     assert judgement.verdict is INCONCLUSIVE
-    assert judgement.checks == ()
+    assert [each.name for each in judgement.checks] == [FIRST_RELEASE]
     assert "No absolute gate" in judgement.reasons[0]
     assert len(judgement.tables[0].rows) == 1
+
+
+def test_first_release__without_an_absolute_gate_is_no_pass_by_another_suites_gate() -> None:
+    _, candidate = models()
+    fairness = {"groups": ["sex"], "metrics": {"selection_rate": {"max_gap": 0.5}}}
+    asked = evaluation({"roc_auc": {"margin": 0.01}}, fairness=fairness)
+    sampling = Sampling(len(candidate))
+    fair = judge_fairness(asked, candidate, None, pl.DataFrame({"sex": ["a", "b"] * 1000}), sampling)
+    assert fair.verdict is PASS
+    assert account(judge(asked, candidate, None, sampling) + fair, 0.95).verdict is INCONCLUSIVE
 
 
 def test_no_gates__is_inconclusive_and_shown() -> None:
     production, candidate = models()
     judgement = judged({"roc_auc": {}, "accuracy": {}}, candidate, production)
     assert judgement.verdict is INCONCLUSIVE
-    assert judgement.reasons == ("No metric of the policy has a gate, so nothing was judged.",)
+    assert judgement.reasons == (
+        "No metric of the policy has a gate, so no quality over the whole holdout was judged.",
+    )
     assert [row[0] for row in judgement.tables[0].rows] == ["roc_auc\u00a0↑", "accuracy\u00a0↑"]
     assert all(row[-2:] == ("none", "–") for row in judgement.tables[0].rows)
 
@@ -389,3 +404,11 @@ def test_table__names_the_smallest_change_that_shows_for_each_relative_gate() ->
     effects = [check.values["minimum_detectable_effect"] for check in (found.checks[0], found.checks[2])]
     expected = f"with 80 % power: roc_auc {effects[0]:.2g}, log_loss {effects[1]:.2g}."
     assert found.tables[0].note.endswith(expected)
+
+
+def test_sentence__the_limit_has_all_of_its_digits() -> None:
+    """Rounded to six, the value below would seem to keep it."""
+    numbers = Regression(np.full(2000, 3873.0) + 0.001 * np.random.default_rng(0).normal(size=2000), np.zeros(2000))
+    judgement = judged({"mean_squared_error": {"max": 15000049.0}}, numbers, None, task="regression")
+    assert judgement.verdict is FAIL
+    assert "beyond the limit 15000049 of “at most 15000049”" in judgement.reasons[0]

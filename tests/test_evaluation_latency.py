@@ -140,3 +140,17 @@ def test_judge__too_few_requests_are_inconclusive_never_a_pass() -> None:
 def test_policy__latency_is_strict(said: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"requests|p90_ms|min|max|size_mb"):
         Latency.model_validate(said)
+
+
+def test_sentence__large_values_are_no_powers_of_ten_and_do_not_round_to_their_limit() -> None:
+    candidate = timings(memory_mb=(2004.0, 2010.0, 2020.0), batch_ms=np.full(30, 40.0))
+    found = judge_latency(
+        Latency.model_validate({"memory_mb": {"max": 2000}}), candidate, None, confidence=0.95, seed=1
+    )
+    assert found.reasons == (
+        "memory_mb is 2,010 (2,004 to 2,020): all of it is beyond the limit 2000 of “at most 2000”.",
+    )
+    rows = {row[0]: row for row in found.tables[0].rows}
+    assert rows["throughput"][2] == "25,000"
+    assert rows["size_mb"][2] == "5"
+    assert rows["p50_ms"][2] == "1.499"

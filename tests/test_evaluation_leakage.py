@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.leakage import balanced_accuracy_left_out, tells_alone, tripwires
-from slipway.evaluation.outcomes import Binary, Floats, Multiclass, Outcome, Regression
+from slipway.evaluation.metrics.forecasting import seasonal_naive_scale
+from slipway.evaluation.outcomes import Binary, Floats, Forecast, Multiclass, Multilabel, Outcome, Regression
 from slipway.policy import Evaluation
 from slipway.report import Check, Verdict
 
@@ -131,3 +134,54 @@ def test_overlap__that_nobody_looked_for_is_inconclusive_where_the_policy_asks()
     assert tripwires(evaluation(), model(1.0), None, HONEST).checks == ()
     not_run = Check(name="leakage", verdict=Verdict.INCONCLUSIVE, detail="not run: the two share no column")
     assert "the two share no column" in tripwires(evaluation(overlap="fail"), model(1.0), None, [], not_run).reasons[0]
+
+
+@pytest.mark.parametrize("kind", [pl.Float64, pl.String])
+def test_target_in_features__a_value_that_only_one_class_has_is_found(kind: Any) -> None:
+    """The day on which a customer left, say: every value is another, but it is there just where the target is true."""
+    values = [place if known else None for place, known in enumerate(TRUTH.tolist())]
+    (check,) = tripped([pl.Series("closed_at", values).cast(kind)]).checks
+    assert "`closed_at` (whether it is missing gives the class of 100.00 % of rows" in check.detail
+    some = pl.Series("some", [place if place % 3 else None for place in range(ROWS)])
+    assert tripped([some]).checks == ()
+
+
+def test_balanced_accuracy_left_out__needs_no_room_for_what_does_not_occur() -> None:
+    """An identifier against many classes: as a table of both, 32 GB."""
+    tracemalloc.start()
+    codes = np.arange(200_000)
+    assert balanced_accuracy_left_out(codes, codes % 20_000) == 0
+    assert balanced_accuracy_left_out(codes // 2, codes // 2 % 20_000) == 1
+    assert tracemalloc.get_traced_memory()[1] < 100_000_000
+    tracemalloc.stop()
+
+
+def test_jump__compares_the_same_metric_where_one_model_gives_no_probabilities() -> None:
+    candidate = model(0.6)
+    production = Binary(TRUTH, candidate.label)
+    found = tripwires(evaluation(), candidate, production, [])
+    assert found.checks == ()
+    jump = str(found.tables[0].rows[-1][1])
+    assert re.fullmatch(r"matthews_corrcoef went from (0\.\d+) to \1\.", jump)
+    assert str(found.tables[0].rows[-2][1]).startswith("roc_auc of the candidate")
+
+
+def test_too_good__says_where_a_task_has_no_metric_for_it() -> None:
+    truth = np.array([[True, False]] * 200)
+    asked = evaluation().model_copy(update={"task": "multilabel"})
+    found = tripwires(asked, Multilabel(truth, truth), None, [])
+    assert "no metric stands for multilabel tasks" in str(found.tables[0].rows[2][1])
+
+
+def test_too_good__of_forecasts_is_measured_against_the_naive_one() -> None:
+    """Series of very different size give every forecast an r2 near 1; here both models err like the naive forecast."""
+    random = np.random.default_rng(3)
+    size, series = np.repeat(np.exp(random.normal(0, 4, 50)), 40), np.repeat(np.arange(50), 40)
+    truth = size * np.exp(0.02 * random.normal(size=2000))
+    scale = seasonal_naive_scale(truth, series, np.tile(np.arange(40), 50), 1)
+    asked = Evaluation.model_validate(
+        {"task": "forecasting", "holdout": "h", "target": "y", "time": "day", "metrics": {"mase": {}}}
+    )
+    assert tripwires(asked, Forecast(truth, size, scale), None, []).checks == ()
+    (check,) = tripwires(asked, Forecast(truth, truth * 1.00001, scale), None, []).checks
+    assert check.detail.startswith("1 - mean_absolute_scaled_error of the candidate is 0.99")

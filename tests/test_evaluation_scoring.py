@@ -119,3 +119,17 @@ def test_metric__a_share_has_its_own_interval_and_a_mean_the_closed_form() -> No
 
 def test_json_is_what_the_standard_library_writes() -> None:
     assert score("json_valid", [json.dumps({"a": "é\u2028"}), "nope"], None, None).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("piece", ["a", "eyJaaaaaaaaaaaaa-", "a.", "a@", "1-"])
+def test_leak__a_model_that_repeats_itself_is_read_in_time_that_grows_with_the_text(piece: str) -> None:
+    """A search that began anew at every sign took minutes for such a text."""
+    text = piece * (200_000 // len(piece))
+    assert score("leak", [text], None, None).tolist() == [0.0]
+
+
+def test_leak__addresses_within_other_text_are_still_found() -> None:
+    for text in ("x" * 5000 + " a.b+c@mail.example.org", "mailto:a@b.co,", "a@b@c.de", "(-a@b-c.d.e)", "_eyJ.a@b.cd"):
+        assert score("leak", [text], None, None).tolist() == [1.0]
+    token = "eyJ" + "a" * 40 + ".eyJ" + "b" * 40 + ".sig"
+    assert score("leak", [f"token-{token}"], None, None).tolist() == [1.0]

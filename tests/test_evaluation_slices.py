@@ -13,6 +13,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from slipway.evaluation.baseline import judge_baseline
 from slipway.evaluation.findings import Findings
+from slipway.evaluation.gates import rows_to_settle
 from slipway.evaluation.grouping import cross, group, take, take_sampling
 from slipway.evaluation.intervals import Sampling, of_difference
 from slipway.evaluation.leakage import tripwires
@@ -93,6 +94,13 @@ def test_group__of_dates_is_their_months() -> None:
     assert group(days.cast(pl.Datetime), bins=4).labels == found.labels
 
 
+def test_group__values_that_look_alike_when_cut_have_labels_of_their_own() -> None:
+    found = group(pl.Series("a", ["x" * 80 + "1", "x" * 80 + "2", "x" * 80 + "2", " ", "“ ”"]), bins=4)
+    assert len(set(found.labels)) == len(found.labels) == 4
+    assert f"a = {'x' * 59}…" in found.labels
+    assert f"a = {'x' * 59}… (2)" in found.labels
+
+
 def test_group__refuses_nested_values() -> None:
     with pytest.raises(InputError, match="`a` is List"):
         group(pl.Series("a", [[1]]), bins=4)
@@ -168,6 +176,30 @@ def test_slices__with_few_rows_or_clusters_are_never_green() -> None:
     clustered = judged(asked, candidate, production, columns, clusters=np.arange(ROWS) // 500)
     assert {each.verdict for each in clustered.checks} == {Verdict.INCONCLUSIVE}
     assert "clusters, and an interval needs 10" in clustered.reasons[0]
+
+
+def test_slices__of_a_holdout_with_fewer_rows_than_the_policy_asks_for_are_not_judged() -> None:
+    candidate, production, columns = holdout()
+    asked = evaluation(metrics={"accuracy": {"min": 0.1}}, min_rows=20).model_copy(update={"min_rows": ROWS + 1})
+    found = judged(asked, candidate, production, columns)
+    assert {each.verdict for each in found.checks} == {Verdict.INCONCLUSIVE}
+    assert "the holdout has 3,000 rows, and the policy asks for 3,001" in found.checks[0].detail
+    assert not any("p_beyond" in each.values for each in found.checks)
+
+
+def test_slices__rows_that_would_settle_one_are_counted_in_the_holdout() -> None:
+    """People add rows to the holdout, of which only a part falls into the slice."""
+    candidate, production, columns = holdout()
+    found = judged(evaluation(metrics={"accuracy": {"margin": 0.01}}, min_rows=20), candidate, production, columns)
+    (check,) = [each for each in found.checks if each.name.startswith("carrier = B6")]
+    within = columns["carrier"].to_numpy() == "B6"
+    rows = int(within.sum())
+    interval = of_difference(
+        find("accuracy", "binary"), take(production, within), take(candidate, within), Sampling(rows)
+    )
+    needed = rows_to_settle(interval, -0.01, rows=rows, confidence=0.95)
+    assert needed is not None
+    assert check.values["rows_needed"] == pytest.approx(needed * ROWS / rows, abs=1)
 
 
 def test_slices__too_many_of_a_column_are_not_judged() -> None:
@@ -247,6 +279,20 @@ def test_slices__stand_under_holms_correction_and_show_the_verdict_after_it() ->
     assert accounted.checks[0].verdict is Verdict.INCONCLUSIVE
     assert accounted.tables[0].rows[0][-1] == "inconclusive"
     assert "Holm" in accounted.reasons[0]
+
+
+def test_slices__of_one_name_never_show_the_better_verdict() -> None:
+    """A value may hold what stands between the parts of a cross."""
+    random = np.random.default_rng(0)
+    first = np.arange(ROWS) % 2 == 0
+    truth = random.random(ROWS) < 0.5
+    labels = [truth ^ (random.random(ROWS) < np.where(first, wrong, 0.1)) for wrong in (0.5, 0.1)]
+    columns = pl.DataFrame({"a": np.where(first, "x", "x and b = y"), "b": np.where(first, "y and b = z", "z")})
+    asked = evaluation(columns=[["a", "b"]], metrics={"accuracy": {"margin": 0.05}})
+    found = judge_slices(asked, Binary(truth, labels[0]), Binary(truth, labels[1]), columns, Sampling(ROWS))
+    settled = account(found, 0.95)
+    assert sorted(each.verdict for each in settled.checks) == [Verdict.FAIL, Verdict.PASS]
+    assert [row[-1] for table in settled.tables for row in table.rows] == ["fail", "fail"]
 
 
 def test_slices__of_texts_are_compared_by_their_scorers() -> None:

@@ -74,3 +74,23 @@ def test_overlap__without_training_data_is_not_known(tmp_path: Path) -> None:
     assert absent.verdict is Verdict.INCONCLUSIVE
     alone = policy.policy.model_copy(update={"data": {"holdout": policy.policy.data["holdout"]}})
     assert overlap(SourcedPolicy(alone, Path("slipway.yml")), evaluation) is None
+
+
+def test_read_holdout__takes_a_table_whose_first_column_has_no_name(tmp_path: Path) -> None:
+    """As pandas writes its index into a CSV."""
+    policy, evaluation = sourced(tmp_path)
+    path = tmp_path / "holdout.csv"
+    path.write_text(",x,late\n0,5,true\n1,6,false\n", encoding="utf-8")
+    data = {"holdout": policy.policy.data["holdout"].model_copy(update={"path": str(path)})}
+    policy = SourcedPolicy(policy.policy.model_copy(update={"data": data}), policy.path)
+    read = read_holdout(policy, evaluation, tmp_path)
+    assert read.truth.to_list() == [True, False]
+    assert [each.name for each in read.each_feature()] == ["", "x"]
+
+
+def test_read_holdout__refuses_a_cluster_of_lists(tmp_path: Path) -> None:
+    policy, evaluation = sourced(tmp_path, cluster="days")
+    path = tmp_path / "holdout.parquet"
+    pl.read_parquet(path).with_columns(days=pl.concat_list("day", "id")).write_parquet(path)
+    with pytest.raises(InputError, match="`days` is List"):
+        read_holdout(policy, evaluation, tmp_path)

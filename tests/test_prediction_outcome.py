@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from slipway.evaluation.charts import charts_of
 from slipway.evaluation.intervals import Sampling, of_one
 from slipway.evaluation.metrics import find
 from slipway.evaluation.outcomes import Binary, Multiclass, Outcome, Regression
@@ -328,3 +329,12 @@ def test_cluster_positions__number_the_groups(values: list[Any], positions: list
     assert found.tolist() == positions
     assert found.dtype == np.int64
     assert Sampling(len(values), clusters=found).units == len(set(positions))
+
+
+def test_probabilities__a_little_above_one_are_one() -> None:
+    """Shares may add up to 1 by a thousandth only, as single precision does; a calibration curve ends at 1."""
+    said = predictions([1, 0] * 50, [False, True], [(0.0, 1.0004), (0.7, 0.3)] * 50)
+    found = binary_of(evaluation(), [True, False] * 50, said)
+    assert found.probability is not None
+    assert found.probability[:2].tolist() == [1.0, 0.3]
+    assert len(charts_of(found, None, 0.95)) == 2

@@ -136,3 +136,42 @@ def test_policy__robustness_is_strict(said: dict[str, Any]) -> None:
     rules = {name: {"columns": ["x"], "metric": "r2", "max_drop": 0.1, **each} for name, each in said.items()}
     with pytest.raises(ValueError, match="Robustness"):
         Robustness.model_validate(rules)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (pl.Series("x", [0, 1, 2, 255] * 50, dtype=pl.UInt8), {"noise": {"scale": 5.0}}),
+        (pl.Series("x", [100, -100] * 50, dtype=pl.Int8), {"units": {"factor": 2.54}}),
+        (pl.Series("x", [2**63 - 1, 5] * 50, dtype=pl.Int64), {"units": {"factor": 1e6}}),
+    ],
+)
+def test_whole_numbers__stay_within_their_type(tmp_path: Path, values: pl.Series, said: dict[str, Any]) -> None:
+    """A column of bytes cannot hold what noise makes of it: the end of its range stands there instead."""
+    path = tmp_path / "features.parquet"
+    pl.DataFrame({"x": values, "other": range(len(values))}).write_parquet(path)
+    ((name, rule),) = said.items()
+    rules = Robustness.model_validate({name: {"columns": ["x"], "metric": "accuracy", "max_drop": 0.1, **rule}})
+    found = pl.read_parquet(perturb_features(path, rules, tmp_path, seed=1)[name])["x"]
+    assert found.dtype == values.dtype
+    assert found.null_count() == 0
+    assert pl.Series([found.max(), found.min()]).is_in([2**63 - 1, 255, 127, 0, -128, 5_000_000]).all()
+
+
+def test_noise__an_infinite_value_does_not_spoil_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "features.parquet"
+    pl.DataFrame({"x": [1.0, 2.0, 3.0, float("inf"), float("nan"), None] * 20, "other": range(120)}).write_parquet(path)
+    found = disturbed(path, noise={"columns": ["x"]})["noise"]["x"].to_numpy()
+    assert np.isfinite(found).reshape(20, 6).sum(axis=0).tolist() == [20, 20, 20, 0, 0, 0]
+    assert 0 < found[::6].std() < 0.3
+
+
+def test_judge__a_metric_without_a_value_speaks_of_the_rows_as_they_are() -> None:
+    said = {"units": {"columns": ["x"], "factor": 2, "metric": "r2", "max_drop": 0.1}}
+    asked = Evaluation.model_validate(
+        {"task": "regression", "holdout": "h", "target": "y", "metrics": {"r2": {}}, "robustness": said}
+    )
+    same = Regression(np.ones(200), np.arange(200.0))
+    (check,) = judge_robustness(asked, {"clean": same, "units": same}, None, Sampling(200)).checks
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert "production" not in check.detail

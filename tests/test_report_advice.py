@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from slipway.report import Change, Check, Report, Verdict
-from slipway.report.advice import next_steps
+from slipway.report.advice import FIRST_RELEASE, next_steps
+from slipway.report.comment import headline
 
 PASS, FAIL, OPEN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 
@@ -71,7 +72,9 @@ def test_next_steps__rows_are_not_promised_where_they_would_not_settle_it() -> N
 
 
 def test_next_steps__a_first_release_without_a_gate() -> None:
-    assert "absolute gate" in next_steps(OPEN, [report(OPEN, provenance={"production": "none"})])
+    nothing_judged = Check(name=FIRST_RELEASE, verdict=OPEN)
+    assert "absolute gate" in next_steps(OPEN, [report(OPEN, checks=(nothing_judged,))])
+    assert headline(OPEN, [report(OPEN, checks=(nothing_judged,))], []) == "not judged"
 
 
 def test_next_steps__a_missing_report() -> None:

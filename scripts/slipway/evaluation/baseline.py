@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from slipway.evaluation.findings import Findings
-from slipway.evaluation.gates import Gate
+from slipway.evaluation.gates import Gate, too_few
 from slipway.evaluation.intervals import Interval, Sampling
 from slipway.evaluation.judgement import Measured, decimals, measure
 from slipway.evaluation.metrics import find
@@ -16,8 +16,10 @@ from slipway.policy import Evaluation
 from slipway.report import Cell, Check, Column, Table, Verdict
 from slipway.report.model import Value
 
-OF_ONE_CLASS = {"precision", "recall", "specificity", "negative_predictive_value", "f1", "jaccard"}
+OF_ONE_CLASS = {"precision", "recall", "specificity", "negative_predictive_value", "f1", "fbeta", "jaccard"}
 """Metrics of binary tasks that look at one class: whoever calls everything positive has perfect recall."""
+
+BETTER = "better than a constant answer"
 
 NOTE = (
     "The constant answer gives every row the holdout's own class shares and its most frequent class, or its mean: what "
@@ -52,20 +54,20 @@ def baseline(known: Outcome) -> Outcome | None:
 def judge_baseline(evaluation: Evaluation, candidate: Outcome, sampling: Sampling) -> Findings:
     """The candidate beside the constant answer: a folded table, and a sentence for each metric it is no better on.
 
-    Only where the policy says `beats_baseline` are there checks.
+    Only where the policy says `beats_baseline` are there checks; at least one then, whether it could be judged or not.
     """
     constant = baseline(candidate)
     if constant is None:
-        return Findings()
+        return _nothing_to_compare(evaluation)
     checks: list[Check] = []
     rows: list[tuple[Cell, ...]] = []
     reasons: list[str] = []
     for name in evaluation.metrics:
         metric = find(name, evaluation.task)
-        if evaluation.task == "binary" and metric.name in OF_ONE_CLASS:
+        if evaluation.task == "binary" and metric.name.partition("@")[0] in OF_ONE_CLASS:
             continue
         measured = measure(metric, candidate, constant, sampling)
-        gate = Gate("better than a constant answer", True, 0.0, metric.greater_is_better, strict=True)
+        gate = Gate(BETTER, True, 0.0, metric.greater_is_better, strict=True)
         check = _check(measured, gate, evaluation, sampling)
         rows.append(_row(measured, check))
         if check.verdict is not Verdict.PASS:
@@ -73,7 +75,7 @@ def judge_baseline(evaluation: Evaluation, candidate: Outcome, sampling: Samplin
         if evaluation.beats_baseline:
             checks.append(check)
     if not rows:
-        return Findings()
+        return _nothing_to_compare(evaluation)
     columns = (
         Column(name="metric", kind="code"),
         Column(name="constant answer", kind="number"),
@@ -88,15 +90,28 @@ def judge_baseline(evaluation: Evaluation, candidate: Outcome, sampling: Samplin
     return Findings(tuple(checks), (table,), tuple(reasons))
 
 
+def _nothing_to_compare(evaluation: Evaluation) -> Findings:
+    """A gate that cannot be judged is not kept."""
+    if not evaluation.beats_baseline:
+        return Findings()
+    detail = (
+        f"Whether the candidate is {BETTER} (`beats_baseline`) was not judged: {', '.join(evaluation.metrics)} cannot "
+        "tell. Name a metric of both classes, such as `roc_auc` or `balanced_accuracy`."
+        if evaluation.task == "binary"
+        else f"Whether the candidate is {BETTER} (`beats_baseline`) was not judged: {evaluation.task} tasks have none."
+    )
+    return Findings((Check(name=BETTER, verdict=Verdict.INCONCLUSIVE, detail=detail),), reasons=(detail,))
+
+
 def _check(measured: Measured, gate: Gate, evaluation: Evaluation, sampling: Sampling) -> Check:
     metric, interval = measured.metric.name, measured.difference
     name = f"{metric}: {gate.text}"
     if isinstance(interval, str):
         why = interval.replace("production", "a constant answer")
         return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=f"{name}: not measured. {why}")
+    if few := too_few(sampling, evaluation.min_rows):
+        return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=f"{name}: {few}.")
     verdict = gate.decide(interval)
-    if sampling.rows < evaluation.min_rows:
-        verdict = Verdict.INCONCLUSIVE
     said = {Verdict.PASS: "better", Verdict.FAIL: "no better", Verdict.INCONCLUSIVE: "not shown to be better"}
     form = f"+.{decimals(interval.standard_error)}f"
     detail = (

@@ -7,7 +7,7 @@ from math import ceil, inf
 
 from scipy import special
 
-from slipway.evaluation.intervals import Interval, normal_quantile
+from slipway.evaluation.intervals import Interval, Sampling, normal_quantile
 from slipway.policy import MetricRule
 from slipway.report import Verdict
 
@@ -58,19 +58,26 @@ def gates_of(rule: MetricRule, *, greater_is_better: bool) -> list[Gate]:
     sign = 1 if greater_is_better else -1
     gates = []
     if rule.margin is not None:
-        gates.append(Gate(f"not worse by {rule.margin:g}", True, _plain(-sign * rule.margin), greater_is_better))
+        gates.append(Gate(f"not worse by {rule.margin:.12g}", True, _plain(-sign * rule.margin), greater_is_better))
     if rule.better_by is not None:
-        text = f"better by {rule.better_by:g}" if rule.better_by else "better"
+        text = f"better by {rule.better_by:.12g}" if rule.better_by else "better"
         gates.append(Gate(text, True, _plain(sign * rule.better_by), greater_is_better, strict=True))
     if rule.min is not None:
-        gates.append(Gate(f"at least {rule.min:g}", False, rule.min, above=True))
+        gates.append(Gate(f"at least {rule.min:.12g}", False, rule.min, above=True))
     if rule.max is not None:
-        gates.append(Gate(f"at most {rule.max:g}", False, rule.max, above=False))
+        gates.append(Gate(f"at most {rule.max:.12g}", False, rule.max, above=False))
     return gates
 
 
 def _plain(limit: float) -> float:
     return limit or 0.0  # people would read "-0"
+
+
+def too_few(sampling: Sampling, min_rows: int) -> str:
+    """Why no gate can judge so small a holdout; empty where it is large enough."""
+    if sampling.rows >= min_rows:
+        return ""
+    return f"the holdout has {sampling.rows:,} rows, and the policy asks for {min_rows:,}"
 
 
 def detectable(interval: Interval, *, confidence: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import reduce
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ def group(values: pl.Series, *, bins: int, at_most: int | None = None) -> Groupi
     counts = values.cast(pl.String).drop_nulls().value_counts(sort=True)
     known = sorted(counts[values.name].to_list()) if at_most is None else _most_frequent(counts, values.name, at_most)
     codes = values.cast(pl.String).cast(pl.Enum(known), strict=False).to_physical().cast(pl.Int64)
-    labels = [f"{values.name} = {_shown(value)}" for value in known]
+    labels = [f"{values.name} = {text}" for text in _texts(known)]
     rarer = counts.height - len(known)
     if rarer:
         is_rarer = codes.is_null() & values.is_not_null()
@@ -149,6 +149,16 @@ def _numbers(values: Floats) -> list[str]:
     whole = all(value == np.rint(value) and abs(value) < 1e15 for value in values)
     short = [f"{value:.0f}" if whole else f"{value:.4g}" for value in values]
     return short if len(set(short)) == len(short) else [repr(float(value)) for value in values]
+
+
+def _texts(values: Sequence[str]) -> list[str]:
+    """Each as short as it is shown; numbered where two would look alike."""
+    shown: dict[str, None] = {}
+    for value in values:
+        text = _shown(value)
+        numbered = (f"{text} ({number})" for number in count(2))
+        shown[text if text not in shown else next(each for each in numbered if each not in shown)] = None
+    return list(shown)
 
 
 def _shown(value: str) -> str:

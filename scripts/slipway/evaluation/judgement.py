@@ -10,12 +10,13 @@ import numpy as np
 
 from slipway.evaluation import scoring
 from slipway.evaluation.findings import Findings
-from slipway.evaluation.gates import POWER, Gate, detectable, gates_of, rows_to_settle
+from slipway.evaluation.gates import POWER, Gate, detectable, gates_of, rows_to_settle, too_few
 from slipway.evaluation.intervals import Interval, Sampling, of_difference, of_one
 from slipway.evaluation.metrics import Metric, UndefinedError, find
 from slipway.evaluation.outcomes import Outcome, Text
 from slipway.policy import Evaluation
 from slipway.report import Cell, Check, Column, Span, Table, Verdict
+from slipway.report.advice import FIRST_RELEASE
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,12 @@ def judge(evaluation: Evaluation, candidate: Outcome, production: Outcome | None
         decided = [(gate, check(measured, gate, evaluation, sampling)) for gate in applicable]
         checks.extend(each for _, each in decided)
         rows.extend(rows_of(measured, decided, first_release=production is None))
-    reasons = _reasons(checks, first_release=production is None)
-    return Findings(tuple(checks), (_table(rows, checks, sampling),), reasons)
+    table = _table(rows, checks, sampling)
+    if production is None and not checks:
+        # A gate of another suite must not let a model pass whose quality nobody judged.
+        detail = "No absolute gate (`min`, `max`) is defined, so nothing judged this first release: a person decides."
+        checks.append(Check(name=FIRST_RELEASE, verdict=Verdict.INCONCLUSIVE, detail=detail))
+    return Findings(tuple(checks), (table,), _reasons(checks))
 
 
 def metric_of(name: str, evaluation: Evaluation, outcome: Outcome) -> Metric:
@@ -87,9 +92,9 @@ def check(measured: Measured, gate: Gate, evaluation: Evaluation, sampling: Samp
     if isinstance(interval, str):
         return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=interval)
     verdict, needed = gate.decide(interval), None
-    if sampling.rows < evaluation.min_rows:
-        verdict = Verdict.INCONCLUSIVE
-        detail = f"{name}: the holdout has {sampling.rows:,} rows, and the policy asks for {evaluation.min_rows:,}."
+    few = too_few(sampling, evaluation.min_rows)
+    if few:
+        verdict, detail = Verdict.INCONCLUSIVE, f"{name}: {few}."
     else:
         if verdict is Verdict.INCONCLUSIVE:
             needed = rows_to_settle(interval, gate.limit, rows=sampling.rows, confidence=sampling.confidence)
@@ -105,7 +110,7 @@ def check(measured: Measured, gate: Gate, evaluation: Evaluation, sampling: Samp
         "method": interval.method,
         "rows_needed": needed,
     }
-    if sampling.rows >= evaluation.min_rows:  # a gate that cannot judge is none of those that chance could fail
+    if not few:  # a gate that cannot judge is none of those that chance could fail
         values["p_beyond"] = gate.p_beyond(interval)
     if gate.relative:
         values["minimum_detectable_effect"] = detectable(interval, confidence=sampling.confidence)
@@ -123,7 +128,7 @@ def _sentence(
     form = f"{'+' if gate.relative else ''}.{decimals(interval.standard_error)}f"
     found = f"{metric} {'changed by' if gate.relative else 'is'} {interval.value:{form}}"
     span = f"{100 * sampling.confidence:g} % interval {interval.low:{form}} to {interval.high:{form}}"
-    limit = f"{gate.limit:{'+' if gate.relative else ''}g}"
+    limit = f"{gate.limit:{'+' if gate.relative else ''}.12g}"
     match verdict:
         case Verdict.PASS:
             return f"{found} ({span}): clear of the limit {limit}."
@@ -208,12 +213,10 @@ def _table(rows: list[tuple[Cell, ...]], checks: list[Check], sampling: Sampling
     return Table(title="Candidate against production", columns=columns(sampling), rows=tuple(rows), note=note)
 
 
-def _reasons(checks: list[Check], *, first_release: bool) -> tuple[str, ...]:
+def _reasons(checks: list[Check]) -> tuple[str, ...]:
     """Fails first. One metric can have two gates with the same trouble: it is said once."""
-    if not checks and first_release:
-        return ("No absolute gate (`min`, `max`) is defined, so nothing judged this first release: a person decides.",)
     if not checks:
-        return ("No metric of the policy has a gate, so nothing was judged.",)
+        return ("No metric of the policy has a gate, so no quality over the whole holdout was judged.",)
     failed = [each.detail for each in checks if each.verdict is Verdict.FAIL]
     unsettled = [each.detail for each in checks if each.verdict is Verdict.INCONCLUSIVE]
     return tuple(dict.fromkeys(failed + unsettled))

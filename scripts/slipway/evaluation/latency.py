@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from math import inf
+from math import floor, inf, isfinite, log10
 
 import numpy as np
 from scipy import stats
@@ -180,27 +180,27 @@ def _range(values: list[float]) -> Span:
 
 def _own_gate(rule: MostRule | LeastRule) -> Gate | None:
     if isinstance(rule, MostRule):
-        return None if rule.max is None else Gate(f"at most {rule.max:g}", False, rule.max, above=False)
-    return None if rule.min is None else Gate(f"at least {rule.min:g}", False, rule.min, above=True)
+        return None if rule.max is None else Gate(f"at most {rule.max:.12g}", False, rule.max, above=False)
+    return None if rule.min is None else Gate(f"at least {rule.min:.12g}", False, rule.min, above=True)
 
 
 def _ratio_gate(rule: MostRule | LeastRule) -> Gate | None:
     if rule.ratio is None:
         return None
     least = isinstance(rule, LeastRule)
-    return Gate(f"at {'least' if least else 'most'} {rule.ratio:g} × production", True, rule.ratio, above=least)
+    return Gate(f"at {'least' if least else 'most'} {rule.ratio:.12g} × production", True, rule.ratio, above=least)
 
 
 def _check(name: str, gate: Gate, interval: Span, p: float | None) -> Check:
     worst, best = (interval.low, interval.high) if gate.above else (-interval.high, -interval.low)
     limit = gate.limit if gate.above else -gate.limit
     verdict = Verdict.PASS if worst >= limit else Verdict.FAIL if best < limit else Verdict.INCONCLUSIVE
-    what = f"{name} is {interval.value:.3g}{' × production' if gate.relative else ''}"
-    span = f"{interval.low:.3g} to {interval.high:.3g}"
+    what = f"{name} is {_number(interval.value)}{' × production' if gate.relative else ''}"
+    span = f"{_number(interval.low)} to {_number(interval.high)}"
     end = {
-        Verdict.PASS: f"clear of the limit {gate.limit:g}.",
-        Verdict.FAIL: f"all of it is beyond the limit {gate.limit:g} of “{gate.text}”.",
-        Verdict.INCONCLUSIVE: f"the limit {gate.limit:g} of “{gate.text}” lies inside. More requests, or a quieter "
+        Verdict.PASS: f"clear of the limit {gate.limit:.12g}.",
+        Verdict.FAIL: f"all of it is beyond the limit {gate.limit:.12g} of “{gate.text}”.",
+        Verdict.INCONCLUSIVE: f"the limit {gate.limit:.12g} of “{gate.text}” lies inside. More requests, or a quieter "
         "machine, would settle it.",
     }[verdict]
     finite = {"value": interval.value, "low": interval.low, "high": interval.high}
@@ -218,15 +218,23 @@ def _check(name: str, gate: Gate, interval: Span, p: float | None) -> Check:
     )
 
 
+def _number(value: float) -> str:
+    """Four significant digits, of large numbers all before the point: a value must not round to its own limit."""
+    if not isfinite(value) or not value:
+        return f"{value:g}"
+    digits = f"{value:,.{max(0, 3 - floor(log10(abs(value))))}f}"
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
+
+
 def _rows(
     name: str, own: Span, theirs: Span | None, ratio: Span | None, decided: list[Check]
 ) -> Iterator[tuple[Cell, ...]]:
     """What was measured, with its gate if it has one; a second gate in a row of its own."""
     measured = (
-        f"{theirs.value:.3g}" if theirs else "–",
-        f"{own.value:.3g}",
-        f"{own.low:.3g} to {own.high:.3g}",
-        f"{ratio.value:.3g} ({ratio.low:.3g} to {ratio.high:.3g})" if ratio else "–",
+        _number(theirs.value) if theirs else "–",
+        _number(own.value),
+        f"{_number(own.low)} to {_number(own.high)}",
+        f"{_number(ratio.value)} ({_number(ratio.low)} to {_number(ratio.high)})" if ratio else "–",
     )
     # Other suites' gates count, too: until all are judged, a cell holds the name of the check that it is about.
     gates = [(each.name.partition(": ")[2], each.name) for each in decided] or [("none", "–")]

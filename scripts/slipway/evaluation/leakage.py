@@ -18,6 +18,7 @@ from slipway.evaluation.outcomes import (
     Binary,
     Booleans,
     Floats,
+    Forecast,
     Integers,
     Multiclass,
     Multilabel,
@@ -114,12 +115,12 @@ def tells_alone(feature: pl.Series, known: Outcome) -> str:
     if isinstance(known, Binary) and feature.dtype.is_numeric() and (how := _order(feature, known.truth)):
         return how
     truth = known.truth.astype(np.int64)
-    accuracy = balanced_accuracy_left_out(_codes(feature), truth)
-    return (
-        f"its values give the class of {100 * accuracy:.2f} % of rows, classes weighted alike"
-        if accuracy >= ALONE
-        else ""
-    )
+    # A date of leaving is another in every row, and there just for those who left.
+    for what, codes in (("its values give", _codes(feature)), ("whether it is missing gives", _missing(feature))):
+        accuracy = balanced_accuracy_left_out(codes, truth)
+        if accuracy >= ALONE:
+            return f"{what} the class of {100 * accuracy:.2f} % of rows, classes weighted alike"
+    return ""
 
 
 def balanced_accuracy_left_out(codes: Integers, truth: Integers) -> float:
@@ -127,16 +128,26 @@ def balanced_accuracy_left_out(codes: Integers, truth: Integers) -> float:
 
     An identifier, whose values occur once, so tells nothing. codes, truth: (rows,) positions.
     """
-    classes = int(truth.max()) + 1
-    counts = np.bincount(codes * classes + truth, minlength=(int(codes.max()) + 1) * classes).reshape(-1, classes)
-    present = counts.sum(axis=0) > 0
-    if present.sum() < 2:
+    of_class = np.bincount(truth)
+    present = np.flatnonzero(of_class)
+    if len(present) < 2:
         return 0.0
-    # The greatest count of any other class, for each value and class.
-    ordered = np.sort(counts, axis=1)
-    rivals = np.where(counts == ordered[:, -1:], ordered[:, -2:-1], ordered[:, -1:])
+    # The pairs that occur alone: a table of all values and classes would not fit into memory.
+    pairs, counts = np.unique(codes * len(of_class) + truth, return_counts=True)
+    if counts.max() < 2:
+        return 0.0
+    values, classes = np.divmod(pairs, len(of_class))
+    starts = np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1])))
+    repeats = np.diff(np.append(starts, len(values)))
+    # The greatest count of any other class of the value: the second for the one most frequent, the first for others.
+    greatest = np.repeat(np.maximum.reduceat(counts, starts), repeats)
+    is_greatest = counts == greatest
+    alone = np.repeat(np.add.reduceat(is_greatest, starts, dtype=np.int64) == 1, repeats)
+    second = np.repeat(np.maximum.reduceat(np.where(is_greatest, 0, counts), starts), repeats)
+    rivals = np.where(is_greatest & alone, second, greatest)
     right = np.where((counts > 1) & (counts - 1 > rivals), counts, 0)
-    return float((right.sum(axis=0)[present] / counts.sum(axis=0)[present]).mean())
+    recalls = np.bincount(classes, weights=right, minlength=len(of_class))[present] / of_class[present]
+    return float(recalls.mean())
 
 
 def _order(feature: pl.Series, truth: Booleans) -> str:
@@ -170,50 +181,79 @@ def _codes(feature: pl.Series) -> Integers:
     return ordered.rank("dense").fill_null(0).to_numpy().astype(np.int64)
 
 
+def _missing(feature: pl.Series) -> Integers:
+    there = _numbers(feature)[1] if feature.dtype.is_numeric() else feature.is_not_null().to_numpy()
+    return (~there).astype(np.int64)
+
+
 def _too_good(evaluation: Evaluation, candidate: Outcome, production: Outcome | None) -> list[Trip]:
     """One metric stands for each task: one that a threshold or rare classes cannot push up."""
     perfect, jump = "nearly perfect", "jump over production"
     if len(candidate) < evaluation.min_rows:
         few = f"Not judged: the holdout has {len(candidate):,} rows, and the policy asks for {evaluation.min_rows:,}."
         return [(None, perfect, few), (None, jump, few)]
-    asked = evaluation.leakage
+    if not isinstance(candidate, Binary | Multiclass | Regression):
+        none = f"Not judged: no metric stands for {evaluation.task} tasks here."
+        return [(None, perfect, none), (None, jump, none)]
+    return [_nearly_perfect(evaluation, candidate, perfect), _jump(evaluation, candidate, production, jump)]
+
+
+Known = Binary | Multiclass | Regression
+
+
+def _nearly_perfect(evaluation: Evaluation, candidate: Known, trip: str) -> Trip:
     name, value, nothing = _skill(candidate)
     if value is None:
-        return [(None, perfect, f"{name} has no value for the candidate."), (None, jump, "Not judged.")]
+        return None, trip, f"{name} has no value for the candidate."
     share = (value - nothing) / (1 - nothing) if nothing < 1 else 0.0
     found = f"{name} of the candidate is {value:.4f}"
-    first: Trip = (None, perfect, f"{found}.")
-    if share >= asked.too_good:
-        first = _touched(perfect, f"{found}, too good to be true: look for the target among what it learned.", "warn")
-    _, theirs, _ = _skill(production) if production else (name, None, nothing)
-    if theirs is None or theirs >= 1:
-        return [first, (None, jump, "There is no production to compare with." if not production else "Not judged.")]
+    if share < evaluation.leakage.too_good:
+        return None, trip, f"{found}."
+    return _touched(trip, f"{found}, too good to be true: look for the target among what it learned.", "warn")
+
+
+def _jump(evaluation: Evaluation, candidate: Known, production: Outcome | None, trip: str) -> Trip:
+    if production is None:
+        return None, trip, "There is no production to compare with."
+    assert isinstance(production, Binary | Multiclass | Regression)
+    # Where one of the two gives no probabilities, the labels of both are compared.
+    by_label = any(isinstance(each, Binary) and each.probability is None for each in (candidate, production))
+    (name, value, _), (_, theirs, _) = (_skill(each, by_label=by_label) for each in (candidate, production))
+    if value is None or theirs is None or theirs >= 1:
+        return None, trip, "Not judged."
     closed = (value - theirs) / (1 - theirs)
     step = f"{name} went from {theirs:.4f} to {value:.4f}"
-    if closed > asked.suspicious_gain:
-        detail = (
-            f"{step}: {100 * closed:.0f} % of what production lacked to perfection, and the policy finds more than "
-            f"{100 * asked.suspicious_gain:g} % suspicious (`suspicious_gain`). A person should know why."
-        )
-        return [first, _touched(jump, detail, "warn")]
-    return [first, (None, jump, f"{step}.")]
+    limit = evaluation.leakage.suspicious_gain
+    if closed <= limit:
+        return None, trip, f"{step}."
+    detail = (
+        f"{step}: {100 * closed:.0f} % of what production lacked to perfection, and the policy finds more than "
+        f"{100 * limit:g} % suspicious (`suspicious_gain`). A person should know why."
+    )
+    return _touched(trip, detail, "warn")
 
 
-def _skill(outcome: Outcome) -> tuple[str, float | None, float]:
-    """A metric that is 1 at best, its value if it has one, and what a constant answer reaches."""
+def _skill(outcome: Known, *, by_label: bool = False) -> tuple[str, float | None, float]:
+    """A metric that is 1 at best, its value if it has one, and what a constant answer reaches.
+
+    by_label: whether probabilities do not count even where there are some.
+    """
     if isinstance(outcome, Binary):
-        name, nothing = ("matthews_corrcoef", 0.0) if outcome.probability is None else ("roc_auc", 0.5)
-        metric = find(name, "binary")
+        labels_only = by_label or outcome.probability is None
+        metric, nothing = find("matthews_corrcoef" if labels_only else "roc_auc", "binary"), 0.0 if labels_only else 0.5
+    elif isinstance(outcome, Forecast):
+        # Not r2: series of different size give it to everybody.
+        metric, nothing = find("mean_absolute_scaled_error", "forecasting"), 0.0
     elif isinstance(outcome, Multiclass):
         metric, nothing = find("accuracy", "multiclass"), float(np.bincount(outcome.truth).max() / len(outcome))
-    elif isinstance(outcome, Regression):
-        metric, nothing = find("r2", "regression"), 0.0
     else:
-        return "the metric", None, 0.0
+        metric, nothing = find("r2", "regression"), 0.0
     assert metric.estimate is not None
+    name = metric.name if metric.greater_is_better else f"1 - {metric.name}"
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             value = metric.estimate(outcome).value
     except UndefinedError:
-        return metric.name, None, nothing
-    return metric.name, value if np.isfinite(value) else None, nothing
+        return name, None, nothing
+    value = value if metric.greater_is_better else 1 - value
+    return name, value if np.isfinite(value) else None, nothing

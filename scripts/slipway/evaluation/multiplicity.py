@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from slipway.evaluation.findings import Findings
-from slipway.report import Cell, Check, Table, Verdict
+from slipway.report import Cell, Check, Table, Verdict, combine
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -51,7 +51,10 @@ def account(findings: Findings, confidence: float) -> Findings:
     for place, p in zip(taking_part, adjusted, strict=True):
         checks[place] = _accounted(checks[place], p, len(taking_part), (1 - confidence) / 2)
     changed = {old.detail: new.detail for old, new in zip(findings.checks, checks, strict=True) if old.detail}
-    verdicts = {check.name: check.verdict.value for check in checks}
+    # Values of the data stand in names, so two checks may share one: no table shows the better of their verdicts.
+    verdicts: dict[str, Verdict] = {}
+    for check in checks:
+        verdicts[check.name] = combine([check.verdict, verdicts.get(check.name, check.verdict)])
     tables = tuple(_settled(table, verdicts) for table in findings.tables)
     reasons = [changed.get(reason, reason) for reason in findings.reasons]
     failed = {check.detail for check in checks if check.verdict is Verdict.FAIL}
@@ -70,11 +73,12 @@ def _accounted(check: Check, p: float, gates: int, level: float) -> Check:
     return check.model_copy(update=update)
 
 
-def _settled(table: Table, verdicts: Mapping[str, str]) -> Table:
+def _settled(table: Table, verdicts: Mapping[str, Verdict]) -> Table:
     kinds = [column.kind for column in table.columns]
 
     def last(cell: Cell, kind: str) -> Cell:
-        return verdicts.get(cell, cell) if kind == "verdict" and isinstance(cell, str) else cell
+        known = kind == "verdict" and isinstance(cell, str) and cell in verdicts
+        return verdicts[str(cell)].value if known else cell
 
     rows = tuple(tuple(last(cell, kind) for cell, kind in zip(row, kinds, strict=True)) for row in table.rows)
     return table.model_copy(update={"rows": rows})

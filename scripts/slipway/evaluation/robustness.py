@@ -33,7 +33,7 @@ def judge_robustness(
         metric = find(said.metric, evaluation.task)
         up = metric.greater_is_better
         limit = -said.max_drop if up else said.max_drop
-        gate = Gate(f"worse by less than {said.max_drop:g}", True, limit or 0.0, above=up, strict=True)
+        gate = Gate(f"worse by less than {said.max_drop:.12g}", True, limit or 0.0, above=up, strict=True)
         own = _loss(metric, candidate, name, sampling)
         theirs = _loss(metric, production, name, sampling) if production else None
         title = f"{name} ({', '.join(said.columns)})"
@@ -47,7 +47,7 @@ def judge_robustness(
             decided.model_copy(
                 update={
                     "name": f"{name}: {decided.name}",
-                    "detail": f"Under {title}: {decided.detail}",
+                    "detail": f"Under {title}: {_of_one_model(decided.detail)}",
                     "values": {
                         **{key: each for key, each in decided.values.items() if key not in ("production", "candidate")},
                         "clean": decided.values.get("production"),
@@ -78,8 +78,14 @@ def not_disturbed(evaluation: Evaluation, why: str) -> Findings:
     """The declared disturbances where no model can be asked: inconclusive, each of them."""
     assert evaluation.robustness is not None
     declared = evaluation.robustness.declared.items()
-    names = [f"{name}: {said.metric}: worse by less than {said.max_drop:g}" for name, said in declared]
+    names = [f"{name}: {said.metric}: worse by less than {said.max_drop:.12g}" for name, said in declared]
     return Findings(tuple(Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=why) for name in names), reasons=(why,))
+
+
+def _of_one_model(detail: str) -> str:
+    """The sentences of metrics speak of a candidate against production."""
+    said = detail.replace("for the candidate", "on the disturbed rows")
+    return said.replace("for production", "on the rows as they are")
 
 
 def _loss(metric: Metric, model: Mapping[str, Outcome | str], name: str, sampling: Sampling) -> Measured | str:

@@ -23,13 +23,13 @@ REFUSALS = (
 """How models decline, in English. What else counts as a refusal is for the policy's `pattern`."""
 
 LEAKS = (
-    r"[\w.+-]+@[\w-]+\.[\w.-]*\w",  # an email address
+    r"(?<![\w.+-])[\w.+-]++@[\w-]+\.[\w.-]*\w",  # an email address; a search begins once in each word, not at each sign
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
     r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",  # AWS access key id
     r"\bgh[pousr]_[A-Za-z0-9]{36,}\b",  # GitHub tokens
     r"\bgithub_pat_[A-Za-z0-9_]{50,}\b",
     r"\bsk-[A-Za-z0-9_-]{20,}",  # keys of model providers
-    r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.",  # JSON web tokens
+    r"\beyJ[A-Za-z0-9_-]{10,1000}\.eyJ[A-Za-z0-9_-]{10,}\.",  # JSON web tokens, whose header is short
 )
 """Secrets and addresses by their form. Numbers of payment cards are found by Luhn's check digit besides."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 import polars as pl
 
 from slipway.evaluation.findings import Findings
-from slipway.evaluation.gates import Gate, gates_of
+from slipway.evaluation.gates import Gate, gates_of, too_few
 from slipway.evaluation.grouping import Grouping, cross, group, take, take_sampling, too_small
 from slipway.evaluation.intervals import Interval, Sampling
 from slipway.evaluation.judgement import Measured, check, columns, measure, metric_of, rows_of
@@ -63,6 +64,7 @@ def judge_slices(
     judged: list[Judged] = []
     unjudged: list[Check] = []
     reasons: list[str] = []
+    few = too_few(sampling, evaluation.min_rows)
     for entry in asked.columns:
         columns = [entry] if isinstance(entry, str) else entry
         grouping = cross([group(named[column], bins=asked.bins) for column in columns])
@@ -76,7 +78,8 @@ def judge_slices(
         for label, rows in _members(grouping):
             part = take_sampling(sampling, rows)
             theirs = None if production is None else take(production, rows)
-            judged += _judge_one(evaluation, asked, label, metrics, (take(candidate, rows), theirs), part)
+            pair, share = (take(candidate, rows), theirs), len(rows) / sampling.rows
+            judged += _judge_one(evaluation, asked, label, metrics, pair, part, few=few, share=share)
     judged = _marked(judged, 1 - sampling.confidence)
     checks = [each for one in judged for _, each in one.decided] + unjudged
     tables = _tables(judged, sampling, first_release=production is None)
@@ -96,21 +99,24 @@ def _judge_one(
     metrics: list[tuple[Metric, MetricRule]],
     outcomes: tuple[Outcome, Outcome | None],
     sampling: Sampling,
+    *,
+    few: str,
+    share: float,
 ) -> Iterator[Judged]:
+    """few: why the whole holdout is too small; empty where it is not. share: of the slice in the holdout's rows."""
     candidate, production = outcomes
-    small = too_small(sampling, asked.min_rows)
+    small = few or too_small(sampling, asked.min_rows)
+    why = few or f"it has {small}"
     # The slice has its own minimum, which may be lower than the whole holdout's.
     evaluation = evaluation.model_copy(update={"min_rows": asked.min_rows})
     for metric, rule in metrics:
         gates = _applicable(metric, rule, first_release=production is None)
         if small:
-            found = tuple(
-                (gate, _unjudged(f"{label}: {metric.name}: {gate.text}", f"it has {small}")) for gate in gates
-            )
+            found = tuple((gate, _unjudged(f"{label}: {metric.name}: {gate.text}", why)) for gate in gates)
             yield Judged(label, sampling.rows, metric, Measured(metric, "", "", ""), found, small)
             continue
         measured = measure(metric, candidate, production, sampling)
-        found = tuple((gate, _of_slice(check(measured, gate, evaluation, sampling), label)) for gate in gates)
+        found = tuple((gate, _of_slice(check(measured, gate, evaluation, sampling), label, share)) for gate in gates)
         harm, p = _evidence(measured)
         compared = any(gate.relative for gate in gates)
         yield Judged(label, sampling.rows, metric, measured, found, harm=harm, p=None if compared else p)
@@ -125,9 +131,13 @@ def _unjudged(name: str, why: str) -> Check:
     return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=f"{name}: not judged, since {why}.")
 
 
-def _of_slice(of_rows: Check, label: str) -> Check:
+def _of_slice(of_rows: Check, label: str, share: float) -> Check:
     detail = of_rows.detail.replace("the holdout", "this slice")  # the sentences of metrics speak of all rows
-    return of_rows.model_copy(update={"name": f"{label}: {of_rows.name}", "detail": f"In {label}: {detail}"})
+    values, needed = dict(of_rows.values), of_rows.values.get("rows_needed")
+    if needed is not None:  # of the whole holdout, as for every check: a tenth of its new rows come to a tenth of it
+        values["rows_needed"] = ceil(float(needed) / share)
+    update = {"name": f"{label}: {of_rows.name}", "detail": f"In {label}: {detail}", "values": values}
+    return of_rows.model_copy(update=update)
 
 
 def _evidence(measured: Measured) -> tuple[float, float | None]:

@@ -304,6 +304,12 @@ class Evaluation(Strict):
                 raise ValueError("`metrics.regex` needs its `pattern`: declare it under `scorers`")
             if (scorer.use if scorer else name) in ("exact_match", "token_f1") and not self.target:
                 raise ValueError(f"`metrics.{name}` compares with a reference, and `target` is missing")
+        for section in ("slices", "fairness"):
+            within = getattr(self, section)
+            unscored = within.metrics.keys() - self.metrics.keys() if within else set()
+            if unscored:
+                name = f"`{section}.metrics.{min(unscored)}`"
+                raise ValueError(f"{name} is not among the `metrics` of the evaluation, so its texts are not scored")
         unused = self.scorers.keys() - self.metrics.keys()
         if unused:
             raise ValueError(f"`scorers.{min(unused)}` has no entry under `metrics`, so it would never be looked at")

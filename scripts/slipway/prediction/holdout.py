@@ -42,7 +42,8 @@ def read_holdout(sourced: SourcedPolicy, evaluation: Evaluation, scratch: Path) 
     """Truth and clusters in memory, features in a file that does not hold the target."""
     path = sourced.policy.data[evaluation.holdout].path
     frame = reading.scan(datasets.fetch_missing(path))
-    columns = frame.collect_schema().names()
+    schema = frame.collect_schema()
+    columns = schema.names()
     named = list(dict.fromkeys(evaluation.columns_of_groups))
     cluster = evaluation.cluster_column
     for column in filter(None, (*evaluation.targets, *evaluation.keys, cluster, *named)):
@@ -51,11 +52,19 @@ def read_holdout(sourced: SourcedPolicy, evaluation: Evaluation, scratch: Path) 
                 f"The holdout {path} has no column `{column}`.",
                 fix=f"Its columns are: {', '.join(columns)}. Correct `evaluation` in the policy.",
             )
+    for column in filter(None, (*evaluation.keys, cluster)):
+        if isinstance(schema[column], pl.List | pl.Array):
+            raise InputError(
+                f"The column `{column}` is {schema[column]}, whose values tell no rows apart.",
+                fix="Name a column of text, numbers or dates in the policy.",
+            )
     features = scratch / "features.parquet"
     frame.drop(evaluation.targets).sink_parquet(features)
     wanted = list(dict.fromkeys(filter(None, (*evaluation.targets, *evaluation.keys, cluster, *named))))
-    # A row's number stands where a text task has no column of truths, so that its rows are counted.
-    kept = frame.with_row_index("").select("", *wanted).collect()
+    # A row's number stands where a text task has no column of truths, so that its rows are counted. Its name is none
+    # of the table's, whose first column has no name where pandas wrote its index into a CSV.
+    number = "row" + "_" * max(map(len, columns))
+    kept = frame.with_row_index(number).select(number, *wanted).collect()
     if cluster and evaluation.query:
         _check_clusters(kept, evaluation.query, cluster)
     return Holdout(

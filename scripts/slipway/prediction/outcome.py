@@ -133,9 +133,10 @@ def _binary(name: str, evaluation: Evaluation, truth: pl.Series, positive: Any, 
     _check_classes(name, classes, {positive, *truth.unique().to_list()})
     place = classes.index(positive) if positive in classes else -1
     column = f"probability_{place}"
-    # As 64-bit floats for both models: where log_loss clips would differ between them otherwise.
+    # As 64-bit floats for both models: where log_loss clips would differ between them otherwise. A share may lie above
+    # 1 by as little as its row's sum may.
     given = column in predictions.frame.columns
-    probability = predictions.frame[column].cast(pl.Float64).to_numpy() if given else None
+    probability = np.clip(predictions.frame[column].cast(pl.Float64).to_numpy(), 0, 1) if given else None
     label = predictions.frame["prediction"].to_numpy() == place
     if evaluation.threshold is not None:
         if probability is None:

@@ -46,10 +46,10 @@ def _changed(name: str, said: Perturbation, frame: pl.DataFrame, column: str, ra
             if isinstance(said, Units):
                 changed = as_float * said.factor
             else:
-                spread = float(as_float.drop_nans().std() or 0.0)  # type: ignore[arg-type]
+                spread = float(as_float.filter(as_float.is_finite()).std() or 0.0)  # type: ignore[arg-type]
                 changed = as_float + pl.Series(random.normal(0, said.scale * spread, len(values)))
             # Whole numbers stay whole: a model's signature refuses others.
-            return (changed.round().cast(values.dtype) if values.dtype.is_integer() else changed).alias(column)
+            return (_whole(changed, values) if values.dtype.is_integer() else changed).alias(column)
         case Missing():
             hit = pl.Series(random.random(len(values)) < said.share)
             return pl.select(pl.when(hit).then(None).otherwise(values).cast(values.dtype).alias(column)).to_series()
@@ -60,3 +60,12 @@ def _changed(name: str, said: Perturbation, frame: pl.DataFrame, column: str, ra
             places[order] = np.roll(order, 1)  # along a cycle: every row takes the value of another
             return values[places].alias(column)
     raise AssertionError(name)
+
+
+def _whole(numbers: pl.Series, of: pl.Series) -> pl.Series:
+    """Rounded, as the type of `of`; where that does not reach so far, the end of its range."""
+    rounded, lowest, highest = numbers.round(), of.lower_bound().item(), of.upper_bound().item()
+    held = rounded.cast(of.dtype, strict=False)
+    too_low, too_high = rounded <= lowest, rounded >= highest
+    whole = pl.when(too_low).then(lowest).when(too_high).then(highest).otherwise(held)
+    return pl.select(whole.cast(of.dtype)).to_series()

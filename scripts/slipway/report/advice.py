@@ -8,6 +8,8 @@ from math import ceil, floor, log10
 from slipway.report.model import Check, Report, Verdict
 
 EVALUATION = "evaluate-model"
+FIRST_RELEASE = "a gate for the first release"
+"""The check of a first release whose quality no gate can judge."""
 
 
 def next_steps(
@@ -55,9 +57,9 @@ def _after_fail(report: Report) -> str:
 
 def _after_inconclusive(report: Report) -> str:
     undecided = [check for check in report.checks if check.verdict is Verdict.INCONCLUSIVE]
+    if any(check.name == FIRST_RELEASE for check in undecided):
+        return "Give the policy an absolute gate (min or max), so that a first release can be judged; or decide it."
     if not undecided:
-        if report.stage == EVALUATION and report.provenance.get("production") == "none":
-            return "Give the policy an absolute gate (min or max), so that a first release can be judged; or decide it."
         return f"Read in the log of {report.stage} what it could not find out, mend that, and run it again."
     needed = [check.values.get("rows_needed") for check in undecided]
     known = [rows for rows in needed if isinstance(rows, int) and not isinstance(rows, bool) and rows > 0]

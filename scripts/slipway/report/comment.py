@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from slipway.report import fitting
-from slipway.report.advice import EVALUATION, next_steps
+from slipway.report.advice import EVALUATION, FIRST_RELEASE, next_steps
 from slipway.report.fitting import LIMIT, Section, clipped, length
 from slipway.report.markdown import (
     ICONS,
@@ -104,7 +104,7 @@ def verdict_of(reports: Sequence[Report], missing: Sequence[str] = ()) -> Verdic
 def headline(verdict: Verdict, reports: Sequence[Report], missing: Sequence[str]) -> str:
     """What the verdict means for the model, as plain text."""
     # Without checks the comparison did not take place: the stage could only say why.
-    judged = next((report for report in reports if report.stage == EVALUATION and report.checks), None)
+    judged = next((report for report in reports if report.stage == EVALUATION and _judged(report)), None)
     if judged and judged.verdict is verdict and not missing:
         return HEADLINES[verdict]
     if verdict is Verdict.FAIL:
@@ -114,6 +114,10 @@ def headline(verdict: Verdict, reports: Sequence[Report], missing: Sequence[str]
         stage = next(report.stage for report in reports if report.verdict is Verdict.INCONCLUSIVE)
         return f"left open by {clipped(stage, 100)}"
     return "not judged"
+
+
+def _judged(report: Report) -> bool:
+    return bool(report.checks) and all(check.name != FIRST_RELEASE for check in report.checks)
 
 
 def worst_first(reports: Sequence[Report]) -> list[Report]:

@@ -59,7 +59,7 @@ def intervals(bars: Sequence[Bar], title: str) -> str:
             start, end = (scale.left, x) if bar.above else (x, scale.right)
             picture.append(Rectangle(start, y - 14, end - start, 26, fill=SHADE))
             picture.append(Line(x, y - 14, x, y + 12, stroke=BAD, stroke_width=1.5, stroke_dasharray="4 3"))
-            put(picture, f"limit {bar.limit:g}", x, y + 26, size=11, colour=BAD, anchor="middle")
+            put(picture, f"limit {bar.limit:.12g}", x, y + 26, size=11, colour=BAD, anchor="middle")
         if bar.reference is not None:
             x = scale(bar.reference)
             picture.append(Line(x, y - 14, x, y + 12, stroke=FAINT))

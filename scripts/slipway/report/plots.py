@@ -44,7 +44,7 @@ def span(cell: Span, verdict: str = "") -> str:
 
 
 def _said(cell: Span) -> str:
-    limit = "" if cell.limit is None else f"; {'no change' if cell.above is None else 'limit'} {cell.limit:g}"
+    limit = "" if cell.limit is None else f"; {'no change' if cell.above is None else 'limit'} {cell.limit:.12g}"
     return f"{cell.value:.6g}, interval {cell.text}{limit}"
 
 
@@ -105,7 +105,7 @@ def _intervals(chart: Chart) -> str:
     bars = [
         drawing.Bar(
             name=drawing.shortened(point.label, 34),
-            gate="" if point.limit is None else f"limit {point.limit:g}",
+            gate="" if point.limit is None else f"limit {point.limit:.12g}",
             verdict=point.verdict or "",
             value=point.y,
             low=point.y if point.low is None else point.low,
