@@ -352,6 +352,11 @@ class Evaluation(Strict):
         return self.scorers.get(name) or Scorer(use=name)
 
     @property
+    def own_scorers(self) -> dict[str, Scorer]:
+        """The metrics of a text task that functions of the team's own score."""
+        return {name: scorer for name, scorer in self.scorers.items() if scorer.use not in BUILT_IN_SCORERS}
+
+    @property
     def columns_of_groups(self) -> list[str]:
         """The holdout's columns that slices and fairness name, as often as they do."""
         entries = [*(self.slices.columns if self.slices else []), *(self.fairness.groups if self.fairness else [])]
