@@ -79,7 +79,12 @@ def test_scorers__see_question_output_and_reference_once_for_all(
 ) -> None:
     read: list[object] = []
     original = pl.read_parquet
-    monkeypatch.setattr(scored.pl, "read_parquet", lambda file: read.append(file) or original(file))
+
+    def counted(file: Path) -> pl.DataFrame:
+        read.append(file)
+        return original(file)
+
+    monkeypatch.setattr(pl, "read_parquet", counted)
     code = """
 def own(rows):
     assert list(rows[0]) == ["question", "reference", "output"], list(rows[0])
@@ -297,9 +302,8 @@ def test_scorers__the_policy_says_what_they_may_do(tmp_path: Path, monkeypatch: 
 
 def test_scorers__a_missing_file_is_named(tmp_path: Path, repository: Path) -> None:
     code = "def own(rows):\n    return []\n"
-    keys = {"scorers": {"own": {"use": "absent:own"}}}
     with pytest.raises(PolicyError, match=r"There is no scorer at absent\.py"):
-        scores(tmp_path, code, **keys)
+        scores(tmp_path, code, scorers={"own": {"use": "absent:own"}})
 
 
 def test_scorers__the_base_branchs_lock_makes_their_environment(
@@ -314,7 +318,12 @@ def test_scorers__the_base_branchs_lock_makes_their_environment(
     commit = git(repository, "rev-parse", "HEAD").strip()
     lock.write_text("evil\n")
     given: list[str] = []
-    monkeypatch.setattr(environments, "for_lock", lambda file: given.append(file.read_text()) or Path(sys.executable))
+
+    def for_lock(file: Path) -> Path:
+        given.append(file.read_text())
+        return Path(sys.executable)
+
+    monkeypatch.setattr(environments, "for_lock", for_lock)
     policy = Policy.model_validate({"version": 1, "model": "toy"})
     folder = tmp_path / "folder"
     folder.mkdir()
