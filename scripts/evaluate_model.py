@@ -180,7 +180,7 @@ def finish(
     if production and not production.registered:
         against = f"the {production.name}" if production.commit else f"the predictions {production.name}"
     evaluation = require_evaluation(sourced)
-    ours = any(not each.predictions for each in both)  # else no model ran here
+    ran = any(not each.predictions for each in both) or evaluation.own_scorers  # else nobody's code ran here
     return report.model_copy(
         update={
             "verdict": findings.verdict,
@@ -195,7 +195,7 @@ def finish(
                 "production": (production.version or production.name) if production else "none",
                 "production_digest": production.id if production else "",
                 f"data_{holdout.name}": holdout.version.in_words,
-                **({"isolation": confinement(evaluation.isolation).in_words} if ours else {}),
+                **({"isolation": confinement(evaluation.isolation).in_words} if ran else {}),
                 **sourced.provenance,
             },
             "subjects": (

@@ -415,7 +415,7 @@ def test_evaluate__a_model_that_cannot_predict_fails(toy: Toy, link: str, misdee
 def test_evaluate__a_model_whose_process_is_killed_is_not_judged(toy: Toy) -> None:
     version = add(toy, "misdeeds", GOOD, misdeed="os.kill(os.getpid(), 9)")
     done = evaluate(toy, policy=write_policy(toy, "misdeeds"), model_version=version)
-    assert_refused(done, f"The process that predicts with The candidate (version {version}) was ended by signal 9.")
+    assert_refused(done, f"The candidate (version {version}): its process was ended by signal 9.")
     assert "lack of memory" in done.error
 
 

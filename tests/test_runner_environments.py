@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -237,6 +239,129 @@ def test_for_lock__the_callers_project_does_not_redirect_it(
     assert python.is_relative_to(tmp_path / "work" / ".slipway")
     assert value_of(python) == "42"
     assert not (tmp_path / "work" / "elsewhere").exists()
+
+
+BACKEND = """
+import json, os
+def get_requires_for_build_wheel(settings=None):
+    return []
+def build_wheel(folder, settings=None, metadata=None):
+    import zipfile
+    described = "built-1.0.dist-info"
+    with zipfile.ZipFile(os.path.join(folder, "built-1.0-py3-none-any.whl"), "w") as wheel:
+        wheel.writestr("tiny.py", "VALUE = " + repr(json.dumps(dict(os.environ)).replace(" ", "")))
+        wheel.writestr(f"{described}/METADATA", "Metadata-Version: 2.1\\nName: built\\nVersion: 1.0\\n")
+        wheel.writestr(f"{described}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr(f"{described}/RECORD", "")
+    open(WITNESS, "w").write("built")
+    return "built-1.0-py3-none-any.whl"
+get_requires_for_build_editable, build_editable = get_requires_for_build_wheel, build_wheel
+"""
+"""A build that needs nothing, keeps the environment that it saw as the module's value, and leaves a trace."""
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Path:
+    """A project `built` and its source distribution among the wheels; the file that is there once it was built."""
+    witness, project = tmp_path / "witness", tmp_path / "built"
+    project.mkdir()
+    (project / "backend.py").write_text(f"WITNESS = {str(witness)!r}\n{BACKEND}")
+    (project / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        '[project]\nname = "built"\nversion = "1.0"\n'
+    )
+    (project / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: built\nVersion: 1.0\n")
+    make_wheel(tmp_path / "wheels", "tiny", {"tiny.py": "VALUE = 42\n"})
+    with tarfile.open(tmp_path / "wheels" / "built-1.0.tar.gz", "w:gz") as archive:
+        archive.add(project, "built-1.0")
+    return witness
+
+
+def test_for_lock__a_build_sees_nothing_of_the_job_but_the_way_to_an_index(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = (
+        *("GITHUB_TOKEN", "GH_TOKEN", "ACTIONS_RUNTIME_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "INPUT_GITHUB_TOKEN"),
+        *("MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "AZURE_CLIENT_SECRET", "GOOGLE_APPLICATION_CREDENTIALS"),
+        *("HF_TOKEN", "SLIPWAY_CREDENTIALS", "MY_PASSWORD", "UV_PUBLISH_TOKEN", "RUNNER_TEMP"),
+    )
+    for name in secrets:
+        monkeypatch.setenv(name, "job-secret")
+    given = {"UV_INDEX_TEAM_PASSWORD": "index-secret", "NO_PROXY": "index.invalid", "CFLAGS": "-O2", "HOME": "/nowhere"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    lock = tmp_path / "lock.txt"
+    lock.write_text("built==1.0\n")
+    seen = json.loads(value_of(environments.for_lock(lock)))
+    assert built.exists()
+    assert "job-secret" not in seen.values()
+    assert not set(secrets) & set(seen)
+    assert {name: seen[name] for name in given} == given
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "built==1.0\n",
+        "--only-binary :none:\nbuilt==1.0\n",
+        "built @ {folder}/wheels/built-1.0.tar.gz\n",
+        "{folder}/built\n",
+        "built @ file://{folder}/built\n",
+    ],
+)
+def test_for_lock__without_builds_a_package_without_a_wheel_is_refused(text: str, built: Path, tmp_path: Path) -> None:
+    lock = tmp_path / "lock.txt"
+    lock.write_text(text.format(folder=tmp_path))
+    with pytest.raises(RemoteError, match="could not be installed") as caught:
+        environments.for_lock(lock, builds=False)
+    assert "disabled" in caught.value.why
+    assert "`builds: allow`" in caught.value.fix
+    assert not built.exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-e {folder}/built\n",
+        " \t-e {folder}/built\n",
+        "\f-e {folder}/built\n",
+        "\ufeff-e {folder}/built\n",
+        "\\\n-e {folder}/built\n",
+        "tiny==1.0\r-e {folder}/built\n",
+        "# a comment \\\n-e {folder}/built\n",
+        "--editable={folder}/built\n",
+        "--editable {folder}/built\n",
+        "--no-binary built\nbuilt==1.0\n",
+        "--no-binary :all:\nbuilt==1.0\n",
+        "--no-index\n--no-binary=built\nbuilt==1.0\n",
+        "-r other.txt\n",
+        "--requirement other.txt\n",
+        "-c other.txt\nbuilt==1.0\n",
+        "-c absent.txt\ntiny==1.0\n",
+        "-c {folder}/constraints.txt\ntiny==1.0\n",
+        "-c\nconstraints.txt\ntiny==1.0\n",
+        "-c lock.txt\ntiny==1.0\n",
+        "--extra-index-url https://index.invalid/${{UV_INDEX_TEAM_PASSWORD}}/\ntiny==1.0\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_for_lock__without_builds_no_option_opens_a_way(text: str, encoding: str, built: Path, tmp_path: Path) -> None:
+    """uv builds past `--no-build` what is editable, and what `--no-binary` names; and it reads UTF-16."""
+    lock = tmp_path / "lock.txt"
+    (tmp_path / "other.txt").write_text(f"-e {tmp_path}/built\n--no-binary built\n")
+    (tmp_path / "constraints.txt").write_text("tiny==1.0\n")
+    lock.write_bytes(text.format(folder=tmp_path).encode(encoding))
+    with pytest.raises(InputError) as caught:
+        environments.for_lock(lock, builds=False)
+    assert "`builds: allow`" in caught.value.fix
+    assert not built.exists()
+
+
+def test_for_lock__without_builds_wheels_are_installed(lock: Path, tmp_path: Path) -> None:
+    (tmp_path / "constraints.txt").write_text("tiny<2  # and not -e\n")
+    lines = f"# -e in a comment\n-c constraints.txt\n--find-links {tmp_path}/wheels\ntiny # via -r requirements.in\n"
+    lock.write_text(lines)
+    assert value_of(environments.for_lock(lock, builds=False)) == "42"
 
 
 @pytest.fixture

@@ -82,8 +82,13 @@ def of_file(role: Role, predictions: Path) -> Contender:
     return Contender(role=role, name=predictions.name, id=digest, payload=digest, predictions=predictions)
 
 
-def files(contender: Contender, registry: Registry | None, model: str, policy: Path, scratch: Path) -> Files:
-    """Bring a contender's model here and build the environment that it was trained in.
+def files(
+    contender: Contender, registry: Registry | None, model: str, policy: Path, scratch: Path, *, builds: bool = False
+) -> Files:
+    """Bring a contender's model here and make the environment that it was trained in.
+
+    builds: whether a registered model's packages may be built from source. The base branch's own may: its command ran
+    here, with all that belongs to it.
 
     Raises InputError or RemoteError where it cannot be had.
     """
@@ -97,7 +102,7 @@ def files(contender: Contender, registry: Registry | None, model: str, policy: P
     found = registry.download(version, folder / "model")
     # The lock that the model was trained with; MLflow's own list for a model that came another way.
     lock = registry.run_file(version.run_id, "slipway/requirements.txt", folder) if version.run_id else None
-    return Files(found, environments.for_lock(lock or found / "requirements.txt"))
+    return Files(found, environments.for_lock(lock or found / "requirements.txt", builds=builds))
 
 
 def open_registry(

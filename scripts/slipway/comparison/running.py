@@ -57,9 +57,10 @@ def prepare(
 ) -> Models:
     """Bring the models here and build their environments. Raises InputError or RemoteError where one cannot be had."""
     jobs: dict[str, Job] = {}
+    builds = evaluation.isolation.builds == "allow"
     for each in both:
         if not each.predictions:
-            files = contenders.files(each, registry, model, policy, scratch)
+            files = contenders.files(each, registry, model, policy, scratch, builds=builds)
             jobs[each.role] = Job(each.called, files.model, files.python, scratch / each.role / "predictions")
     return Models(jobs, tuple(each.role for each in both), confinement(evaluation.isolation))
 

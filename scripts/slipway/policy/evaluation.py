@@ -186,13 +186,17 @@ class Costs(Strict):
 
 
 class Isolation(Strict):
-    """What a model is kept from while it predicts."""
+    """What a model, or a scorer of your own, is kept from while it runs."""
 
     network: Literal["deny_if_possible", "deny", "allow"] = "deny_if_possible"
     """Whether models may use the network. `deny` fails where the machine cannot take it from them."""
 
     readable: tuple[Annotated[str, Field(pattern=r"^/")], ...] = ()
     """Files and folders, beside its own and the system's, that a model may read, by absolute path."""
+
+    builds: Literal["deny", "allow"] = "deny"
+    """Whether packages of a model's lock may be built from source, which runs their code unconfined; else only wheels
+    are installed."""
 
 
 class Evaluation(Strict):
@@ -263,7 +267,7 @@ class Evaluation(Strict):
     Without it they count in the holdout's order."""
 
     isolation: Isolation = Isolation()
-    """What a model is kept from while it predicts."""
+    """What a model, or a scorer of your own, is kept from while it runs."""
 
     latency: Latency | None = None
     """How fast, large and hungry a candidate may be. Nothing is timed without it."""
@@ -356,6 +360,11 @@ class Evaluation(Strict):
     def scorer(self, name: str) -> Scorer:
         """The scorer behind a metric of a text task."""
         return self.scorers.get(name) or Scorer(use=name)
+
+    @property
+    def own_scorers(self) -> dict[str, Scorer]:
+        """The metrics of a text task that functions of the team's own score."""
+        return {name: scorer for name, scorer in self.scorers.items() if scorer.use not in BUILT_IN_SCORERS}
 
     @property
     def columns_of_groups(self) -> list[str]:

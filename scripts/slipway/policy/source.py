@@ -29,13 +29,13 @@ class SourcedPolicy:
     proposed: Policy | None = None
     """The policy as this pull request would have it, where that is another one than what judges it."""
 
-    def gate_file(self, path: str) -> str:
-        """Text of a file that belongs to the gates (a schema): the base branch's copy where the base judges."""
+    def gate_file(self, path: str, what: str = "schema") -> str:
+        """Text of a file that belongs to the gates: the base branch's copy where the base judges. what: for errors."""
         if self.gates_commit:
             text = _at_commit(self.gates_commit, path)
             if text is not None:
                 return text
-        return _in_work_tree(Path(path), "schema")
+        return _in_work_tree(Path(path), what)
 
     def trusted_file(self, path: str) -> str:
         """Text of a file that says whom to trust (a public key): from where the policy comes that names it.

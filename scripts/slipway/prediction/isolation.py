@@ -1,4 +1,4 @@
-"""What a model's process is kept from on this machine: the network, other files, other processes, the job's secrets."""
+"""What a model's or a scorer's process is kept from here: the network, other files and processes, the job's secrets."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -115,11 +117,52 @@ def environ_of(python: Path, output: Path) -> dict[str, str]:
     }
 
 
+def ended(process: subprocess.Popen[bytes], deadline: float) -> bool:
+    """Whether the process ended before `deadline` (of the monotonic clock); what it left running is killed then.
+
+    At once, and not later: as soon as nothing of the group is left, its number may be that of somebody else's group.
+    """
+    try:
+        process.wait(timeout=max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return False
+    _kill_group(process)
+    return True
+
+
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process and all of its group, which it leads; what it left running, too."""
+    """Kill the process and all of its group, which it leads, unless `ended` has done it; close its pipes."""
+    if process.returncode is None:
+        _kill_group(process)
+        process.wait()
+    for pipe in filter(None, (process.stdin, process.stdout)):
+        pipe.close()
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+
+
+def read_left(path: Path, most: int) -> bytes:
+    """What a confined process left in a file: anybody may have put anything in its place.
+
+    Raises OSError where it cannot be read, ValueError where it is no ordinary file or has more than `most` bytes.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        # A link is not followed, and a named pipe without a writer is not waited for.
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+    with open(path, "rb", opener=opener) as file:
+        check_ordinary(path, os.fstat(file.fileno()), most)
+        return file.read(most)
+
+
+def check_ordinary(path: Path, found: os.stat_result, most: int) -> None:
+    """Raises ValueError where this is no ordinary file, or one of more than `most` bytes."""
+    if not stat.S_ISREG(found.st_mode) or found.st_size > most:
+        raise ValueError(f"{path.name} is no ordinary file, or larger than {most:,} bytes.")
 
 
 @functools.cache

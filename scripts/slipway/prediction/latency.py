@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import selectors
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import polars as pl
@@ -17,11 +17,14 @@ from slipway.evaluation.latency import Timings
 from slipway.policy import Latency
 from slipway.prediction import isolation
 from slipway.prediction.isolation import Confinement
-from slipway.prediction.process import Job, Started, at_fault, broke, start, usage_file
-from slipway.runner.errors import GateError
+from slipway.prediction.process import MODEL_AT_FAULT, Job, Started, at_fault, broke, peak_memory, start
+from slipway.runner.errors import GateError, RemoteError
 
 WARM_UP = 20
 MEGABYTE = 1_000_000
+END_SECONDS = 60.0
+"""How long a worker may take to end, once it was told to."""
+ANSWER_BYTES = 100
 
 
 def measure(
@@ -59,7 +62,7 @@ def measure(
                 loads[place].append(time.perf_counter() - begun)
                 if turn < rules.starts - 1:
                     _ask(server, 0, 1, deadline)  # a model that is only loaded has not used its memory
-                    peaks[place].append(_finish(server, deadline))
+                    peaks[place].append(_finish(server))
                 else:
                     serving.append(server)
         for _ in range(WARM_UP):
@@ -68,7 +71,7 @@ def measure(
         singles = _rounds(serving, rules.requests, rows, 1, random, deadline)
         batches = _rounds(serving, rules.batches, rows, batch_rows, random, deadline)
         for place, server in enumerate(serving):
-            peaks[place].append(_finish(server, deadline))
+            peaks[place].append(_finish(server))
     if log:
         _write(log, jobs, {1: singles, batch_rows: batches})
     return [
@@ -102,11 +105,13 @@ def _rounds(
 
 def _ask(server: Started, first: int, last: int, deadline: float) -> float:
     """Milliseconds from the request to its answer."""
-    assert server.process.stdin is not None
+    stdin, stdout = _pipes(server)
+    if _readable(stdout, 0.0) and stdout.read(ANSWER_BYTES):  # nothing to read: it has ended, which is told below
+        raise GateError(f"{server.job.name} answered a request before it was asked.")
     begun = time.perf_counter()
     try:
-        server.process.stdin.write(f"{first} {last}\n".encode())
-        server.process.stdin.flush()
+        if stdin.write(f"{first} {last}\n".encode()) is None:  # the pipe is full
+            raise _too_late(server)
     except BrokenPipeError:
         pass  # why it ended is told below
     _answer(server, "done", deadline)
@@ -114,30 +119,61 @@ def _ask(server: Started, first: int, last: int, deadline: float) -> float:
 
 
 def _answer(server: Started, expected: str, deadline: float) -> None:
-    """Wait for the line `expected`."""
-    pipe = server.process.stdout
-    assert pipe is not None
-    with selectors.DefaultSelector() as selector:
-        selector.register(pipe, selectors.EVENT_READ)
-        if not selector.select(max(0.0, deadline - time.monotonic())):
-            raise GateError(f"{server.job.name} did not answer its requests in time.", fix="Make the model faster.")
-    # What is short is read whole: the worker writes one line at once.
-    said = pipe.readline(100)
-    if said.strip() == expected.encode():
+    """Wait for the line `expected`. The model's own code can write here, too: in pieces, without end or nothing."""
+    _, stdout = _pipes(server)
+    said = b""
+    while not said.endswith(b"\n"):
+        if not _readable(stdout, deadline - time.monotonic()):
+            raise _too_late(server)
+        piece = stdout.read(ANSWER_BYTES)
+        said += piece
+        if not piece or len(said) > ANSWER_BYTES:
+            break
+    if said == f"{expected}\n".encode():
         return
     if said:
         raise GateError(f"{server.job.name} answered a request with something else than its predictions.")
-    server.process.wait()
-    raise at_fault(server) if server.process.returncode in (0, 3) else broke(server)
+    if not isolation.ended(server.process, deadline):
+        raise _too_late(server)
+    raise _why_it_ended(server)
 
 
-def _finish(server: Started, deadline: float) -> float:
+def _finish(server: Started) -> float:
     """Let the worker end; its peak memory in MB."""
-    assert server.process.stdin is not None
-    server.process.stdin.close()
-    server.process.wait(timeout=max(1.0, deadline - time.monotonic()))
-    said = json.loads(usage_file(server.job).read_text(encoding="utf-8"))
-    return float(said["peak_bytes"]) / MEGABYTE
+    stdin, _ = _pipes(server)
+    stdin.close()
+    if not isolation.ended(server.process, time.monotonic() + END_SECONDS):
+        raise GateError(
+            f"{server.job.name} did not end after its last request.",
+            why=f"It was told to, and still ran {END_SECONDS:g} seconds later. Its process was killed.",
+            fix="End what the model starts (threads, child processes) with its process: make its threads daemons.",
+        )
+    if server.process.returncode:
+        raise _why_it_ended(server)
+    return peak_memory(server.job) / MEGABYTE
+
+
+def _pipes(server: Started) -> tuple[IO[bytes], IO[bytes]]:
+    """Our ends of its standard input and output."""
+    stdin, stdout = server.process.stdin, server.process.stdout
+    assert stdin is not None
+    assert stdout is not None
+    return stdin, stdout
+
+
+def _readable(pipe: IO[bytes], seconds: float) -> bool:
+    """Whether there is something to read, or its end, within so many seconds."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        return bool(selector.select(max(0.0, seconds)))
+
+
+def _too_late(server: Started) -> GateError:
+    return GateError(f"{server.job.name} did not answer its requests in time.", fix="Make the model faster.")
+
+
+def _why_it_ended(server: Started) -> GateError | RemoteError:
+    return at_fault(server) if server.process.returncode in (0, MODEL_AT_FAULT) else broke(server)
 
 
 def _write(

@@ -1,9 +1,10 @@
-"""Starts the worker in the model's environment and reads back what it wrote."""
+"""Starts a worker in its own environment, confined, and reads back what a model's worker wrote."""
 
 from __future__ import annotations
 
 import json
-import stat
+import math
+import os
 import subprocess
 import tempfile
 import time
@@ -27,6 +28,7 @@ SAID_BYTES = 20_000
 """How much of a process's last words is read."""
 ABOUT_BYTES = 10_000_000
 """How large the description of the predictions may be: it holds the classes."""
+USAGE_BYTES = 1_000
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,10 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Job:
-    """One model to run: a name for messages, its folder, the Python of its environment, and where it may write."""
+    """One model to run: a name for messages, its folder, the Python of its environment, and where it may write.
+
+    A scorer runs in the same way; its folder holds the module.
+    """
 
     name: str
     model: Path
@@ -97,16 +102,27 @@ def predict_files(
 
 
 def start(
-    job: Job, arguments: Sequence[str], read: Sequence[Path], confinement: Confinement, *, pipes: bool = False
+    job: Job,
+    arguments: Sequence[str],
+    read: Sequence[Path],
+    confinement: Confinement,
+    *,
+    pipes: bool = False,
+    worker: Path = WORKER,
 ) -> Started:
-    """Start the worker, confined, in a process group of its own. pipes: whether to talk to it."""
+    """Start a worker, confined, in a session and process group of its own. pipes: whether to talk to it.
+
+    The pipes have no buffer, and writing to a full one gives None: no process can hold us up by not reading.
+    """
     output = job.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
     # -P keeps the working folder off the module path: the pull request's files must not shadow a package.
     python = job.python.absolute()  # not resolved: the link is what makes it the environment's
-    worker = [str(python), "-P", str(WORKER), _resolved(job.model), str(output), *arguments]
     command = confinement.command(
-        worker, read=[job.model, WORKER, *read], write=output, usage=usage_file(job).absolute()
+        [str(python), "-P", str(worker), _resolved(job.model), str(output), *arguments],
+        read=[job.model, worker, *read],
+        write=output,
+        usage=usage_file(job).absolute(),
     )
     # Closed with the job. A pipe would have to be read all the time, and can bring any amount.
     said = tempfile.TemporaryFile()  # noqa: SIM115
@@ -117,8 +133,12 @@ def start(
         stdin=subprocess.PIPE if pipes else subprocess.DEVNULL,
         stdout=subprocess.PIPE if pipes else subprocess.DEVNULL,
         stderr=said,
-        process_group=0,
+        bufsize=0,
+        # Not a group alone: in our session it could type into the terminal that somebody started us from.
+        start_new_session=True,
     )
+    if process.stdin:
+        os.set_blocking(process.stdin.fileno(), False)
     return Started(job, process, said)
 
 
@@ -127,19 +147,33 @@ def usage_file(job: Job) -> Path:
     return job.output.with_name(f"{job.output.name}-usage.json")
 
 
+def peak_memory(job: Job) -> float:
+    """Peak memory of a job's process, in bytes. Raises RemoteError where it was not measured."""
+    try:
+        peak = json.loads(isolation.read_left(usage_file(job), USAGE_BYTES))["peak_bytes"]
+        if type(peak) not in (int, float) or not math.isfinite(peak) or peak <= 0:
+            raise ValueError("it holds no number of bytes.")
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise RemoteError(
+            f"{job.name}: the peak memory of its process was not measured.",
+            why=f"{usage_file(job).name}: {error}"[:500],
+            fix="Run the job again. Slipway writes this file when the process has ended; a full disk, or a model that "
+            "the machine cannot keep from other files, can spoil it.",
+        ) from error
+    return float(peak)
+
+
 def _resolved(path: Path) -> str:
     return str(path.resolve())
 
 
 def _wait(started: Started, timeout: float, deadline: float) -> None:
     job = started.job
-    try:
-        started.process.wait(timeout=max(0.0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired as error:
+    if not isolation.ended(started.process, deadline):
         raise GateError(
             f"{job.name} did not predict the holdout within {timeout / 60:.3g} minutes.",
             fix="Make the model faster, or the holdout smaller.",
-        ) from error
+        )
     code = started.process.returncode
     if code in (0, MODEL_AT_FAULT) and not _complete(job).is_file():
         # The model's code can end the process itself, with any exit code and without a word.
@@ -161,7 +195,7 @@ def at_fault(started: Started) -> GateError:
 
 
 def broke(started: Started) -> RemoteError:
-    """What to say of a worker that neither its model nor we have ended."""
+    """What to say of a worker that neither the code it runs nor we have ended."""
     code = started.process.returncode
     number = -code if code < 0 else code - 128  # the process around it passes a signal on as an exit code
     if code == CANNOT_CONFINE:
@@ -169,7 +203,7 @@ def broke(started: Started) -> RemoteError:
     else:
         ended = f"was ended by signal {number}" if number > 0 else "broke"
     return RemoteError(
-        f"The process that predicts with {started.job.name} {ended}.",
+        f"{started.job.name}: its process {ended}.",
         why=started.last_words()[-2000:],
         fix="Signal 9 is mostly a lack of memory: use a larger runner or a smaller holdout.",
     )
@@ -192,21 +226,15 @@ def _read(job: Job, place: int, task: str, rows: int) -> Predictions:
         )
 
     written = job.output / f"predictions-{place}.parquet"
-    for path, most in ((_complete(job), ABOUT_BYTES), (written, isolation.FILE_BYTES)):
-        try:
-            found = path.lstat()
-        except FileNotFoundError as error:
-            raise unusable(error) from error
-        if not stat.S_ISREG(found.st_mode) or found.st_size > most:
-            raise unusable(f"{path.name} is no ordinary file, or larger than {most:,} bytes.")
     try:
-        about = json.loads(_complete(job).read_text(encoding="utf-8"))
+        isolation.check_ordinary(written, written.lstat(), isolation.FILE_BYTES)
+        about = json.loads(isolation.read_left(_complete(job), ABOUT_BYTES))
         classes = about["classes"][place]
         seconds = float(about["load_seconds"]), float(about["predict_seconds"][place])
         lazy = pl.scan_parquet(written)
         columns = lazy.collect_schema()
         found_rows = int(lazy.select(pl.len()).collect().item())
-    except (ValueError, KeyError, IndexError, TypeError, RecursionError, pl.exceptions.PolarsError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, pl.exceptions.PolarsError) as error:
         raise unusable(error) from error
     unnamed = 2 if task == "binary" else 0  # negative and positive
     known = unnamed if classes is None else len(classes) if isinstance(classes, list) else -1
