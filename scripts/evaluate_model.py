@@ -12,16 +12,17 @@ from pathlib import Path
 from slipway import datasets
 from slipway.comparison import changed, contenders, guards, running, suites
 from slipway.comparison.contenders import Contender
-from slipway.evaluation.fairness import OF_GROUPS
+from slipway.evaluation import fairness
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.metrics import find
 from slipway.policy import Evaluation, SourcedPolicy, load
-from slipway.prediction.holdout import Holdout, read_holdout
+from slipway.prediction import scored
+from slipway.prediction.holdout import Holdout, overlapping, read_holdout
 from slipway.prediction.isolation import confinement
 from slipway.registry.mlflow import Registry
 from slipway.report import Report, Subject, Verdict, enforce, markdown, plain, reuse
 from slipway.runner import context, outputs, stage
-from slipway.runner.errors import PolicyError, SlipwayError
+from slipway.runner.errors import InputError, PolicyError, SlipwayError
 from slipway.runner.inputs import NO_SECRET, Secret
 
 TIMINGS = "timings.parquet"
@@ -95,15 +96,17 @@ def require_evaluation(sourced: SourcedPolicy) -> Evaluation:
             fix="Add it with task, holdout, target and metrics; docs/policy.md shows all of it.",
             file=str(sourced.path),
         )
+    if evaluation.task == "text":
+        return evaluation
     named = [*evaluation.metrics, *(evaluation.slices.metrics if evaluation.slices else ())]
-    of_groups = {metric.name for metric in OF_GROUPS}
-    named += [name for name in evaluation.fairness.metrics if name not in of_groups] if evaluation.fairness else []
     named += [said.metric for said in evaluation.robustness.declared.values()] if evaluation.robustness else []
-    for name in () if evaluation.task == "text" else named:
-        try:
+    try:
+        for name in named:
             find(name, evaluation.task)
-        except KeyError as unknown:
-            raise PolicyError(f"{unknown.args[0]}.", file=str(sourced.path)) from None
+        for name in evaluation.fairness.metrics if evaluation.fairness else ():
+            fairness.known(name, evaluation.task)
+    except KeyError as unknown:
+        raise PolicyError(f"{unknown.args[0]}.", file=str(sourced.path)) from None
     return evaluation
 
 
@@ -154,14 +157,19 @@ def key_of(
 ) -> str:
     """Digest of all that the verdict follows from; empty where that can change unseen."""
     environment = [each.registered.tags.get("slipway.environment") if each.registered else "" for each in both]
+    try:
+        rows = [holdout.version, *overlapping(sourced, evaluation)]
+    except InputError:
+        return ""  # the training data are not here, as the tripwire will say
     # A version that Slipway did not register can be changed in place.
-    if not holdout.version.immutable or not all(each.id for each in both):
+    if not all(version.immutable for version in rows) or not all(each.id for each in both):
         return ""
     new_rows = bool(sourced.gates_commit) and datasets.changed_since(sourced.gates_commit, holdout.version)
     said = {
         "models": [(each.role, each.name, each.id) for each in both],
         "environments": environment,
-        "holdout": [str(holdout.version), new_rows],
+        "rows": [*map(str, rows), new_rows],
+        "scorers": [scored.modules_of(sourced, evaluation), scored.lock_of(sourced, evaluation)],
         "policy": sourced.policy.digest,
         "python": platform.python_version(),
         # A timing is true of the machine that it was taken on.

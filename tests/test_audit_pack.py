@@ -291,7 +291,7 @@ def test_measured__without_a_table_the_limit_tells_the_direction(gate: str, limi
 @pytest.mark.parametrize(
     ("name", "limit", "metric", "relative", "above"),
     [
-        ("noise: roc_auc: worse by less than 0.02", -0.02, "noise: roc_auc", True, True),
+        ("noise: roc_auc: worse by at most 0.02", -0.02, "noise: roc_auc", True, True),
         ("p95_ms: at most 50", 50.0, "p95_ms", False, False),
         ("p95_ms: at most 1.2 × production", 1.2, "p95_ms × production", False, False),
     ],

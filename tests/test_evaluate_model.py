@@ -558,13 +558,13 @@ def test_evaluate__robustness_is_judged_on_disturbed_rows(toy: Toy) -> None:
     done = evaluate(toy, policy=policy, model_version=add(toy, MODEL, GOOD))
     assert_told(done, "fail", production="1")
     found = verdicts(done)
-    assert found["noise: roc_auc: worse by less than 0.05"] == "pass"
-    assert found["units: roc_auc: worse by less than 0.05"] == "fail"
+    assert found["noise: roc_auc: worse by at most 0.05"] == "pass"
+    assert found["units: roc_auc: worse by at most 0.05"] == "fail"
     # A thousandth of x1 leaves x2 alone to order the rows: scikit-learn's value, by hand.
     frame = holdout(ROWS)
     score = 2 * frame["x1"] * 0.001 + frame["x2"]
     expected = sklearn_metrics.roc_auc_score(frame["y"], score)
-    of_units = values(done, "units: roc_auc: worse by less than 0.05")
+    of_units = values(done, "units: roc_auc: worse by at most 0.05")
     assert of_units["disturbed"] == pytest.approx(expected, abs=1e-9)
     # Production knows x1 alone, whose order a factor does not change.
     assert of_units["production_drop"] == pytest.approx(0, abs=1e-12)
@@ -583,8 +583,8 @@ def test_evaluate__a_candidate_that_breaks_on_disturbed_rows_fails_by_it(toy: To
     done = evaluate(toy, policy=policy, model_version=add(toy, MODEL, GOOD, misdeed=misdeed))
     assert_told(done, "fail", production="1")
     found = verdicts(done)
-    assert found["noise: roc_auc: worse by less than 0.05"] == "pass"
-    assert found["missing: roc_auc: worse by less than 0.5"] == "fail"
+    assert found["noise: roc_auc: worse by at most 0.05"] == "pass"
+    assert found["missing: roc_auc: worse by at most 0.5"] == "fail"
     assert said in done.reasons
 
 
@@ -601,19 +601,26 @@ def test_evaluate__ready_made_predictions_cannot_be_timed_or_disturbed(toy: Toy,
     assert {name: verdict for name, verdict in verdicts(ours).items() if "ms" in name or "noise" in name} == {
         "p50_ms: at most 60000": "inconclusive",
         "p50_ms: at most 1000 × production": "inconclusive",
-        "noise: roc_auc: worse by less than 0.05": "inconclusive",
+        "noise: roc_auc: worse by at most 0.05": "inconclusive",
     }
     theirs = evaluate(toy, policy=policy, production_predictions=str(file), model_version="1")
     found = verdicts(theirs)
     assert found["p50_ms: at most 60000"] == "pass"
     assert found["p50_ms: at most 1000 × production"] == "inconclusive"
-    assert found["noise: roc_auc: worse by less than 0.05"] == "pass"
+    assert found["noise: roc_auc: worse by at most 0.05"] == "pass"
 
 
 def test_evaluate__a_disturbance_of_a_column_that_is_not_there(toy: Toy) -> None:
     policy = write_policy(toy, robustness={"noise": {**NOISE, "columns": ["x9"]}})
     done = evaluate(toy, policy=policy, model_version=add(toy, MODEL, GOOD))
     assert_refused(done, "The holdout has no column `x9` to disturb.", production="1")
+
+
+def test_evaluate__a_metric_of_groups_that_the_task_has_not_is_told_before_a_model_predicts(toy: Toy) -> None:
+    fairness = {"groups": ["day"], "metrics": {"selection_rate": {"max_gap": 0.1}}}
+    policy = write_policy(toy, task="regression", target="amount", metrics={"r2": {}}, fairness=fairness)
+    done = evaluate(toy, policy=policy)
+    assert done.error.startswith("`selection_rate` is no metric for regression tasks")
 
 
 def test_evaluate__a_misspelt_metric_of_a_disturbance(toy: Toy) -> None:
@@ -754,7 +761,11 @@ def test_evaluate__what_passed_is_not_run_again(new_toy: Toy) -> None:
     assert second.report["subjects"] == kept["subjects"]
     assert second.outputs["production-version"] == "1"
     assert "Not run again" in second.summary
-    # Another production, another policy, or no folder: it is judged anew.
+    # Other training data, which the tripwire for leakage reads, another production, another policy, or no folder: it is
+    # judged anew.
+    new_toy.write("data/train.csv", "x1,x2,y\n1,2,0\n")
+    new_toy.commit("Other training data")
+    assert "Predicting" in new_toy.evaluate(**given).log
     new_toy.registry().set_alias(MODEL, PRODUCTION, new_toy.version(BAD).version)
     assert "Predicting" in new_toy.evaluate(**given).log
     new_toy.policy(evaluation={"min_rows": 200})

@@ -15,7 +15,7 @@ import pytest
 
 from slipway import datasets
 from slipway.evaluation.outcomes import Floats
-from slipway.policy import Evaluation, SourcedPolicy
+from slipway.policy import Evaluation, MetricRule, SourcedPolicy
 from slipway.policy.model import Policy
 from slipway.prediction import isolation, scored
 from slipway.prediction.holdout import Holdout
@@ -327,6 +327,9 @@ def test_scorers__the_base_branchs_lock_makes_their_environment(
     policy = Policy.model_validate({"version": 1, "model": "toy"})
     folder = tmp_path / "folder"
     folder.mkdir()
-    scored._python(SourcedPolicy(policy, Path("slipway.yml"), gates_commit=commit), "scorers.txt", folder)
-    scored._python(SourcedPolicy(policy, Path("slipway.yml")), "scorers.txt", folder)
+    rules = Evaluation(
+        task="text", holdout="h", scorer_requirements="scorers.txt", metrics={"json_valid": MetricRule()}
+    )
+    scored._python(SourcedPolicy(policy, Path("slipway.yml"), gates_commit=commit), rules, folder)
+    scored._python(SourcedPolicy(policy, Path("slipway.yml")), rules, folder)
     assert given == ["# of the base\n", "evil\n"]

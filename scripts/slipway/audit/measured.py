@@ -9,7 +9,7 @@ from math import isfinite
 
 from slipway.report import Report, Table
 
-LOSS = ("not worse", "worse by less")
+LOSS = ("not worse", "worse by at most")
 """How a gate begins whose limit lies on the bad side of zero."""
 
 RELATIVE = re.compile(rf"{'|'.join(LOSS)}|better")

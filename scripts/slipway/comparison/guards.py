@@ -75,10 +75,17 @@ def equality(both: Sequence[Contender], said: Mapping[str, Predictions]) -> tupl
     """What to say where the two models are, or answer, the same. said: predictions by role."""
     if len(both) < 2:
         return ("First release: no version is in production yet, so only absolute gates (`min`, `max`) apply.",)
-    if both[0].payload and both[0].payload == both[1].payload:
-        return ("The candidate is the same model as production, byte for byte: every difference is exactly zero.",)
     ours, theirs = said["candidate"], said["production"]
-    if ours.classes == theirs.classes and ours.frame.equals(theirs.frame):
+    same_model = bool(both[0].payload) and both[0].payload == both[1].payload
+    same_answers = ours.classes == theirs.classes and ours.frame.equals(theirs.frame)
+    if same_model and same_answers:
+        return ("The candidate is the same model as production, byte for byte: every difference is exactly zero.",)
+    if same_model:
+        return (
+            "The candidate is the same model as production, byte for byte, and yet it answers otherwise: its "
+            "environment is another one, or it answers by chance.",
+        )
+    if same_answers:
         return ("The candidate gives the same prediction as production for every row of the holdout.",)
     return ()
 

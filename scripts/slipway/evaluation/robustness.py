@@ -33,7 +33,7 @@ def judge_robustness(
         metric = find(said.metric, evaluation.task)
         up = metric.greater_is_better
         limit = -said.max_drop if up else said.max_drop
-        gate = Gate(f"worse by less than {said.max_drop:.12g}", True, limit or 0.0, above=up, strict=True)
+        gate = Gate(f"worse by at most {said.max_drop:.12g}", True, limit or 0.0, above=up)
         own = _loss(metric, candidate, name, sampling)
         theirs = _loss(metric, production, name, sampling) if production else None
         title = f"{name} ({', '.join(said.columns)})"
@@ -78,7 +78,7 @@ def not_disturbed(evaluation: Evaluation, why: str) -> Findings:
     """The declared disturbances where no model can be asked: inconclusive, each of them."""
     assert evaluation.robustness is not None
     declared = evaluation.robustness.declared.items()
-    names = [f"{name}: {said.metric}: worse by less than {said.max_drop:.12g}" for name, said in declared]
+    names = [f"{name}: {said.metric}: worse by at most {said.max_drop:.12g}" for name, said in declared]
     return Findings(tuple(Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=why) for name in names), reasons=(why,))
 
 

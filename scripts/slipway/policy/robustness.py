@@ -21,7 +21,7 @@ class Perturbation(Strict):
     """The metric that tells the loss, under scikit-learn's name."""
 
     max_drop: Annotated[FiniteFloat, Field(ge=0), NUMBER]
-    """The candidate may get worse by less than this, in the metric's own unit."""
+    """The candidate may get worse by at most this, in the metric's own unit."""
 
 
 class Noise(Perturbation):

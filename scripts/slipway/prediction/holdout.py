@@ -78,6 +78,12 @@ def read_holdout(sourced: SourcedPolicy, evaluation: Evaluation, scratch: Path) 
     )
 
 
+def overlapping(sourced: SourcedPolicy, evaluation: Evaluation) -> tuple[datasets.DatasetVersion, ...]:
+    """The version of the training data that `overlap` looks at, where the policy names some."""
+    training = leakage.training_name(sourced.policy.data, evaluation.holdout)
+    return (datasets.identify(sourced.policy.data[training].path),) if training else ()
+
+
 def overlap(sourced: SourcedPolicy, evaluation: Evaluation, validated: Report | None = None) -> Check | None:
     """Whether rows of the holdout are among the training data: as validate-data found, else found here.
 

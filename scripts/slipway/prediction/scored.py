@@ -88,11 +88,9 @@ def _by_own_functions(
     folder = Path(tempfile.mkdtemp(prefix="scorers-", dir=scratch))
     modules = folder / "modules"
     modules.mkdir()
-    for scorer in evaluation.own_scorers.values():
-        # The base branch's copy: it belongs to the gate, which a change must not loosen.
-        file = sourced.path.with_name(f"{scorer.use.partition(':')[0]}.py")
-        (modules / file.name).write_text(sourced.gate_file(str(file), "scorer"), encoding="utf-8")
-    python = _python(sourced, evaluation.scorer_requirements, folder)
+    for name, text in modules_of(sourced, evaluation).items():
+        (modules / name).write_text(text, encoding="utf-8")
+    python = _python(sourced, evaluation, folder)
     rows = pl.read_parquet(holdout.features)
     if evaluation.target:
         rows = rows.with_columns(holdout.truth.alias("reference"))
@@ -108,14 +106,30 @@ def _by_own_functions(
     return found
 
 
-def _python(sourced: SourcedPolicy, lock: str | None, folder: Path) -> Path:
+def modules_of(sourced: SourcedPolicy, evaluation: Evaluation) -> dict[str, str]:
+    """The files of the team's own scorers, by name.
+
+    The base branch's copies: they belong to the gate, which a change must not loosen.
+    """
+    files = [sourced.path.with_name(f"{each.use.partition(':')[0]}.py") for each in evaluation.own_scorers.values()]
+    return {file.name: sourced.gate_file(str(file), "scorer") for file in files}
+
+
+def lock_of(sourced: SourcedPolicy, evaluation: Evaluation) -> str:
+    """The text of their requirements, from where they come themselves; empty without any."""
+    lock = evaluation.scorer_requirements
+    return sourced.gate_file(lock, "file of the scorers' requirements") if lock else ""
+
+
+def _python(sourced: SourcedPolicy, evaluation: Evaluation, folder: Path) -> Path:
     """The scorers' interpreter. Their lock belongs to the gate as they do: its packages do half of the work."""
+    lock = evaluation.scorer_requirements
     if not lock:
         return Path(sys.executable)
     if not sourced.gates_commit:
         return environments.for_lock(Path(lock))
     copy = folder / "requirements.txt"
-    copy.write_text(sourced.gate_file(lock, "file of the scorers' requirements"), encoding="utf-8")
+    copy.write_text(lock_of(sourced, evaluation), encoding="utf-8")
     return environments.for_lock(copy)
 
 
