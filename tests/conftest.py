@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+import warm_stage
+
 pytest_plugins = ["github_double.fixtures"]
 
 # A timing decides no test: a busy machine must not turn one red.
@@ -128,6 +130,13 @@ def off_runner(monkeypatch: pytest.MonkeyPatch) -> None:
     """This process is a person's shell."""
     for name in [name for name in os.environ if name.startswith(("GITHUB_", "INPUT_", "RUNNER_", "SLIPWAY_"))]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stages_waiting() -> Iterator[None]:
+    """The processes that wait with a stage's imports done end with the session."""
+    yield
+    warm_stage.end_all()
 
 
 @pytest.fixture
