@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -21,6 +22,12 @@ pytest_plugins = ["github_double.fixtures"]
 # In CI the examples are the same in every run, so that a change is judged by its own merits; here they are searched.
 settings.register_profile("slipway", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("slipway")
+
+
+def pytest_collection_finish() -> None:
+    """What thousands of tests are made of is looked through only once for what could be freed."""
+    gc.collect()
+    gc.freeze()
 
 
 def pull_request(
