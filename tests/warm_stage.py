@@ -16,6 +16,7 @@ import os
 import runpy
 import select
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -29,7 +30,7 @@ SOCKET = "WARM_STAGE"
 """Names the socket to the client. Not of a prefix that belongs to the runner."""
 
 STARTED: set[tuple[Path, str, tuple[str, ...]]] = set()
-RUNNING: list[subprocess.Popen[bytes]] = []
+RUNNING: list[tuple[subprocess.Popen[bytes], Path]] = []
 
 IMPORTED_LATER = {
     "audit_trail": ("mlflow", "jinja2", "tabulate", "prometheus_client", "cyclonedx.validation.json"),
@@ -71,7 +72,7 @@ def stand_in(script: Path, python: str, options: tuple[str, ...]) -> Path:
         env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
         stdin=subprocess.PIPE,
     )
-    RUNNING.append(process)
+    RUNNING.append((process, folder))
     while not address.exists():
         assert process.poll() is None, f"{script.name} cannot be imported"
         time.sleep(0.01)
@@ -90,10 +91,11 @@ def read_at_start(environ: Mapping[str, str]) -> list[str]:
 def end_all() -> None:
     """End what waits."""
     while RUNNING:
-        process = RUNNING.pop()
+        process, folder = RUNNING.pop()
         assert process.stdin
         process.stdin.close()
         process.wait()
+        shutil.rmtree(folder)
 
 
 def serve(address: str, script: str) -> None:
