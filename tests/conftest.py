@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -13,12 +14,20 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+import warm_stage
+
 pytest_plugins = ["github_double.fixtures"]
 
 # A timing decides no test: a busy machine must not turn one red.
 # In CI the examples are the same in every run, so that a change is judged by its own merits; here they are searched.
 settings.register_profile("slipway", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("slipway")
+
+
+def pytest_collection_finish() -> None:
+    """What thousands of tests are made of is looked through only once for what could be freed."""
+    gc.collect()
+    gc.freeze()
 
 
 def pull_request(
@@ -128,6 +137,13 @@ def off_runner(monkeypatch: pytest.MonkeyPatch) -> None:
     """This process is a person's shell."""
     for name in [name for name in os.environ if name.startswith(("GITHUB_", "INPUT_", "RUNNER_", "SLIPWAY_"))]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stages_waiting() -> Iterator[None]:
+    """The processes that wait with a stage's imports done end with the session."""
+    yield
+    warm_stage.end_all()
 
 
 @pytest.fixture

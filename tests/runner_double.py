@@ -9,6 +9,9 @@ steps stop at the first that fails. What the steps print is read as actions/runn
 unescaped, none while commands are stopped; masked values are replaced in the log. Only `${{ inputs.x }}` and
 `${{ steps.id.outputs.y }}` are evaluated; anything else that the double does not know is an error, never ignored.
 
+A stage's first run in a session is a start of its Python; later ones are forks of a process that has imported the same
+(warm_stage.py).
+
 Nothing of the machine's own GITHUB_*, INPUT_*, RUNNER_* or SLIPWAY_* variables reaches a step; `env` is the job's. Give
 SLIPWAY_CACHE in it (the fixture `environments_cache` does) so that the tests of a session share their environments.
 """
@@ -26,6 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+import warm_stage
 
 EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
 SUMMARY_LIMIT = 1024 * 1024
@@ -214,16 +219,17 @@ class RunnerDouble:
         for file in channels.values():
             file.touch()
         given = {name: context.evaluate(str(value)) for name, value in step.get("env", {}).items()}
+        environ = {
+            **machine_environ(),
+            **job,
+            **self.variables(action),
+            **{f"GITHUB_{name}": str(file) for name, file in channels.items()},
+            **given,
+        }
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", str(script)],
             cwd=self.workspace,
-            env={
-                **machine_environ(),
-                **job,
-                **self.variables(action),
-                **{f"GITHUB_{name}": str(file) for name, file in channels.items()},
-                **given,
-            },
+            env={**environ, **warm(step["run"], action, environ)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -292,6 +298,18 @@ class RunnerDouble:
             "RUNNER_OS": "Linux",
             "RUNNER_TEMP": str(self.temp),
         }
+
+
+def warm(run: str, action: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """SLIPWAY_PYTHON for a step that runs a stage's script, so that its imports are not done again (warm_stage.py).
+
+    The first run of a script in a session is started as on a runner, and so is one whose environment differs in what
+    Python and libraries read at their start.
+    """
+    script = re.fullmatch(r'"\$SLIPWAY_PYTHON" "\$GITHUB_ACTION_PATH/([\w./-]+)"', run)
+    if not script or any(environ.get(name) != os.environ.get(name) for name in warm_stage.read_at_start(environ)):
+        return {}
+    return {"SLIPWAY_PYTHON": warm_stage.python_for((action / script[1]).resolve(), environ["SLIPWAY_PYTHON"])}
 
 
 @dataclass

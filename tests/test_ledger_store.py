@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import warm_stage
 from conftest import GitRepository
 from ledger_kit import clone, draft, ledger, served, subjects
 from slipway.ledger import place, store
@@ -27,16 +28,6 @@ from slipway.runner.inputs import Secret
 
 ROOT = Path(__file__).resolve().parents[1]
 TOKEN = "ghs_0123456789abcdef"
-
-APPEND = """
-    import sys
-    sys.path[:0] = sys.argv[1:3]
-    from pathlib import Path
-    from ledger_kit import draft, ledger
-    receipt = ledger(Path(sys.argv[3])).append([draft(int(number)) for number in sys.argv[4:]])
-    assert not receipt.why_not, receipt.why_not
-    print(receipt.head)
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -59,8 +50,8 @@ def here(upstream: Path, tmp_path: Path) -> GitRepository:
 
 def command(folder: Path, *numbers: int) -> list[str]:
     """A process that appends."""
-    code = textwrap.dedent(APPEND)
-    return [sys.executable, "-c", code, str(ROOT / "scripts"), str(ROOT / "tests"), str(folder), *map(str, numbers)]
+    writer = ROOT / "tests" / "ledger_writer.py"
+    return [warm_stage.python_for(writer, sys.executable), str(writer), str(folder), *map(str, numbers)]
 
 
 def verified(folder: Path) -> list[str]:

@@ -19,9 +19,8 @@ from slipway.policy import Evaluation, Isolation
 from slipway.prediction import isolation
 from slipway.prediction.isolation import Confinement, confinement
 from slipway.prediction.process import Job, Predictions, predict_all
-from slipway.runner import environments
 from slipway.runner.errors import GateError, RemoteError
-from test_training_toy import LOCK, QUIET, assert_gone, holdout, save_toy
+from test_training_toy import QUIET, assert_gone, holdout, models_python, save_toy
 
 pytestmark = QUIET
 
@@ -39,13 +38,9 @@ def variants() -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory, environments_cache: Path) -> Path:
+def python(environments_cache: Path) -> Path:
     """The interpreter of the toy's environment."""
-    lock = tmp_path_factory.mktemp("lock") / "requirements.txt"
-    lock.write_text(LOCK)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLIPWAY_CACHE", str(environments_cache))
-        return environments.for_lock(lock)
+    return models_python(environments_cache)
 
 
 @pytest.fixture

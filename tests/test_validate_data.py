@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 import yaml
 
+import warm_stage
 from slipway.report import Check, Report, Verdict
 from slipway.runner import outputs
 
@@ -71,8 +72,9 @@ def run(folder: Path, **inputs: str) -> Step:
     }
     if (folder / "event.json").exists():
         environ["GITHUB_EVENT_PATH"] = str(folder / "event.json")
+    python = warm_stage.python_for(SCRIPT, sys.executable, "-W", "error")
     done = subprocess.run(
-        [sys.executable, str(SCRIPT)], cwd=folder / "repo", env=environ, capture_output=True, text=True, check=False
+        [python, str(SCRIPT)], cwd=folder / "repo", env=environ, capture_output=True, text=True, check=False
     )
     return Step(
         code=done.returncode,

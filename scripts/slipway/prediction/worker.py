@@ -10,6 +10,7 @@ on stderr where the model, and not Slipway, is at fault.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -29,11 +30,16 @@ def main(model_folder: str, output: str, mode: str, *arguments: str) -> None:
     # What a model prints must not reach whoever reads our answers.
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    # What is imported stays until the end. Not to look through it again and again for what could be freed saves a
+    # third of the start.
+    gc.disable()
     try:
         import mlflow.pyfunc
         import pandas as pd
     except ImportError as error:
         fail(f"the model's environment lacks a package that predicting needs: {error}")
+    gc.freeze()
+    gc.enable()
     started = time.monotonic()
     try:
         model = mlflow.pyfunc.load_model(model_folder)

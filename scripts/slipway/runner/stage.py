@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -28,6 +30,8 @@ def run(
 
     0: the stage did its work and no gate objects. 1: a verdict, or something that the user can mend. 2: our defect.
     """
+    # To look through all modules for what could be freed takes Python half a second at its end, where MLflow is used.
+    atexit.register(gc.freeze)
     # A cancelled workflow sends SIGINT, then SIGTERM 7.5 s later; both must run the `finally` blocks. A shell starts
     # its background jobs with SIGINT ignored, so Python's own handler may not be there.
     signal.signal(signal.SIGINT, _cancel)

@@ -1,0 +1,170 @@
+"""A stage's Python whose imports are done, and which forks a process for each run of the stage's script.
+
+Most of a stage's time in a test is imports (MLflow's alone take over a second). `stand_in` starts this file with the
+stage's own Python. It imports the script and what the script imports later, and waits on a socket. The stand-in is
+what a step calls instead of that Python: it hands its folder, environment, arguments and streams to a fork of the
+waiting process, and ends as that one does. A run is still a process of its own, in the stage's own environment.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+SOCKET = "WARM_STAGE"
+"""Names the socket to the client. Not of a prefix that belongs to the runner."""
+
+STARTED: set[tuple[Path, str, tuple[str, ...]]] = set()
+RUNNING: list[tuple[subprocess.Popen[bytes], Path]] = []
+
+IMPORTED_LATER = {
+    "audit_trail": ("mlflow", "jinja2", "tabulate", "prometheus_client", "cyclonedx.validation.json"),
+    "evaluate_model": ("mlflow", "polars", "tabulate"),
+    "post_report": ("github", "jinja2"),
+    "sign_model": ("mlflow", "sigstore.oidc", "sigstore.models", "model_signing.signing", "model_signing.verifying"),
+    "train_model": ("mlflow",),
+}
+"""What the functions of a script import."""
+OF_MLFLOW = (
+    *("mlflow.artifacts", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store"),
+    *("mlflow.store.artifact.local_artifact_repo", "mlflow.store.db_migrations"),
+)
+"""What MLflow imports when a database is opened."""
+
+READ_AT_START = ("PYTHON", "LANG", "LC_", "LD_", "OMP_", "TZ", "MALLOC_")
+"""Variables that Python and libraries read as they start. With others than the machine's, a run needs its own start."""
+
+
+def python_for(script: Path, python: str, *options: str) -> str:
+    """What to call with `script`: `python` itself the first time in a session, so that every stage is started as on a
+    runner at least once, and later a stand-in for it with the same `options` of Python."""
+    which = script, python, options
+    if which in STARTED:
+        return str(stand_in(*which))
+    STARTED.add(which)
+    return python
+
+
+@functools.cache
+def stand_in(script: Path, python: str, options: tuple[str, ...]) -> Path:
+    """A program to call instead of `python` with `script`. What waits behind it ends with the process of the tests."""
+    folder = Path(tempfile.mkdtemp(prefix="warm-"))
+    address, program = folder / "socket", folder / "python"
+    # Its stdin is closed when this process ends, however that happens.
+    process = subprocess.Popen(
+        [python, *options, __file__, str(address), str(script)],
+        cwd=folder,
+        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        stdin=subprocess.PIPE,
+    )
+    RUNNING.append((process, folder))
+    while not address.exists():
+        assert process.poll() is None, f"{script.name} cannot be imported"
+        time.sleep(0.01)
+    asking = shlex.join([sys.executable, "-I", "-S", __file__])
+    said = f"{SOCKET}={shlex.quote(str(address))} SLIPWAY_PYTHON={shlex.quote(python)}"
+    program.write_text(f'#!/bin/sh\n{said} exec {asking} "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    return program
+
+
+def read_at_start(environ: Mapping[str, str]) -> list[str]:
+    """The variables, of these and of the machine's, that count at a start only."""
+    return [name for name in {*environ, *os.environ} if name.startswith(READ_AT_START)]
+
+
+def end_all() -> None:
+    """End what waits."""
+    while RUNNING:
+        process, folder = RUNNING.pop()
+        assert process.stdin
+        process.stdin.close()
+        process.wait()
+        shutil.rmtree(folder)
+
+
+def serve(address: str, script: str) -> None:
+    """Import, then fork for each connection until stdin is closed."""
+    sys.path[0] = str(Path(script).parent)
+    importlib.import_module(Path(script).stem)
+    later = IMPORTED_LATER.get(Path(script).stem, ())
+    for name in (*later, *(OF_MLFLOW if "mlflow" in later else ())):
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(f"{address}-")
+    listening.listen(64)
+    Path(f"{address}-").rename(address)
+    while listening in select.select([listening, sys.stdin], [], [])[0]:
+        connection, _ = listening.accept()
+        if os.fork() == 0:
+            listening.close()
+            code = wait_for_run(connection, script)
+            connection.sendall(str(code).encode())
+            os._exit(0)
+        connection.close()
+        with suppress(ChildProcessError):  # those that have ended
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
+
+
+def wait_for_run(connection: socket.socket, script: str) -> int:
+    """Run the script in a process that knows nothing of the connection; how it ended, as subprocess would say."""
+    with connection.makefile("rb") as said:
+        length, streams, *_ = socket.recv_fds(connection, 8, 3)
+        asked = json.loads(said.read(int.from_bytes(length, "big")))
+    child = os.fork()
+    if child == 0:
+        connection.close()
+        os.setpgid(0, 0)
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
+        # As Python opens them at its start.
+        sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w")
+        sys.stderr = os.fdopen(2, "w", buffering=1)
+        os.chdir(asked["folder"])
+        os.environ.clear()
+        os.environ.update(asked["environ"])
+        sys.argv[:] = asked["argv"]
+        runpy.run_path(script, run_name="__main__")
+        sys.exit(0)
+    for stream in streams:
+        os.close(stream)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def client() -> None:
+    """Have the waiting process run the script, with all that belongs to this process."""
+    environ = dict(os.environ)
+    address = environ.pop(SOCKET)
+    asked = {"folder": str(Path.cwd()), "argv": sys.argv[1:], "environ": environ}
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(address)
+        said = json.dumps(asked).encode()
+        socket.send_fds(connection, [len(said).to_bytes(8, "big")], [0, 1, 2])
+        connection.sendall(said)
+        code = int(connection.recv(16))
+    if code < 0:
+        os.kill(os.getpid(), -code)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    client() if SOCKET in os.environ else serve(*sys.argv[1:])
