@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from slipway.datasets.version import DatasetVersion
-from slipway.evaluation.outcomes import Binary, Multiclass
+from slipway.evaluation.outcomes import Binary, Multiclass, Multilabel
 from slipway.policy import Evaluation
 from slipway.prediction.files import read_predictions, write_predictions
 from slipway.prediction.holdout import Holdout
@@ -277,3 +277,75 @@ def test_write__is_read_again(tmp_path: Path, truth: list[Any], classes: list[An
 def test_write__numbers(tmp_path: Path) -> None:
     write_predictions(tmp_path / "out.parquet", Predictions(pl.DataFrame({"prediction": [0.5]}), None))
     assert pl.read_parquet(tmp_path / "out.parquet").to_dict(as_series=False) == {"prediction": [0.5]}
+
+
+# Several labels to a row
+
+FLAGS = [{"a": 1, "b": 0}, {"a": 0, "b": 0}, {"a": 1, "b": 1}]
+
+
+def several(**more: Any) -> Evaluation:
+    return evaluation("multilabel", target=["a", "b"], **more)
+
+
+@pytest.mark.parametrize(
+    ("columns", "given", "probable"),
+    [
+        ({"prediction_a": [1, 0, 0], "prediction_b": [0, 1, 1]}, [[1, 0], [0, 1], [0, 1]], None),
+        ({"prediction_b": [False, True, True], "prediction_a": [True, False, False]}, [[1, 0], [0, 1], [0, 1]], None),
+        # Half is given; the shares of a row need not add up to 1.
+        ({"probability_a": [0.5, 0.1, 0.9], "probability_b": [0.49, 0.8, 1.0]}, [[1, 0], [0, 1], [1, 1]], "as given"),
+        (
+            {"prediction_a": [0, 0, 0], "probability_a": [0.9, 0.1, 0.2]}
+            | {"probability_b": [0.1, 0.2, 0.3], "prediction_b": [1, 1, 1]},
+            [[0, 1], [0, 1], [0, 1]],
+            "as given",
+        ),
+    ],
+)
+def test_read__several_labels(
+    tmp_path: Path, suffix: str, columns: dict[str, Any], given: list[list[int]], probable: str | None
+) -> None:
+    rows = holdout(tmp_path, FLAGS)
+    said = read_predictions(write(tmp_path, suffix, **columns), rows, several())
+    outcome = outcomes(several(), rows.truth, {"The candidate": said})["The candidate"]
+    assert isinstance(outcome, Multilabel)
+    assert outcome.truth.tolist() == [[1, 0], [0, 0], [1, 1]]
+    assert outcome.label.astype(int).tolist() == given
+    expected = (
+        [list(pair) for pair in zip(columns["probability_a"], columns["probability_b"], strict=True)]
+        if probable
+        else None
+    )
+    assert (None if outcome.probability is None else outcome.probability.tolist()) == expected
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"prediction": [1, 0, 1]}, "has neither columns `prediction_<label>` nor columns `probability_<label>`"),
+        ({"prediction_a": [1, 0, 1], "probability_b": [0.5, 0.5, 0.5]}, "has only one of `prediction_a`"),
+        ({"prediction_a": [1, 0, 2], "prediction_b": [0, 0, 0]}, "has '2' in `prediction_a`, which must be 0 or 1"),
+        ({"probability_a": [1.0, 0.0, 1.1], "probability_b": [0, 0, 0]}, "below 0 or above 1 in `probability_a`"),
+    ],
+)
+def test_read__several_labels_that_cannot_be_read(
+    tmp_path: Path, suffix: str, columns: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        read_predictions(write(tmp_path, suffix, **columns), holdout(tmp_path, FLAGS), several())
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"prediction_a": [1, None, 1], "prediction_b": [0, 0, 0]}, "no finite prediction for 1 of 3 rows"),
+        ({"prediction_a": [1, 0, 1], "prediction_c": [0, 0, 0]}, "answers other labels than the target has"),
+        ({"prediction_a": [1, 0, 1]}, "answers other labels than the target has"),
+    ],
+)
+def test_outcome__several_labels_that_do_not_fit(tmp_path: Path, suffix: str, columns: Any, said: str) -> None:
+    rows = holdout(tmp_path, FLAGS)
+    read = read_predictions(write(tmp_path, suffix, **columns), rows, several())
+    with pytest.raises(GateError, match=said):
+        outcomes(several(), rows.truth, {"The candidate": read})

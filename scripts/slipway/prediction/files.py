@@ -19,6 +19,10 @@ from slipway.runner.errors import InputError
 SUFFIXES = (".parquet", ".csv")
 BYTES = 8 * 2**30
 PREFIX = "probability_"
+LABEL = "prediction_"
+EVEN = 0.5
+"""From here on a label is given where the file says only how probable it is."""
+
 DOCUMENTED = "docs/predictions.md describes the format."
 
 
@@ -33,9 +37,7 @@ def read_predictions(path: Path, holdout: Holdout, evaluation: Evaluation) -> Pr
     table = _table(path, len(holdout.truth), joined=bool(keys))
     table = _by_key(path, table, holdout, keys) if keys else _by_order(path, table, holdout)
     if evaluation.task == "multilabel":
-        raise InputError(
-            "Ready-made predictions of several labels to a row are not read yet.", fix="Judge an MLflow model."
-        )
+        return _labels(path, table)
     numbers = evaluation.task in ("regression", "ranking", "forecasting")
     if (numbers or evaluation.task == "text") and "prediction" not in table.columns:
         _refuse(path, "has no column `prediction`")
@@ -174,6 +176,38 @@ def _classes(path: Path, table: pl.DataFrame, truth: pl.Series, evaluation: Eval
         _refuse(path, f"has neither a column `prediction` nor columns `{PREFIX}<class>`")
     named = {f"{PREFIX}{place}": each for place, each in enumerate(probabilities)}
     return Predictions(pl.DataFrame({"prediction": position, **named}), classes)
+
+
+def _labels(path: Path, table: pl.DataFrame) -> Predictions:
+    """Any number of labels to a row: whether each is given, its probability, or both. Their names are the columns'."""
+    given = [name.removeprefix(LABEL) for name in table.columns if name.startswith(LABEL)]
+    likely = [name.removeprefix(PREFIX) for name in table.columns if name.startswith(PREFIX)]
+    labels = given or likely
+    if not labels:
+        _refuse(path, f"has neither columns `{LABEL}<label>` nor columns `{PREFIX}<label>`")
+    if given and likely and {*given} != {*likely}:
+        odd = min({*given} ^ {*likely})
+        _refuse(path, f"has only one of `{LABEL}{odd}` and `{PREFIX}{odd}`", "Give both for every label, or one kind.")
+    frame = {}
+    for place, label in enumerate(labels):
+        if likely:
+            probability = _numbers(path, table[f"{PREFIX}{label}"]).cast(pl.Float64)
+            if ((probability < 0) | (probability > 1)).any():
+                _refuse(path, f"has probabilities below 0 or above 1 in `{PREFIX}{label}`")
+            frame[f"{PREFIX}{place}"] = probability
+        said = _flags(path, table[f"{LABEL}{label}"]) if given else probability >= EVEN
+        frame[f"{LABEL}{place}"] = said
+    return Predictions(pl.DataFrame(frame), labels)
+
+
+def _flags(path: Path, values: pl.Series) -> pl.Series:
+    """Yes and no, in the ways that tools write them. Missing ones are counted later, for every model alike."""
+    known = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+    text = _as_text(values).str.to_lowercase()
+    wrong = text.drop_nulls().filter(~text.drop_nulls().is_in(list(known)))
+    if len(wrong):
+        _refuse(path, f"has {wrong[0]!r} in `{values.name}`, which must be 0 or 1")
+    return text.replace_strict(known, default=None, return_dtype=pl.Boolean)
 
 
 def _check_probabilities(path: Path, probabilities: list[pl.Series]) -> None:
