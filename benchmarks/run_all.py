@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 import installation
 import ledger
 import paired_intervals
+import profiling
 import stage_overhead
 from timing import HEADER
 
@@ -19,7 +20,7 @@ def main() -> None:
     """Measure, and exit with 1 where a budget is missed."""
     print(f"Python {platform.python_version()}, {platform.machine()}\n\n{HEADER}")
     missed = False
-    for benchmark in (stage_overhead, paired_intervals, ledger, installation):
+    for benchmark in (stage_overhead, paired_intervals, profiling, ledger, installation):
         for ratio in benchmark.measure():
             print(ratio.row(), flush=True)
             missed |= ratio.ratio > ratio.budget

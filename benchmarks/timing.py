@@ -12,18 +12,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Ratio:
-    """Medians of both sides in seconds, and the median of the pairwise ratios ours / peer."""
+    """Medians of both sides (in seconds unless `unit` says otherwise), and the median of the ratios ours / peer."""
 
     name: str
     ours: float
     peer: float
     ratio: float
     budget: float
+    unit: str = "s"
 
     def row(self) -> str:
         """A line of the result's table."""
         met = "met" if self.ratio <= self.budget else "**missed**"
-        return f"| {self.name} | {self.ours:.3g} s | {self.peer:.3g} s | {self.ratio:.3g} | {self.budget:g} | {met} |"
+        return f"| {self.name} | {self.ours:.3g} {self.unit} | {self.peer:.3g} {self.unit} | {self.ratio:.3g} | {self.budget:g} | {met} |"
 
 
 HEADER = "| what | ours | peer | ours / peer | budget | |\n|:--|--:|--:|--:|--:|:--|"

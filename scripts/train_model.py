@@ -20,7 +20,7 @@ from slipway.registry.mlflow import LoggedModel, ModelVersion, Registry
 from slipway.report import Report, Subject, Verdict, markdown, plain, reuse
 from slipway.runner import commands, context, environments, outputs, redaction, stage
 from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError, SlipwayError
-from slipway.training import command, earlier, provenance, repository, statement, telling
+from slipway.training import command, earlier, profiling, provenance, repository, statement, telling
 from slipway.training.provenance import Provenance
 
 KEPT_IN = "slipway"
@@ -66,7 +66,7 @@ def main(given: Inputs) -> None:
             report, version = found
             registry.set_alias(model, mlflow.CANDIDATE, version.version)
         else:
-            version, after, evidence = train_and_register(registry, training, before, path.parent)
+            version, after, evidence = train_and_register(registry, sourced, before, path.parent)
             identity = registry.identity(model)
             report = report.model_copy(update=telling.success(after, version, evidence, report.subjects, identity))
             # A base model may move under its name: what was made from one is made anew.
@@ -136,9 +136,10 @@ def training_python(training: Training) -> tuple[Path, Path | None]:
 
 
 def train_and_register(
-    registry: Registry, training: Training, before: Provenance, beside: Path
+    registry: Registry, sourced: SourcedPolicy, before: Provenance, beside: Path
 ) -> tuple[ModelVersion, Provenance, list[Path]]:
     """Run the command inside an MLflow run, and register what it logged. Its evidence is left in `beside`, too."""
+    training = require_training(sourced)
     experiment = training.experiment or before.model
     run_id = registry.start_run(experiment, f"{before.model} {before.commit[:12]}", {"slipway.commit": before.commit})
     with run_ended_by(registry, run_id), tempfile.TemporaryDirectory() as scratch:
@@ -162,8 +163,10 @@ def train_and_register(
             )
         logged = find_model(registry, run_id, training)
         files = registry.download_logged(logged, Path(scratch) / "model")
+        profile, no_profile = profiling.make(sourced.policy, files, Path(scratch))
         after = dataclasses.replace(
             before,
+            remarks=(*before.remarks, *([no_profile] if no_profile else [])),
             seconds=round(ended.seconds, 3),
             peak_memory=ended.peak_memory,
             started=started,
@@ -178,6 +181,9 @@ def train_and_register(
         for file in (kept := statement.write_evidence(after, files, beside, kept_in=KEPT_IN)):
             registry.log_file(run_id, file, KEPT_IN)
         tags = after.tags() | {statement.DIGEST_TAG: file_digest(kept[-1])}
+        if profile:
+            registry.log_file(run_id, profile, KEPT_IN)
+            tags[profiling.TAG] = file_digest(profile)
         registry.log(run_id, tags=tags, parameters=after.parameters)
         version = registry.register(before.model, logged, run_id, tags)
     registry.set_alias(before.model, mlflow.CANDIDATE, version.version)

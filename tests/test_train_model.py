@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 
+from slipway import profiles
 from slipway.registry.digests import digest, file_digests
 from slipway.registry.mlflow import CANDIDATE, Registry
+from slipway.training import profiling
 from slipway.training.provenance import read
 from test_training_statement import hold_to_the_protobufs
 from test_training_toy import LOCK, MODEL, QUIET, Toy, assert_gone, make_toy, wait_for
@@ -292,6 +294,77 @@ def test_train__the_command_sees_the_run_and_no_secret(toy: Toy) -> None:
         "SLIPWAY_CREDENTIALS",
     )
     assert not [name for name in seen if name in hidden or name.startswith("INPUT_")]
+
+
+# The profile of the data
+
+
+def kept_profile(toy: Toy, run_id: str) -> Path | None:
+    return toy.registry().run_file(run_id, "slipway/profile.json", toy.temp / "kept")
+
+
+def test_train__profiles_the_features_and_the_target(toy: Toy) -> None:
+    extra = "".join(f"{line},secret {number}\n" for number, line in enumerate(train_rows(toy)))
+    toy.write("data/train.csv", "x1,y,email\n" + extra)
+    toy.commit()
+    done = toy.train()
+    assert done.code == 0, done.log
+    file = kept_profile(toy, done.outputs["run-id"])
+    assert file is not None
+    found = profiles.read(file.read_bytes())
+    assert (found.rows, list(found.columns)) == (60, ["x1", "y"]), "no column that the model does not know"
+    numbers = found.columns["x1"].numbers
+    assert numbers is not None
+    values = [float(line.split(",")[0]) for line in train_rows(toy)]
+    assert (numbers.minimum, numbers.maximum) == (min(values), max(values))
+    assert numbers.moments.mean == pytest.approx(sum(values) / 60)
+    version = toy.registry().by_version(MODEL, "1")
+    assert version.tags["slipway.profile"] == f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
+    assert done.report["reasons"] == []
+
+
+def train_rows(toy: Toy) -> list[str]:
+    lines = (toy.folder / "data" / "train.csv").read_text().splitlines()[1:]
+    return [",".join(line.split(",")[:2]) for line in lines]
+
+
+def test_train__of_data_that_cannot_be_profiled_is_not_lost(toy: Toy) -> None:
+    toy.write("data/train.csv", "x1,x1,y\n1,1,1\n-1,-1,0\n")
+    toy.commit()
+    done = toy.train()
+    assert (done.code, done.outputs["model-version"]) == (0, "1"), done.log
+    assert kept_profile(toy, done.outputs["run-id"]) is None
+    assert "slipway.profile" not in toy.registry().by_version(MODEL, "1").tags
+    assert "has no profile" in done.reasons and "two columns called `x1`" in done.reasons
+    (warning,) = (each for each in done.annotations if each.level == "warning")
+    assert warning.title == "Profile"
+    assert not [each for each in done.annotations if each.level == "error"]
+
+
+def test_train__without_a_training_dataset_has_no_profile(toy: Toy) -> None:
+    toy.policy({"data": {"flights": {"path": "data/train.csv"}, "holdout": {"path": "data/holdout.parquet"}}})
+    done = toy.train()
+    assert (done.code, done.report["reasons"]) == (0, []), done.log
+    assert kept_profile(toy, done.outputs["run-id"]) is None
+    assert "there is nothing to profile" in done.log
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        "",
+        ": [",
+        "[1]",
+        "signature: null",
+        "signature: {inputs: '{'}",
+        'signature: {inputs: \'[{"type": "tensor"}]\'}',
+    ],
+)
+def test_features__of_a_model_that_names_none(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "MLmodel").write_text(content)
+    assert profiling.features(tmp_path) == []
 
 
 # Which model

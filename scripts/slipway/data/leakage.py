@@ -8,14 +8,11 @@ from collections.abc import Collection
 import polars as pl
 
 from slipway.data.findings import share
+from slipway.policy.model import TRAINING_NAMES
 from slipway.report.model import Check, Value, Verdict
 
 LARGE = 0.01
 """Share of the holdout, beyond what chance explains, from which its judgement is worthless."""
-
-
-TRAINING_NAMES = ("train", "training")
-"""What the policy calls the dataset that a model is trained on."""
 
 
 def training_name(names: Collection[str], holdout: str) -> str:

@@ -11,6 +11,9 @@ from pydantic import Field, FiniteFloat, StrictBool, model_validator
 from slipway.policy.evaluation import Evaluation
 from slipway.policy.strict import NUMBER, Name, Strict
 
+TRAINING_NAMES = ("train", "training")
+"""What a policy calls the dataset that its model is trained on."""
+
 OnMutable = Literal["warn", "fail"]
 SigningMethod = Literal["key", "certificate", "workflow"]
 
@@ -137,6 +140,12 @@ class Policy(Strict):
                 f"(declared: {known})"
             )
         return self
+
+    @property
+    def training_dataset(self) -> str:
+        """The dataset that the model is trained on; empty where none has its name."""
+        holdout = self.evaluation.holdout if self.evaluation else ""
+        return next((name for name in TRAINING_NAMES if name in self.data and name != holdout), "")
 
     @property
     def digest(self) -> str:

@@ -1,0 +1,114 @@
+"""Profile a dataset or the answer to an SQL query: what its columns hold, as a small JSON file that adds up."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slipway import profiles
+from slipway.data import reading
+from slipway.profiles.counting import ROWS_AT_ONCE
+from slipway.runner import commands, outputs, redaction, stage
+from slipway.runner.errors import InputError, RemoteError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+DATABASE = "SLIPWAY_DATABASE"
+"""Variable with the database's address: it holds a password, which belongs on no command line."""
+
+APART = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
+"""Formats that keep columns apart, so that some can be read without the others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Profile one dataset: `data` (a file, a folder or a glob), or the answer to `query`.
+
+    columns: one name a line; those that the dataset lacks are left out. All of them by default.
+    """
+
+    data: str = ""
+    query: str = ""
+    columns: str = ""
+    profile: Path = Path("profile.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """Where it is."""
+
+    profile: Path
+
+
+def main(given: Inputs) -> None:
+    """Read everything once, then write the profile: half of one is never left."""
+    if bool(given.data) == bool(given.query):
+        raise InputError("Exactly one of `data` and `query` must be given.", fix="Name a dataset, or an SQL query.")
+    chosen = [line for line in given.columns.splitlines() if line] or None
+    found = of_file(given.data, chosen) if given.data else of_query(given.query, chosen)
+    given.profile.parent.mkdir(parents=True, exist_ok=True)
+    given.profile.write_text(profiles.text(found), encoding="utf-8")
+    commands.say(f"Profiled {found.rows:,} rows of {len(found.columns):,} columns: {given.profile}")
+    outputs.publish(Outputs(profile=given.profile))
+
+
+def of_file(data: str, columns: list[str] | None) -> profiles.Profile:
+    """The profile of files."""
+    frame = reading.scan(data)
+    in_strips = all(file.name.lower().endswith(APART) for file in reading.find_files(data))
+    with reading.unreadable(data):
+        return profiles.of_frame(frame, columns, in_strips=in_strips)
+
+
+def of_query(query: str, columns: list[str] | None) -> profiles.Profile:
+    """The profile of a query's answer, which is fetched in pieces."""
+    with answered(query) as batches:
+        chosen = (
+            batch.select([each for each in batch.columns if columns is None or each in columns]) for batch in batches
+        )
+        found = profiles.of_batches(chosen)
+    if not found.rows:
+        raise InputError("The query has no answer: no row.", fix="Check its conditions.")
+    return found
+
+
+@contextmanager
+def answered(query: str) -> Iterator[Iterator[pl.DataFrame]]:
+    """The answer in pieces. What the database refuses is a RemoteError in its own words, without its password."""
+    import polars as pl
+    import sqlalchemy
+
+    address = os.environ.get(DATABASE, "")
+    if not address:
+        raise InputError(
+            f"A query was given, and {DATABASE} names no database.",
+            fix=f"Set {DATABASE} in the step's `env:`, such as `postgresql://user:password@host/name`.",
+        )
+    try:
+        engine = sqlalchemy.create_engine(address)
+        with engine.connect() as connection:
+            # Without the option a driver may hold the whole answer.
+            yield pl.read_database(
+                sqlalchemy.text(query),
+                connection.execution_options(stream_results=True),
+                iter_batches=True,
+                batch_size=ROWS_AT_ONCE,
+                infer_schema_length=None,
+            )
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        words = redaction.without_secrets(str(getattr(error, "orig", None) or error).replace(address, "***"))
+        raise RemoteError(
+            "The database did not answer the query.",
+            why=words[:500],
+            fix=f"Check the query, and the address and driver in {DATABASE}.",
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(stage.run(main, Inputs))
