@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -58,7 +59,7 @@ def measure() -> Iterator[Ratio]:
 
 
 def in_turn(*programs: tuple[str, list[Path]]) -> list[tuple[float, float]]:
-    """Medians of seconds and of peak memory (MB) of programs that are run in turn, so that all meet the same machine."""
+    """Median seconds and peak memory (MB) of programs that are run in turn, so that all meet the same machine."""
     runs = [[process(program, files) for program, files in programs] for _ in range(RUNS)]
     return [
         (statistics.median(t for t, _ in each), statistics.median(m for _, m in each))
@@ -69,11 +70,15 @@ def in_turn(*programs: tuple[str, list[Path]]) -> list[tuple[float, float]]:
 def process(program: str, files: list[Path]) -> tuple[float, float]:
     """Seconds and peak memory in MB of one Python process."""
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    # What `wait4` tells of a child's memory starts with that of the process it was forked from.
+    program += "\nprint(open('/proc/self/status').read())"
     started = time.perf_counter()
-    child = subprocess.Popen([sys.executable, "-c", program, *map(str, files)], env=environ)
-    _, status, usage = os.wait4(child.pid, 0)
-    assert status == 0
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, files)], env=environ, check=True, capture_output=True, text=True
+    )
+    seconds = time.perf_counter() - started
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", done.stdout)
+    return seconds, int(peak) / 1024
 
 
 def write(file: Path, seed: int) -> Path:

@@ -24,7 +24,8 @@ class Ratio:
     def row(self) -> str:
         """A line of the result's table."""
         met = "met" if self.ratio <= self.budget else "**missed**"
-        return f"| {self.name} | {self.ours:.3g} {self.unit} | {self.peer:.3g} {self.unit} | {self.ratio:.3g} | {self.budget:g} | {met} |"
+        sides = f"{self.ours:.3g} {self.unit} | {self.peer:.3g} {self.unit}"
+        return f"| {self.name} | {sides} | {self.ratio:.3g} | {self.budget:g} | {met} |"
 
 
 HEADER = "| what | ours | peer | ours / peer | budget | |\n|:--|--:|--:|--:|--:|:--|"
