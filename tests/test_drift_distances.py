@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -35,7 +36,7 @@ def numbers(values: Values) -> Numbers:
 
 SAMPLES: dict[str, tuple[Values, Values]] = {}
 RANDOM = np.random.default_rng(7)
-DRAWS: dict[str, Callable[..., Values]] = {
+DRAWS: dict[str, Callable[..., Any]] = {
     "normal": RANDOM.normal,
     "lognormal": RANDOM.lognormal,
     "far from zero": lambda size: 280 + RANDOM.gamma(2, 5, size),

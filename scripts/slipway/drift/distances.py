@@ -56,7 +56,7 @@ def population_stability_limit(reference: int, current: int, cells: int, confide
 
 
 def jensen_shannon(cells: Cells) -> float:
-    """The Jensen-Shannon distance, 0 to 1: the root of the divergence in bits (Lin 1991; Endres and Schindelin 2003)."""
+    """The Jensen-Shannon distance, 0 to 1: root of the divergence in bits (Lin 1991, Endres and Schindelin 2003)."""
     p, q = _shares(cells)
     middle = (p + q) / 2
     divergence = float((special.rel_entr(p, middle) + special.rel_entr(q, middle)).sum()) / 2 / math.log(2)
