@@ -90,7 +90,7 @@ def of_texts(texts: Sequence[str], counts: Integers) -> Categories:
     lengths, characters = _facts(texts, raw, counts)
     if len(texts) > 2 * NAMED:
         hashes = _mixed(np.fromiter(map(zlib.crc32, raw), np.uint64, len(raw)))
-        different = np.unique(hashes)
+        different = _different(hashes)
         # Values with different checksums have different names.
         if len(different) > NAMED:
             return Categories(None, _bucketed(hashes, counts), different[:SMALLEST], lengths, characters)
@@ -138,6 +138,12 @@ def _mixed(checksums: Iterable[int] | Hashes) -> Hashes:
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     spread: Hashes = mixed ^ (mixed >> np.uint64(31))
     return spread
+
+
+def _different(hashes: Hashes) -> Hashes:
+    """Each once, rising. `np.unique` hashes integers, which takes thirty times as long here."""
+    rising = np.sort(hashes)
+    return rising[np.concatenate([[True], rising[1:] != rising[:-1]])]
 
 
 def _bucketed(hashes: Hashes, counts: Integers) -> Integers:
