@@ -143,7 +143,8 @@ def _mixed(checksums: Iterable[int] | Hashes) -> Hashes:
 def _different(hashes: Hashes) -> Hashes:
     """Each once, rising. `np.unique` hashes integers, which takes thirty times as long here."""
     rising = np.sort(hashes)
-    return rising[np.concatenate([[True], rising[1:] != rising[:-1]])]
+    once: Hashes = rising[np.concatenate([[True], rising[1:] != rising[:-1]])]
+    return once
 
 
 def _bucketed(hashes: Hashes, counts: Integers) -> Integers:
