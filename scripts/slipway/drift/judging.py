@@ -1,0 +1,166 @@
+"""One look at current data: which columns are distributed otherwise than in the reference, by effect and by chance.
+
+A column drifts only where both hold. The effect: its Jensen-Shannon distance is above a floor that is set in advance,
+and above what two samples of these sizes reach without drift. The evidence: the p-value stands after correction over
+all columns. Significance alone alarms on every large window, a floor alone on every small one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from slipway.drift import cells, distances
+from slipway.drift.cells import Cells
+from slipway.drift.distances import Bounded
+from slipway.evaluation.multiplicity import benjamini_hochberg
+from slipway.profiles import Column, Profile
+from slipway.report import Verdict, combine
+
+EXPECTED = 5.0
+"""Fewest rows of a cell that the chi-square distribution is trusted with (Cochran 1954); rarer cells are pooled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """When a column has drifted.
+
+    floor: of the Jensen-Shannon distance, 0 to 1. missing_floor: of the change of the share without a value.
+    false_discoveries: share of the columns called drifted that may be wrong. min_rows: with a value, in either profile.
+    """
+
+    floor: float = 0.1
+    missing_floor: float = 0.05
+    false_discoveries: float = 0.05
+    min_rows: int = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One column. None for what was not measured; limit: what `distance` had to be above.
+
+    missing: shares without a value (null, NaN, infinite) of reference and current data.
+    """
+
+    name: str
+    verdict: Verdict | None
+    detail: str
+    missing: tuple[float, float]
+    distance: float | None = None
+    limit: float | None = None
+    stability: float | None = None
+    kolmogorov_smirnov: Bounded | None = None
+    wasserstein: Bounded | None = None
+    p_adjusted: float | None = None
+    missing_p_adjusted: float | None = None
+
+    @property
+    def drifted(self) -> bool:
+        """Whether it has drifted, in its values or in how many it has."""
+        return self.verdict is Verdict.FAIL
+
+
+def judge(reference: Profile, current: Profile, rules: Rules) -> tuple[Compared, ...]:
+    """Every column of the reference, in its order. Times move on and are not judged, nor are types without values.
+
+    A column that vanished or changed its type has drifted; one with too few values is inconclusive.
+    """
+    found = {
+        name: _compared(name, column, current.columns.get(name), rules) for name, column in reference.columns.items()
+    }
+    tested = [(name, kind) for name, each in found.items() for kind in ("values", "missing") if kind in each[1]]
+    adjusted = benjamini_hochberg([found[name][1][kind] for name, kind in tested]) if tested else []
+    p_values: dict[str, dict[str, float]] = {}
+    for (name, kind), p in zip(tested, adjusted, strict=True):
+        p_values.setdefault(name, {})[kind] = p
+    return tuple(_decided(each, p_values.get(name, {}), rules) for name, (each, _) in found.items())
+
+
+def verdict(columns: Iterable[Compared]) -> Verdict:
+    """Of the whole look: fail with any drift, inconclusive where nothing or not everything could be judged."""
+    return combine(each.verdict for each in columns if each.verdict is not None)
+
+
+def new_columns(reference: Profile, current: Profile) -> tuple[str, ...]:
+    """Columns that only the current data have. They are no drift of what the model knows."""
+    return tuple(name for name in current.columns if name not in reference.columns)
+
+
+def _compared(
+    name: str, reference: Column, current: Column | None, rules: Rules
+) -> tuple[Compared, Mapping[str, float]]:
+    """What can be measured without the other columns, and the p-values of its tests."""
+    missing = (_missing(reference), _missing(current) if current else 1.0)
+    if current is None:
+        gone = f"`{name}` is not there any more."
+        return Compared(name=name, verdict=Verdict.FAIL, detail=gone, missing=missing), {}
+    if reference.kind in ("time", "other"):
+        what = "Times move on." if reference.kind == "time" else f"{', '.join(reference.dtypes)} is not looked into."
+        return Compared(name=name, verdict=None, detail=what, missing=missing), {}
+    if "empty" not in (reference.kind, current.kind) and reference.kind != current.kind:
+        types = f"`{name}` was {', '.join(reference.dtypes)} and is {', '.join(current.dtypes)}."
+        return Compared(name=name, verdict=Verdict.FAIL, detail=types, missing=missing), {}
+    if min(reference.rows, current.rows) < rules.min_rows:
+        few = f"{min(reference.rows, current.rows):,} rows are too few: {rules.min_rows:,} are asked for."
+        return Compared(name=name, verdict=Verdict.INCONCLUSIVE, detail=few, missing=missing), {}
+    p = {"missing": _p_of_missing(reference, current)}
+    if min(_with_value(reference), _with_value(current)) < rules.min_rows:
+        few = f"Fewer than {rules.min_rows:,} rows have a value."
+        return Compared(name=name, verdict=Verdict.INCONCLUSIVE, detail=few, missing=missing), p
+    both = cells.of(reference, current)
+    sizes = int(both.reference.sum()), int(both.current.sum()), len(both.reference)
+    numbers = (reference.numbers, current.numbers) if reference.numbers and current.numbers else None
+    measured = Compared(
+        name=name,
+        verdict=Verdict.PASS,
+        detail="",
+        missing=missing,
+        distance=distances.jensen_shannon(both),
+        limit=max(rules.floor, distances.jensen_shannon_limit(*sizes)),
+        stability=distances.population_stability(both),
+        kolmogorov_smirnov=distances.kolmogorov_smirnov(*(each.histogram for each in numbers)) if numbers else None,
+        wasserstein=distances.wasserstein(*numbers) if numbers else None,
+    )
+    return measured, {**p, "values": distances.chi_square(_pooled(both)).p_value}
+
+
+def _decided(column: Compared, p: Mapping[str, float], rules: Rules) -> Compared:
+    before, now = column.missing
+    reasons = []
+    distance, limit = column.distance or 0.0, column.limit or 0.0
+    if "values" in p and distance > limit and p["values"] <= rules.false_discoveries:
+        reasons.append(f"its distance {distance:.3f} is above {limit:.3f}")
+    if "missing" in p and abs(now - before) > rules.missing_floor and p["missing"] <= rules.false_discoveries:
+        reasons.append(f"{now:.1%} have no value, and {before:.1%} had none")
+    values = {"p_adjusted": p.get("values"), "missing_p_adjusted": p.get("missing")}
+    if reasons:
+        said = f"`{column.name}` has drifted: {'; '.join(reasons)}."
+        return Compared(**{**vars(column), **values, "verdict": Verdict.FAIL, "detail": said})
+    return Compared(**{**vars(column), **values})
+
+
+def _pooled(both: Cells) -> Cells:
+    """Cells that expect too few rows of the smaller column as one cell."""
+    share = (both.reference + both.current) / (both.reference.sum() + both.current.sum())
+    rare = share * min(both.reference.sum(), both.current.sum()) < EXPECTED
+    if rare.sum() < 2:
+        return both
+    return Cells(*(np.append(each[~rare], each[rare].sum()) for each in (both.reference, both.current)))
+
+
+def _p_of_missing(reference: Column, current: Column) -> float:
+    """Pearson's test of the shares without a value."""
+    counts = [np.array([each.rows - _with_value(each), _with_value(each)]) for each in (reference, current)]
+    return distances.chi_square(Cells(counts[0], counts[1])).p_value
+
+
+def _with_value(column: Column) -> int:
+    unusual = column.numbers
+    strange = unusual.nans + unusual.negative_infinities + unusual.positive_infinities if unusual else 0
+    return column.rows - column.nulls - strange
+
+
+def _missing(column: Column) -> float:
+    return 1 - _with_value(column) / column.rows if column.rows else 1.0

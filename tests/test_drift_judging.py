@@ -1,0 +1,148 @@
+"""Which columns drifted: against hand computation, on streams without drift, and on columns that went bad."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+
+from slipway.drift.judging import Compared, Rules, judge, new_columns, verdict
+from slipway.profiles import Profile, of_batches
+from slipway.report import Verdict
+
+RULES = Rules()
+
+
+def profile(**columns: Any) -> Profile:
+    return of_batches([pl.DataFrame(columns)])
+
+
+def one(reference: Any, current: Any, rules: Rules = RULES) -> Compared:
+    (found,) = judge(profile(x=reference), profile(x=current), rules)
+    return found
+
+
+def normal(rows: int, mean: float = 0.0, seed: int = 1) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.random.default_rng(seed).normal(mean, 1, rows)
+
+
+def test_judge__a_shift_is_drift_and_the_numbers_agree_with_hand_computation() -> None:
+    reference, current = ["a"] * 600 + ["b"] * 400, ["a"] * 300 + ["b"] * 700
+    found = one(reference, current)
+    assert found.drifted
+    p, q = np.array([0.6, 0.4]), np.array([0.3, 0.7])
+    middle = (p + q) / 2
+    divergence = (stats.entropy(p, middle, base=2) + stats.entropy(q, middle, base=2)) / 2
+    assert found.distance == pytest.approx(np.sqrt(divergence))
+    expected = stats.chi2_contingency([[600, 400], [300, 700]], correction=False).pvalue
+    # Beside it stands the test of missing values, with p-value 1: the smaller of two is doubled.
+    assert found.p_adjusted == pytest.approx(2 * expected)
+    assert found.missing == (0.0, 0.0)
+
+
+def test_judge__what_is_significant_and_small_is_no_drift() -> None:
+    found = one(normal(400_000), normal(400_000, 0.05, seed=2))
+    assert found.p_adjusted is not None and found.p_adjusted < 1e-6
+    assert found.distance is not None and found.distance < 0.1
+    assert found.verdict is Verdict.PASS
+
+
+def test_judge__what_is_large_by_chance_is_no_drift() -> None:
+    rules = Rules(min_rows=20, floor=0.01)
+    found = [one(normal(60, seed=seed), normal(60, seed=seed + 1000), rules) for seed in range(200)]
+    assert all(each.distance is not None and each.distance > 0.01 for each in found)
+    assert (
+        sum(each.drifted for each in found) <= 6
+    )  # of 200, where each may be wrong with less than 1 %: P(> 6) < 0.5 %
+
+
+@pytest.mark.parametrize("rows", [200, 1_000, 20_000])
+def test_judge__quiet_streams_stay_quiet(rows: int) -> None:
+    """Thirty columns without drift, forty looks: the floor and the correction leave next to no look with an alarm."""
+    random = np.random.default_rng(rows)
+
+    def draw(count: int) -> Profile:
+        numbers = {f"n{place}": random.normal(size=count) for place in range(20)}
+        return profile(**numbers, **{f"c{place}": random.choice(list("abcdef"), count) for place in range(10)})
+
+    reference = draw(5_000)
+    looks = [judge(reference, draw(rows), RULES) for _ in range(40)]
+    assert sum(verdict(look) is Verdict.FAIL for look in looks) <= 2
+
+
+@pytest.mark.parametrize(
+    ("current", "said"),
+    [
+        (normal(2_000, 0.8), "its distance"),
+        (normal(2_000) * 2.5, "its distance"),
+        (np.where(np.arange(2_000) % 5 == 0, np.nan, normal(2_000)), "20.0% have no value, and 0.0% had none"),
+        (np.where(np.arange(2_000) % 5 == 0, np.inf, normal(2_000)), "20.0% have no value"),
+        (np.full(2_000, 0.3), "its distance"),
+        ([None] * 2_000, "100.0% have no value"),
+        (["a"] * 2_000, "`x` was Float64 and is String."),
+    ],
+    ids=["mean", "spread", "nan", "infinite", "constant", "nulls", "type"],
+)
+def test_judge__what_drifts(current: Any, said: str) -> None:
+    found = one(normal(5_000, seed=3), current)
+    assert found.drifted
+    assert said in found.detail
+
+
+def test_judge__a_new_category_is_drift_and_a_rare_one_is_not() -> None:
+    reference = ["a"] * 500 + ["b"] * 500
+    assert one(reference, ["a"] * 400 + ["b"] * 400 + ["new"] * 200).drifted
+    assert not one(reference, ["a"] * 499 + ["b"] * 499 + ["new"] * 2).drifted
+
+
+def test_judge__rare_categories_are_pooled() -> None:
+    """A thousand names that occur once each say nothing of drift, whichever they are."""
+    names = [f"n{place}" for place in range(300)]
+    found = one(names + ["a"] * 700, [f"m{place}" for place in range(300)] + ["a"] * 700, Rules(floor=0.0))
+    assert found.p_adjusted is not None and found.p_adjusted > 0.5
+
+
+def test_judge__columns_that_are_not_judged() -> None:
+    days = pl.date_range(pl.date(2020, 1, 1), pl.date(2024, 1, 1), eager=True)
+    reference = profile(day=days, tags=[["a"]] * len(days), gone=[1] * len(days))
+    found = {
+        each.name: each
+        for each in judge(reference, profile(day=days, tags=[["b"]] * len(days), new=[1] * len(days)), RULES)
+    }
+    assert (found["day"].verdict, found["tags"].verdict) == (None, None)
+    assert found["gone"].drifted and "not there any more" in found["gone"].detail
+    assert new_columns(reference, profile(day=days, new=[1] * len(days))) == ("new",)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 199])
+def test_judge__too_few_rows_are_inconclusive(rows: int) -> None:
+    found = judge(profile(x=normal(1_000)), profile(x=normal(rows)), RULES)
+    assert [each.verdict for each in found] == [Verdict.INCONCLUSIVE]
+    assert verdict(found) is Verdict.INCONCLUSIVE
+
+
+def test_judge__too_few_values_hide_no_loss_of_values() -> None:
+    found = one(normal(1_000), [None] * 950 + normal(50).tolist())
+    assert found.drifted and "95.0% have no value" in found.detail
+
+
+def test_verdict__nothing_judged_is_no_pass() -> None:
+    assert verdict(()) is Verdict.INCONCLUSIVE
+
+
+def test_judge__the_correction_is_over_all_columns() -> None:
+    """A single column in ten with p near 0.02 is chance."""
+    reference = profile(**{f"x{place}": ["a"] * 1_000 + ["b"] * 1_000 for place in range(10)})
+    counts = {f"x{place}": ["a"] * 100 + ["b"] * 100 for place in range(9)}
+    current = profile(**counts, x9=["a"] * 83 + ["b"] * 117)
+    found = judge(reference, current, Rules(floor=0.0, min_rows=100))
+    alone = stats.chi2_contingency([[1_000, 1_000], [83, 117]], correction=False).pvalue
+    assert 0.01 < alone < 0.05
+    assert Counter(each.verdict for each in found) == {Verdict.PASS: 10}
+    assert one(
+        ["a"] * 1_000 + ["b"] * 1_000, ["a"] * 83 + ["b"] * 117, Rules(floor=0.0, min_rows=100)
+    ).p_adjusted == pytest.approx(2 * alone)
