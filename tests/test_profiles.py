@@ -94,8 +94,12 @@ def assert_same(one: Profile, other: Profile) -> None:
         mine, theirs = column.numbers.moments, other.columns[name].numbers.moments  # type: ignore[union-attr]
         largest = max(abs(column.numbers.minimum), abs(column.numbers.maximum)) if mine.count else 0.0
         if largest < 1e150:
-            assert mine.mean == pytest.approx(theirs.mean, rel=1e-9, abs=1e-9 * largest)
-            assert mine.squares == pytest.approx(theirs.squares, rel=1e-9, abs=1e-9 * largest**2 * mine.count)
+            # Near the smallest floating-point numbers there are no nine digits.
+            smallest = 1e-300
+            assert mine.mean == pytest.approx(theirs.mean, rel=1e-9, abs=1e-9 * largest + smallest)
+            assert mine.squares == pytest.approx(
+                theirs.squares, rel=1e-9, abs=1e-9 * largest**2 * mine.count + smallest
+            )
 
 
 # Parts and whole
