@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 DATABASE = "SLIPWAY_DATABASE"
 """Variable with the database's address: it holds a password, which belongs on no command line."""
 
-APART = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
-"""Formats that keep columns apart, so that some can be read without the others."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
@@ -61,7 +58,7 @@ def main(given: Inputs) -> None:
 def of_file(data: str, columns: list[str] | None) -> profiles.Profile:
     """The profile of files."""
     frame = reading.scan(data)
-    in_strips = all(file.name.lower().endswith(APART) for file in reading.find_files(data))
+    in_strips = reading.keeps_columns_apart(data)
     with reading.unreadable(data):
         return profiles.of_frame(frame, columns, in_strips=in_strips)
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from slipway.ledger import entries
 from slipway.ledger.entries import Entry
 from slipway.policy import Policy
+from slipway.policy import drift as drift_model
 from slipway.policy import evaluation as evaluation_model
 from slipway.policy import latency as latency_model
 from slipway.policy import model as policy_model
@@ -27,7 +28,7 @@ from slipway.runner.errors import GateError
 
 DOCS = REPOSITORY / "docs"
 SCHEMAS: dict[str, tuple[type[BaseModel], tuple[ModuleType, ...]]] = {
-    "slipway.schema.json": (Policy, (policy_model, evaluation_model, latency_model, robustness_model)),
+    "slipway.schema.json": (Policy, (policy_model, drift_model, evaluation_model, latency_model, robustness_model)),
     "ledger-entry.schema.json": (Entry, (entries, report_model)),
 }
 """The type that each file describes, and the modules whose docstrings explain it."""

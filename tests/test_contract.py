@@ -72,6 +72,8 @@ DEFINED_OTHERWISE = {
     ("input", "tracking-uri", "attest.yml"),
     ("input", "model-version", "attest.yml"),
     ("input", "model", "attest.yml"),
+    ("input", "data", "detect-drift"),
+    ("output", "production-version", "detect-drift"),
     ("input", "model", "comment-fork"),
     ("input", "model", "comment-fork.yml"),
     ("input", "github-token", "comment-fork"),
@@ -86,9 +88,9 @@ DEFINED_OTHERWISE = {
 }
 """What may differ from its namesakes: machines that share no file need a server, and what is attested is named; tokens
 that read, comment or record need other rights; the ledger knows other models than the reports, and other commands; a
-signature is for a version and no alias."""
+signature is for a version and no alias; drift is of one dataset."""
 
-BESIDE_THE_PIPELINE = {"audit-trail", "comment-fork", "sign-model"}
+BESIDE_THE_PIPELINE = {"audit-trail", "comment-fork", "detect-drift", "sign-model"}
 """Stages that people and other workflows call. The pipeline's jobs run the change's own code, which must not come near
 a signing key, nor, in a fork's run, near a token that may write."""
 

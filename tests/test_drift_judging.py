@@ -10,19 +10,25 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from slipway.drift.judging import Compared, Rules, judge, new_columns, verdict
+from slipway.drift.judging import Compared, judge, new_columns, verdict
+from slipway.policy import Drift
 from slipway.profiles import Profile, of_batches
 from slipway.report import Verdict
 
-RULES = Rules()
+
+def rules(**said: Any) -> Drift:
+    return Drift.model_validate({"current": "live", **said})
+
+
+RULES = rules()
 
 
 def profile(**columns: Any) -> Profile:
     return of_batches([pl.DataFrame(columns)])
 
 
-def one(reference: Any, current: Any, rules: Rules = RULES) -> Compared:
-    (found,) = judge(profile(x=reference), profile(x=current), rules)
+def one(reference: Any, current: Any, by: Drift = RULES) -> Compared:
+    (found,) = judge(profile(x=reference), profile(x=current), by)
     return found
 
 
@@ -52,8 +58,8 @@ def test_judge__what_is_significant_and_small_is_no_drift() -> None:
 
 
 def test_judge__what_is_large_by_chance_is_no_drift() -> None:
-    rules = Rules(min_rows=20, floor=0.01)
-    found = [one(normal(60, seed=seed), normal(60, seed=seed + 1000), rules) for seed in range(200)]
+    by = rules(min_rows=20, floor=0.01)
+    found = [one(normal(60, seed=seed), normal(60, seed=seed + 1000), by) for seed in range(200)]
     assert all(each.distance is not None and each.distance > 0.01 for each in found)
     assert (
         sum(each.drifted for each in found) <= 6
@@ -102,7 +108,7 @@ def test_judge__a_new_category_is_drift_and_a_rare_one_is_not() -> None:
 def test_judge__rare_categories_are_pooled() -> None:
     """A thousand names that occur once each say nothing of drift, whichever they are."""
     names = [f"n{place}" for place in range(300)]
-    found = one(names + ["a"] * 700, [f"m{place}" for place in range(300)] + ["a"] * 700, Rules(floor=0.0))
+    found = one(names + ["a"] * 700, [f"m{place}" for place in range(300)] + ["a"] * 700, rules(floor=0.001))
     assert found.p_adjusted is not None and found.p_adjusted > 0.5
 
 
@@ -139,10 +145,10 @@ def test_judge__the_correction_is_over_all_columns() -> None:
     reference = profile(**{f"x{place}": ["a"] * 1_000 + ["b"] * 1_000 for place in range(10)})
     counts = {f"x{place}": ["a"] * 100 + ["b"] * 100 for place in range(9)}
     current = profile(**counts, x9=["a"] * 83 + ["b"] * 117)
-    found = judge(reference, current, Rules(floor=0.0, min_rows=100))
+    found = judge(reference, current, rules(floor=0.001, min_rows=100))
     alone = stats.chi2_contingency([[1_000, 1_000], [83, 117]], correction=False).pvalue
     assert 0.01 < alone < 0.05
     assert Counter(each.verdict for each in found) == {Verdict.PASS: 10}
     assert one(
-        ["a"] * 1_000 + ["b"] * 1_000, ["a"] * 83 + ["b"] * 117, Rules(floor=0.0, min_rows=100)
+        ["a"] * 1_000 + ["b"] * 1_000, ["a"] * 83 + ["b"] * 117, rules(floor=0.001, min_rows=100)
     ).p_adjusted == pytest.approx(2 * alone)

@@ -23,6 +23,9 @@ FORMATS = {
     ".ndjson": "ndjson",
     ".jsonl": "ndjson",
 }
+APART = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
+"""Formats that keep columns apart, so that some can be read without the others."""
+
 ROWS_TO_INFER = 10_000
 """Rows of a text file from which its types are guessed at first."""
 
@@ -79,6 +82,11 @@ def find_files(path: str | Path) -> list[Path]:
     if len(formats) > 1:
         raise InputError(f"The dataset {text} mixes {' and '.join(sorted(formats))} files.", fix=FOLDER_FIX)
     return files
+
+
+def keeps_columns_apart(path: str | Path) -> bool:
+    """Whether a few columns can be read without the others."""
+    return all(file.name.lower().endswith(APART) for file in find_files(path))
 
 
 def first_line(error: BaseException) -> str:

@@ -8,7 +8,8 @@ all columns. Significance alone alarms on every large window, a floor alone on e
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -16,25 +17,12 @@ from slipway.drift import cells, distances
 from slipway.drift.cells import Cells
 from slipway.drift.distances import Bounded
 from slipway.evaluation.multiplicity import benjamini_hochberg
+from slipway.policy import Drift
 from slipway.profiles import Column, Profile
 from slipway.report import Verdict, combine
 
 EXPECTED = 5.0
 """Fewest rows of a cell that the chi-square distribution is trusted with (Cochran 1954); rarer cells are pooled."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """When a column has drifted.
-
-    floor: of the Jensen-Shannon distance, 0 to 1. missing_floor: of the change of the share without a value.
-    false_discoveries: share of the columns called drifted that may be wrong. min_rows: with a value, in either profile.
-    """
-
-    floor: float = 0.1
-    missing_floor: float = 0.05
-    false_discoveries: float = 0.05
-    min_rows: int = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +36,9 @@ class Compared:
     verdict: Verdict | None
     detail: str
     missing: tuple[float, float]
+    role: Literal["feature", "quality"] = "feature"
+    """`quality` where a delivery is to blame, and no world that changed: gone, of another type, without values."""
+
     distance: float | None = None
     limit: float | None = None
     stability: float | None = None
@@ -62,7 +53,7 @@ class Compared:
         return self.verdict is Verdict.FAIL
 
 
-def judge(reference: Profile, current: Profile, rules: Rules) -> tuple[Compared, ...]:
+def judge(reference: Profile, current: Profile, rules: Drift) -> tuple[Compared, ...]:
     """Every column of the reference, in its order. Times move on and are not judged, nor are types without values.
 
     A column that vanished or changed its type has drifted; one with too few values is inconclusive.
@@ -89,19 +80,19 @@ def new_columns(reference: Profile, current: Profile) -> tuple[str, ...]:
 
 
 def _compared(
-    name: str, reference: Column, current: Column | None, rules: Rules
+    name: str, reference: Column, current: Column | None, rules: Drift
 ) -> tuple[Compared, Mapping[str, float]]:
     """What can be measured without the other columns, and the p-values of its tests."""
     missing = (_missing(reference), _missing(current) if current else 1.0)
     if current is None:
         gone = f"`{name}` is not there any more."
-        return Compared(name=name, verdict=Verdict.FAIL, detail=gone, missing=missing), {}
+        return Compared(name=name, verdict=Verdict.FAIL, detail=gone, missing=missing, role="quality"), {}
     if reference.kind in ("time", "other"):
         what = "Times move on." if reference.kind == "time" else f"{', '.join(reference.dtypes)} is not looked into."
         return Compared(name=name, verdict=None, detail=what, missing=missing), {}
     if "empty" not in (reference.kind, current.kind) and reference.kind != current.kind:
         types = f"`{name}` was {', '.join(reference.dtypes)} and is {', '.join(current.dtypes)}."
-        return Compared(name=name, verdict=Verdict.FAIL, detail=types, missing=missing), {}
+        return Compared(name=name, verdict=Verdict.FAIL, detail=types, missing=missing, role="quality"), {}
     if min(reference.rows, current.rows) < rules.min_rows:
         few = f"{min(reference.rows, current.rows):,} rows are too few: {rules.min_rows:,} are asked for."
         return Compared(name=name, verdict=Verdict.INCONCLUSIVE, detail=few, missing=missing), {}
@@ -126,19 +117,21 @@ def _compared(
     return measured, {**p, "values": distances.chi_square(_pooled(both)).p_value}
 
 
-def _decided(column: Compared, p: Mapping[str, float], rules: Rules) -> Compared:
+def _decided(column: Compared, p: Mapping[str, float], rules: Drift) -> Compared:
     before, now = column.missing
     reasons = []
     distance, limit = column.distance or 0.0, column.limit or 0.0
     if "values" in p and distance > limit and p["values"] <= rules.false_discoveries:
         reasons.append(f"its distance {distance:.3f} is above {limit:.3f}")
+    role = column.role
     if "missing" in p and abs(now - before) > rules.missing_floor and p["missing"] <= rules.false_discoveries:
         reasons.append(f"{now:.1%} have no value, and {before:.1%} had none")
-    values = {"p_adjusted": p.get("values"), "missing_p_adjusted": p.get("missing")}
+        role = "quality"
+    column = replace(column, p_adjusted=p.get("values"), missing_p_adjusted=p.get("missing"))
     if reasons:
         said = f"`{column.name}` has drifted: {'; '.join(reasons)}."
-        return Compared(**{**vars(column), **values, "verdict": Verdict.FAIL, "detail": said})
-    return Compared(**{**vars(column), **values})
+        return replace(column, verdict=Verdict.FAIL, detail=said, role=role)
+    return column
 
 
 def _pooled(both: Cells) -> Cells:

@@ -1,5 +1,6 @@
 """Ground floor: slipway.yml as typed values, and the strict reading of every YAML file that a person writes."""
 
+from slipway.policy.drift import Drift
 from slipway.policy.evaluation import Evaluation, Fairness, GapRule, Isolation, Leakage, MetricRule, Scorer, Slices
 from slipway.policy.latency import Latency, LeastRule, MostRule
 from slipway.policy.model import Dataset, Policy, PullRequest, Signing, SigningMethod, Training
@@ -9,6 +10,7 @@ from slipway.policy.source import SourcedPolicy, load
 
 __all__ = [
     "Dataset",
+    "Drift",
     "Evaluation",
     "Fairness",
     "GapRule",

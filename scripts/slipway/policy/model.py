@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, FiniteFloat, StrictBool, model_validator
 
+from slipway.policy.drift import Drift
 from slipway.policy.evaluation import Evaluation
 from slipway.policy.strict import NUMBER, Name, Strict
 
@@ -125,6 +126,9 @@ class Policy(Strict):
     evaluation: Evaluation | None = None
     """How a candidate is judged against production."""
 
+    drift: Drift | None = None
+    """When what production sees is distributed otherwise than what the model learned from."""
+
     signing: Signing | None = None
     """Whose signature a model must carry before it is deployed."""
 
@@ -146,6 +150,16 @@ class Policy(Strict):
         """The dataset that the model is trained on; empty where none has its name."""
         holdout = self.evaluation.holdout if self.evaluation else ""
         return next((name for name in TRAINING_NAMES if name in self.data and name != holdout), "")
+
+    @model_validator(mode="after")
+    def _current_data_are_declared(self) -> Self:
+        if self.drift and self.drift.current not in self.data:
+            known = ", ".join(self.data) or "none"
+            raise ValueError(
+                f"`drift.current` names the dataset `{self.drift.current}`, which `data` does not declare "
+                f"(declared: {known})"
+            )
+        return self
 
     @property
     def digest(self) -> str:

@@ -1,0 +1,208 @@
+"""Hold what production has seen of late against the profile of what its model learned from."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from slipway import datasets, profiles
+from slipway.data import reading
+from slipway.drift import judging, telling
+from slipway.policy import Drift, SourcedPolicy, load
+from slipway.profiles import Profile
+from slipway.registry import mlflow
+from slipway.registry.mlflow import Registry
+from slipway.report import Report, Subject, Verdict, enforce, markdown, plain
+from slipway.runner import outputs, stage
+from slipway.runner.context import Run, report_file
+from slipway.runner.errors import InputError, PolicyError, SlipwayError
+
+STAGE = "detect-drift"
+PROFILE = "slipway/profile.json"
+"""Where train-model keeps the profile, among the artifacts of the model's run."""
+
+DIGEST = "slipway.profile"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Tell whether current data have drifted from what the model in production learned from."""
+
+    policy: Path = Path("slipway.yml")
+    data: str = ""
+    reference_profile: Path | None = None
+    tracking_uri: str = ""
+    report: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """The verdict and what has drifted."""
+
+    report: Path
+    verdict: Verdict
+    drifted: int = 0
+    production_version: str = ""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What current data are held against. version: in the registry, empty for a profile that was given as a file."""
+
+    profile: Profile
+    digest: str
+    version: str = ""
+    model_digest: str = ""
+
+
+def main(given: Inputs) -> None:
+    """Compare, write the report, and fail the step where data have drifted."""
+    sourced = load(given.policy, Run.from_environ())
+    rules = require_drift(sourced)
+    path = given.report or report_file(sourced.policy.model, STAGE)
+    report = Report(
+        stage=STAGE,
+        model=sourced.policy.model,
+        verdict=Verdict.INCONCLUSIVE,
+        reasons=sourced.remarks,
+        subjects=(Subject(role="policy", name=str(sourced.path), id=sourced.policy.digest),),
+        provenance=dict(sourced.provenance),
+    )
+    reference: Reference | None = None
+    try:
+        reference = find_reference(given, sourced)
+        report = look(report, sourced, rules, reference, given.data or sourced.policy.data[rules.current].path)
+    except SlipwayError as failure:
+        report = report.after_failure(failure, provenance=report.provenance)
+        publish(report, path, reference)
+        raise
+    publish(report, path, reference)
+    enforce(report, on_inconclusive=rules.on_inconclusive, fix="Give it a window with more rows.")
+
+
+def require_drift(sourced: SourcedPolicy) -> Drift:
+    """The policy's section `drift`."""
+    if sourced.policy.drift is None:
+        raise PolicyError(
+            f"{sourced.path} has no `drift` section.",
+            fix="Add it with `current`, the dataset that production sees; docs/policy.md shows all of it.",
+            file=str(sourced.path),
+        )
+    return sourced.policy.drift
+
+
+def find_reference(given: Inputs, sourced: SourcedPolicy) -> Reference:
+    """The profile that was given, or that of the version in production.
+
+    Raises InputError where there is none, or where it is not the one that the training left.
+    """
+    if given.reference_profile:
+        content = read_bytes(given.reference_profile)
+        return Reference(profiles.read(content, name=str(given.reference_profile)), digest_of(content))
+    model, registry = sourced.policy.model, Registry(given.tracking_uri)
+    version = registry.by_alias(model, mlflow.PRODUCTION)
+    if version is None:
+        raise InputError(
+            f"No version of `{model}` is in production, so there is nothing to hold the data against.",
+            fix="Release one (the alias `production` in the registry), or give a `reference-profile`.",
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        file = registry.run_file(version.run_id, PROFILE, Path(scratch)) if version.run_id else None
+        content = read_bytes(file) if file else b""
+    if not content:
+        raise InputError(
+            f"{version.name} of `{model}` has no profile of what it learned from.",
+            fix="Train it with train-model, which keeps one, or make one with scripts/profile_data.py from its "
+            "training data and give it as `reference-profile`.",
+        )
+    digest = digest_of(content)
+    if version.tags.get(DIGEST, digest) != digest:
+        raise InputError(
+            f"The profile of {version.name} of `{model}` is not the one that its training left.",
+            why=f"It is {digest}, and the version's tag says {version.tags[DIGEST]}.",
+            fix="Find out who changed it (`command: compare` of audit-trail), and train the model anew.",
+        )
+    return Reference(
+        profiles.read(content, name=PROFILE), digest, version.version, version.tags.get("slipway.model_digest", "")
+    )
+
+
+def look(report: Report, sourced: SourcedPolicy, rules: Drift, reference: Reference, place: str) -> Report:
+    """Profile the current data and judge them."""
+    with reading.unreadable(place):
+        fetched = datasets.fetch_missing(place)
+        frame, version = reading.scan(fetched), datasets.identify(place)
+        known = judged_columns(sourced, rules, reference.profile, frame.collect_schema().names())
+        current = profiles.of_frame(frame, in_strips=reading.keeps_columns_apart(fetched))
+    expected = replace(reference.profile, columns=known)
+    found = judging.judge(expected, current, rules)
+    new = [name for name in judging.new_columns(reference.profile, current) if name not in rules.ignore]
+    drifted = [each for each in found if each.drifted]
+    headline = f"{len(drifted)} of {len(found)} columns have drifted in {current.rows:,} rows of `{rules.current}`."
+    subjects = [Subject(role="data", name=rules.current, id=str(version))]
+    if reference.version:
+        subjects.append(Subject(role="production", name=reference.version, id=reference.model_digest))
+    return report.model_copy(
+        update={
+            "verdict": judging.verdict(found),
+            "headline": headline,
+            "reasons": (*telling.reasons(found, new), *report.reasons),
+            "checks": telling.checks(found),
+            "tables": (telling.table(found, rules),),
+            "charts": telling.chart(found),
+            "subjects": (*report.subjects, *subjects),
+            "provenance": {
+                "production": reference.version or "none",
+                "reference_profile": reference.digest,
+                "reference_rows": reference.profile.rows,
+                f"data_{rules.current}": version.in_words,
+                **report.provenance,
+            },
+        }
+    )
+
+
+def judged_columns(
+    sourced: SourcedPolicy, rules: Drift, reference: Profile, current: list[str]
+) -> dict[str, profiles.Column]:
+    """The reference's columns, but for what the policy ignores and for truths that are not known yet."""
+    unknown = [name for name in rules.ignore if name not in reference.columns and name not in current]
+    if unknown:
+        raise PolicyError(
+            f"`drift.ignore` names `{unknown[0]}`, which neither the reference nor the current data have.",
+            file=str(sourced.path),
+        )
+    targets = sourced.policy.evaluation.targets if sourced.policy.evaluation else ()
+    waiting = [name for name in targets if name not in current]
+    return {name: each for name, each in reference.columns.items() if name not in (*rules.ignore, *waiting)}
+
+
+def publish(report: Report, path: Path, reference: Reference | None) -> None:
+    """Report, outputs, summary."""
+    report = report.finished()
+    report.write(path)
+    drifted = sum(check.verdict is Verdict.FAIL for check in report.checks)
+    version = reference.version if reference else ""
+    outputs.publish(Outputs(report=path, verdict=report.verdict, drifted=drifted, production_version=version))
+    outputs.summarise(markdown.stage_page(report))
+    plain.tell(report)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a profile's file."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"The profile {path} cannot be read.", why=str(error)) from error
+
+
+def digest_of(content: bytes) -> str:
+    """SHA-256, as the tag of the version has it."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+if __name__ == "__main__":
+    sys.exit(stage.run(main, Inputs))

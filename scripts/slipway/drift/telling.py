@@ -1,0 +1,102 @@
+"""What a look found, as checks for machines and as table, chart and reasons for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite, isnan
+
+from slipway.drift.judging import Compared
+from slipway.policy import Drift
+from slipway.report import Cell, Chart, Check, Column, Point, Series, Table, Verdict
+from slipway.report.model import Value
+
+MOST_BARS = 30
+
+
+def checks(columns: Sequence[Compared]) -> tuple[Check, ...]:
+    """One for each column that was judged. `role` says what it is about: `feature`, or `quality` of the delivery."""
+    return tuple(
+        Check(
+            name=f"drift: {each.name}",
+            verdict=each.verdict,
+            detail=each.detail,
+            values={"role": each.role, **_values(each)},
+        )
+        for each in columns
+        if each.verdict is not None
+    )
+
+
+def table(columns: Sequence[Compared], rules: Drift) -> Table:
+    """Every column, what drifted most first."""
+    ordered = sorted(columns, key=lambda each: (_rank(each), -(each.distance or 0.0), each.name))
+    rows: list[tuple[Cell, ...]] = [
+        (
+            each.name,
+            _number(each.distance),
+            _number(each.limit),
+            _number(each.stability),
+            _number(each.kolmogorov_smirnov.value if each.kolmogorov_smirnov else None),
+            _number(each.wasserstein.value if each.wasserstein else None),
+            f"{each.missing[0]:.1%} → {each.missing[1]:.1%}",
+            f"{each.p_adjusted:.2g}" if each.p_adjusted is not None else "–",
+            each.verdict.value if each.verdict else "–",
+        )
+        for each in ordered
+    ]
+    named = (
+        *("Jensen-Shannon", "limit", "PSI", "Kolmogorov-Smirnov", "Wasserstein / sd", "without a value"),
+        "adjusted p",
+    )
+    return Table(
+        title="Columns against what the model learned from",
+        columns=(
+            Column(name="column", kind="code"),
+            *(Column(name=name, kind="number") for name in named),
+            Column(name="verdict", kind="verdict"),
+        ),
+        rows=tuple(rows),
+        note=f"Drift: the Jensen-Shannon distance (0 to 1) is above its limit, {rules.floor:g} or what chance reaches "
+        f"with so many rows, and the p-value, adjusted over all columns, is at most {rules.false_discoveries:g}.",
+    )
+
+
+def chart(columns: Sequence[Compared]) -> tuple[Chart, ...]:
+    """The distances, greatest first."""
+    ordered = sorted((each for each in columns if each.distance is not None), key=lambda each: -(each.distance or 0.0))
+    points = tuple(Point(label=each.name, y=each.distance or 0.0) for each in ordered[:MOST_BARS])
+    if not points:
+        return ()
+    return (Chart(kind="bars", title="Distance by column", series=(Series(name="Jensen-Shannon", points=points),)),)
+
+
+def reasons(columns: Sequence[Compared], new: Sequence[str]) -> tuple[str, ...]:
+    """What failed, then what is open, then what is new."""
+    failed = [each.detail for each in columns if each.verdict is Verdict.FAIL]
+    unsettled = [f"`{each.name}`: {each.detail}" for each in columns if each.verdict is Verdict.INCONCLUSIVE]
+    listed = ", ".join(f"`{name}`" for name in new[:10]) + ("…" if len(new) > 10 else "")
+    return (*failed, *unsettled, *([f"Columns that the model did not learn from: {listed}."] if new else []))
+
+
+def _values(each: Compared) -> dict[str, Value]:
+    found: dict[str, Value] = {
+        "distance": each.distance,
+        "limit": each.limit,
+        "stability": each.stability,
+        "p_adjusted": each.p_adjusted,
+        "missing_before": each.missing[0],
+        "missing_now": each.missing[1],
+        "missing_p_adjusted": each.missing_p_adjusted,
+    }
+    for name, bounded in (("kolmogorov_smirnov", each.kolmogorov_smirnov), ("wasserstein", each.wasserstein)):
+        if bounded and isfinite(bounded.value):
+            found[name] = bounded.value
+    return found
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or isnan(value) else f"{value:.3f}"
+
+
+def _rank(each: Compared) -> int:
+    return {Verdict.FAIL: 0, Verdict.INCONCLUSIVE: 1, Verdict.PASS: 2}[each.verdict] if each.verdict else 3

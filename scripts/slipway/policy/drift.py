@@ -1,0 +1,36 @@
+"""The policy's section `drift`: when what production sees is distributed otherwise than what the model learned from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, FiniteFloat
+
+from slipway.policy.strict import NUMBER, Strict
+
+Share = Annotated[FiniteFloat, Field(gt=0, lt=1), NUMBER]
+
+
+class Drift(Strict):
+    """When what production sees is distributed otherwise than what the model learned from."""
+
+    current: str
+    """Name, under `data`, of what production has seen of late."""
+
+    floor: Share = 0.1
+    """Jensen-Shannon distance (0 to 1) that a column must be above to have drifted, however many rows there are."""
+
+    missing_floor: Share = 0.05
+    """Change of the share of rows without a value that a column must be above to be doubted."""
+
+    false_discoveries: Share = 0.05
+    """Share of the columns called drifted that may be wrong (Benjamini-Hochberg over all columns)."""
+
+    min_rows: Annotated[int, Field(ge=20), NUMBER] = 200
+    """Rows with a value that a column needs on both sides; with fewer it is inconclusive."""
+
+    ignore: tuple[str, ...] = ()
+    """Columns that are not judged: identifiers, counters."""
+
+    on_inconclusive: Literal["warn", "fail"] = "warn"
+    """Whether an inconclusive verdict fails the step."""

@@ -1,0 +1,179 @@
+"""The detect-drift action as a job runs it, after a real training that left a profile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+from slipway.registry.mlflow import PRODUCTION
+from test_training_toy import MODEL, POLICY, QUIET, ROOT, Done, Toy, holdout, make_toy
+
+pytestmark = QUIET
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory, environments_cache: Path) -> Iterator[Toy]:
+    """Version 1 was trained on 3,000 rows by train-model and is in production."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("start"))
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            patch.setenv(name, "")
+        made = make_toy(tmp_path_factory.mktemp("toy"), tmp_path_factory.getbasetemp(), environments_cache)
+        holdout(3_000, seed=2).write_csv(made.folder / "data" / "train.csv")
+        made.commit("More rows")
+        trained = made.train()
+        assert trained.code == 0, trained.log
+        made.registry().set_alias(MODEL, PRODUCTION, "1")
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy changes the working folder, and MLflow's settings of this process."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.setenv(name, "")
+
+
+def look(toy: Toy, current: pl.DataFrame | None, *, drift: dict[str, Any] | None = None, **inputs: str) -> Done:
+    """Detect drift in a window."""
+    number = len(list(toy.folder.glob("drift-*.yml")))
+    policy = {**POLICY, "data": {**POLICY["data"], "live": {"path": f"live-{number}.parquet"}}}
+    policy["drift"] = {"current": "live", **(drift or {})}
+    if current is not None:
+        current.write_parquet(toy.folder / f"live-{number}.parquet")
+    file = toy.folder / f"drift-{number}.yml"
+    file.write_text(yaml.safe_dump(policy, sort_keys=False), encoding="utf-8")
+    return toy.run(ROOT / "actions" / "detect-drift", policy=file.name, **inputs)
+
+
+def verdicts(done: Done) -> dict[str, tuple[str, str]]:
+    """Verdict and role by column."""
+    checks = done.report["checks"]
+    return {each["name"].removeprefix("drift: "): (each["verdict"], each["values"]["role"]) for each in checks}
+
+
+def test_detect__a_quiet_window_passes(toy: Toy) -> None:
+    done = look(toy, holdout(2_000, seed=9))
+    assert done.code == 0, done.log
+    assert done.outputs["verdict"] == "pass"
+    assert (done.outputs["drifted"], done.outputs["production-version"]) == ("0", "1")
+    # The signature's features and the target; no other column was profiled.
+    assert set(verdicts(done)) == {"x1", "x2", "y"}
+    assert done.report["provenance"]["reference_rows"] == 3_000
+    roles = {each["role"]: each["name"] for each in done.report["subjects"]}
+    assert (roles["production"], roles["data"]) == ("1", "live")
+
+
+def test_detect__a_shifted_feature_fails_the_step(toy: Toy) -> None:
+    done = look(toy, holdout(2_000, seed=9).with_columns(x1=pl.col("x1") + 1))
+    assert done.code == 1
+    assert (done.outputs["verdict"], done.outputs["drifted"]) == ("fail", "1")
+    assert verdicts(done) == {"x1": ("fail", "feature"), "x2": ("pass", "feature"), "y": ("pass", "feature")}
+    assert done.error.startswith("1 of 3 columns have drifted in 2,000 rows of `live`.")
+    assert done.report["reasons"][0].startswith("`x1` has drifted: its distance 0.")
+    (chart,) = done.report["charts"]
+    assert chart["series"][0]["points"][0]["label"] == "x1"
+    (rows,) = (each["rows"] for each in done.report["tables"])
+    assert (rows[0][0], rows[0][-1]) == ("x1", "fail")
+    assert "x1" in done.summary
+
+
+def test_detect__a_broken_delivery_is_told_from_drift(toy: Toy) -> None:
+    frame = holdout(2_000, seed=9).with_columns(x1=pl.when(pl.int_range(2_000) % 3 > 0).then("x1")).drop("x2")
+    done = look(toy, frame)
+    assert done.code == 1
+    assert {name: found for name, found in verdicts(done).items() if name != "y"} == {
+        "x1": ("fail", "quality"),
+        "x2": ("fail", "quality"),
+    }
+    assert "`x2` is not there any more." in done.reasons
+
+
+def test_detect__truths_that_are_not_known_yet_and_new_columns_change_no_verdict(toy: Toy) -> None:
+    done = look(toy, holdout(2_000, seed=9).drop("y").with_columns(extra=1))
+    assert done.code == 0, done.log
+    assert set(verdicts(done)) == {"x1", "x2"}
+    assert "Columns that the model did not learn from:" in done.reasons and "`extra`" in done.reasons
+
+
+def test_detect__an_ignored_column_is_not_judged(toy: Toy) -> None:
+    done = look(toy, holdout(2_000, seed=9).with_columns(x1=pl.col("x1") + 1), drift={"ignore": ["x1"]})
+    assert done.code == 0, done.log
+    assert set(verdicts(done)) == {"x2", "y"}
+
+
+@pytest.mark.parametrize("rows", [1, 100])
+def test_detect__a_small_window_is_inconclusive(toy: Toy, rows: int) -> None:
+    frame = holdout(200, seed=9).head(rows)
+    done = look(toy, frame)
+    assert (done.code, done.outputs["verdict"]) == (0, "inconclusive"), done.log
+    strict = look(toy, frame, drift={"on_inconclusive": "fail"})
+    assert (strict.code, strict.outputs["verdict"]) == (1, "inconclusive")
+
+
+def test_detect__a_profile_that_is_given(toy: Toy, tmp_path: Path) -> None:
+    registry = toy.registry()
+    run = registry.by_version(MODEL, "1").run_id
+    kept = registry.run_file(run, "slipway/profile.json", tmp_path)
+    assert kept is not None
+    done = look(toy, holdout(2_000, seed=9), reference_profile=str(kept))
+    assert done.code == 0, done.log
+    assert done.outputs["production-version"] == ""
+    said = json.loads(kept.read_text())
+    kept.write_text(json.dumps({**said, "schema_version": 99}))
+    refused = look(toy, holdout(2_000, seed=9), reference_profile=str(kept))
+    assert (refused.code, refused.outputs["verdict"]) == (1, "inconclusive")
+    assert "99" in refused.error
+
+
+def test_detect__a_profile_that_was_exchanged_is_refused(toy: Toy) -> None:
+    registry = toy.registry()
+    version = registry.by_version(MODEL, "1")
+    registry.tag_version(version, {"slipway.profile": f"sha256:{'0' * 64}"})
+    try:
+        done = look(toy, holdout(2_000, seed=9))
+    finally:
+        registry.tag_version(version, {"slipway.profile": version.tags["slipway.profile"]})
+    assert (done.code, done.outputs["verdict"]) == (1, "inconclusive")
+    assert "is not the one that its training left" in done.error
+
+
+@pytest.mark.parametrize(
+    ("content", "drift", "said"),
+    [
+        (None, {}, "There are no data at live-"),
+        (b"PAR1 and no more", {}, "The data at live-"),
+        (300, {"ignore": ["x9"]}, "`drift.ignore` names `x9`"),
+        (0, {}, "The dataset live-"),
+    ],
+)
+def test_detect__what_cannot_be_judged(toy: Toy, content: bytes | int | None, drift: dict[str, Any], said: str) -> None:
+    number = len(list(toy.folder.glob("drift-*.yml")))
+    frame = holdout(300).head(content) if isinstance(content, int) else None
+    if isinstance(content, bytes):
+        (toy.folder / f"live-{number}.parquet").write_bytes(content)
+    done = look(toy, frame, drift=drift)
+    assert (done.code, done.outputs["verdict"]) == (1, "inconclusive"), done.log
+    assert done.error.startswith(said)
+
+
+def test_detect__a_model_that_is_not_in_production(toy: Toy, environments_cache: Path) -> None:
+    done = look(toy, holdout(300), tracking_uri=f"sqlite:///{toy.temp / 'empty.db'}")
+    assert done.error.startswith(f"No version of `{MODEL}` is in production")
+
+
+def test_detect__a_policy_without_the_section(toy: Toy) -> None:
+    done = toy.run(ROOT / "actions" / "detect-drift")
+    assert done.error.startswith("slipway.yml has no `drift` section.")
+
+
+def test_policy__current_data_are_declared(toy: Toy) -> None:
+    done = look(toy, None, drift={"current": "elsewhere"})
+    assert "`drift.current` names the dataset `elsewhere`" in done.error
