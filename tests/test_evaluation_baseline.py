@@ -12,7 +12,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from slipway.evaluation.baseline import baseline, judge_baseline
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.intervals import Sampling
-from slipway.evaluation.outcomes import Binary, Multiclass, Regression, Text
+from slipway.evaluation.outcomes import Binary, Multiclass, Prices, Regression, Text
 from slipway.policy import Evaluation
 from slipway.report import Verdict
 from test_evaluation_reference import binary, multiclass, regression
@@ -56,6 +56,23 @@ def test_judge_baseline__says_where_the_candidate_is_no_better() -> None:
     assert [each.verdict for each in gated.checks] == [Verdict.FAIL, Verdict.PASS, Verdict.PASS]
     prior = np.full(1000, 0.1)
     assert gated.checks[2].values["baseline"] == pytest.approx(sk.log_loss(truth, prior))
+
+
+def test_judge_baseline__of_costs_is_the_cheaper_answer() -> None:
+    """Two in five rows are positive, and to miss one costs six times a false alarm: nobody should say no to all."""
+    truth = np.arange(1000) % 5 < 2
+    candidate = Binary(truth, truth ^ (np.arange(1000) % 7 == 0), costs=Prices(false_positive=5, false_negative=30))
+    costs = {"false_positive": 5, "false_negative": 30}
+    asked = evaluation("binary", "expected_cost", "accuracy", costs=costs, beats_baseline=True)
+    cost, accuracy = judge_baseline(asked, candidate, Sampling(1000)).checks
+    assert cost.values["baseline"] == pytest.approx(5 * 0.6)
+    assert accuracy.values["baseline"] == pytest.approx(0.6)  # of the most frequent class
+
+
+def test_judge_baseline__calibration_is_left_out() -> None:
+    known = binary(500, 0)
+    found = judge_baseline(evaluation("binary", "squared_calibration_error", "roc_auc"), known, Sampling(500))
+    assert [row[0] for row in found.tables[0].rows] == ["roc_auc\u00a0↑"]
 
 
 def test_judge_baseline__what_is_not_shown_is_inconclusive() -> None:

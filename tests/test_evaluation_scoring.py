@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from slipway.evaluation.intervals import Sampling, bonett_price, of_difference, of_one
+from slipway.evaluation.intervals import Sampling, bonett_price, of_difference, of_one, wilson
 from slipway.evaluation.outcomes import Text
 from slipway.evaluation.scoring import exact_match, holds_card_number, json_valid, metric, normalised, score, token_f1
 
@@ -133,3 +133,24 @@ def test_leak__addresses_within_other_text_are_still_found() -> None:
         assert score("leak", [text], None, None).tolist() == [1.0]
     token = "eyJ" + "a" * 40 + ".eyJ" + "b" * 40 + ".sig"
     assert score("leak", [f"token-{token}"], None, None).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_interval__clusters_that_all_agree_are_as_many_rows_and_no_certainty(share: float) -> None:
+    """400 rows of 100 documents, none with a leak: the share may well be 1 in 100."""
+    outcome = Text({"leak": np.full(400, share)}, {"leak": False})
+    by_document = Sampling(400, clusters=np.repeat(np.arange(100), 4))
+    found = of_one(metric("leak", outcome), outcome, by_document)
+    expected = wilson(int(100 * share), 100, 0.95)
+    assert (found.value, found.low, found.high) == (share, expected.low, expected.high)
+    assert found.high - found.low == pytest.approx(3.84146 / 103.84146, abs=1e-5)  # z² / (n + z²)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(0.0, 0.0), (1.0, 1.0), (1.0, 0.0), (0.0, 1.0)])
+def test_interval__differences_of_clusters_that_all_agree(ours: float, theirs: float) -> None:
+    candidate, production = (Text({"leak": np.full(400, share)}, {"leak": False}) for share in (ours, theirs))
+    by_document = Sampling(400, clusters=np.repeat(np.arange(100), 4))
+    found = of_difference(metric("leak", candidate), production, candidate, by_document)
+    expected = bonett_price(np.full(100, ours > theirs), np.full(100, theirs > ours), 0.95)
+    assert (found.value, found.low, found.high) == (ours - theirs, expected.low, expected.high)
+    assert found.low < found.high

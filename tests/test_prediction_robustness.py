@@ -121,6 +121,17 @@ def test_judge__the_candidates_own_loss(max_drop: float, verdict: Verdict) -> No
     assert found.tables[0].rows[0][0] == "noise (x)"
 
 
+def test_judge__a_column_that_nobody_reads_is_said() -> None:
+    answers = Regression(np.zeros(ROWS), np.linspace(0, 1, ROWS))
+    rule = {"columns": ["x"], "metric": "mean_absolute_error", "max_drop": 0}
+    asked = {"task": "regression", "holdout": "h", "target": "y", "metrics": {"r2": {}}, "robustness": {"noise": rule}}
+    both = {"clean": answers, "noise": answers}
+    (check,) = judge_robustness(Evaluation.model_validate(asked), both, None, Sampling(ROWS)).checks
+    assert check.verdict is Verdict.PASS
+    assert "the model may not read what was disturbed" in check.detail
+    assert "may not read" not in judged(0.6, 0.5).checks[0].detail
+
+
 def test_judge__without_production() -> None:
     found = judged(0.6, 0.5)
     assert found.verdict is Verdict.PASS

@@ -79,7 +79,10 @@ def equality(both: Sequence[Contender], said: Mapping[str, Predictions]) -> tupl
     same_model = bool(both[0].payload) and both[0].payload == both[1].payload
     same_answers = ours.classes == theirs.classes and ours.frame.equals(theirs.frame)
     if same_model and same_answers:
-        return ("The candidate is the same model as production, byte for byte: every difference is exactly zero.",)
+        return (
+            "The candidate is the same model as production, byte for byte, and answers every row alike: an interval "
+            "that is wider than zero says only what so many rows can show.",
+        )
     if same_model:
         return (
             "The candidate is the same model as production, byte for byte, and yet it answers otherwise: its "

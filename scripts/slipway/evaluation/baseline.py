@@ -16,14 +16,18 @@ from slipway.policy import Evaluation
 from slipway.report import Cell, Check, Column, Table, Verdict
 from slipway.report.model import Value
 
-OF_ONE_CLASS = {"precision", "recall", "specificity", "negative_predictive_value", "f1", "fbeta", "jaccard"}
-"""Metrics of binary tasks that look at one class: whoever calls everything positive has perfect recall."""
+SAY_NOTHING = {
+    *("precision", "recall", "specificity", "negative_predictive_value", "f1", "fbeta", "jaccard"),
+    "squared_calibration_error",
+}
+"""Metrics of binary tasks in which a constant answer is hard to beat and worth nothing: whoever calls everything
+positive has perfect recall, and whoever answers with the share of positives is calibrated."""
 
 BETTER = "better than a constant answer"
 
 NOTE = (
-    "The constant answer gives every row the holdout's own class shares and its most frequent class, or its mean: what "
-    "a model reaches that has learned nothing."
+    "The constant answer gives every row the holdout's own class shares and its most frequent class (for costs the "
+    "cheaper one), or its mean: what a model reaches that has learned nothing."
 )
 
 
@@ -51,6 +55,15 @@ def baseline(known: Outcome) -> Outcome | None:
     return None
 
 
+def _cheapest(known: Binary, constant: Binary) -> Binary:
+    """The constant answer with the label that costs less, where the policy has costs."""
+    costs, positive = known.costs, float(known.truth.mean())
+    assert costs is not None
+    all_positive = positive * costs.true_positive + (1 - positive) * costs.false_positive
+    all_negative = positive * costs.false_negative + (1 - positive) * costs.true_negative
+    return replace(constant, label=np.full(len(known), all_positive < all_negative))
+
+
 def judge_baseline(evaluation: Evaluation, candidate: Outcome, sampling: Sampling) -> Findings:
     """The candidate beside the constant answer: a folded table, and a sentence for each metric it is no better on.
 
@@ -64,9 +77,12 @@ def judge_baseline(evaluation: Evaluation, candidate: Outcome, sampling: Samplin
     reasons: list[str] = []
     for name in evaluation.metrics:
         metric = find(name, evaluation.task)
-        if evaluation.task == "binary" and metric.name.partition("@")[0] in OF_ONE_CLASS:
+        if evaluation.task == "binary" and metric.name.partition("@")[0] in SAY_NOTHING:
             continue
-        measured = measure(metric, candidate, constant, sampling)
+        answer = constant
+        if metric.name == "expected_cost" and isinstance(candidate, Binary) and isinstance(constant, Binary):
+            answer = _cheapest(candidate, constant)
+        measured = measure(metric, candidate, answer, sampling)
         gate = Gate(BETTER, True, 0.0, metric.greater_is_better, strict=True)
         check = _check(measured, gate, evaluation, sampling)
         rows.append(_row(measured, check))

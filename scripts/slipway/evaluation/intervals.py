@@ -72,6 +72,9 @@ def of_one(metric: Metric, outcome: Outcome, sampling: Sampling) -> Interval:
             if bounds is not None and not bounds[0] < centre < bounds[1]:
                 centre = imagined.value
         spread = _spread(influence, sampling)
+        if estimate.correct is not None and spread.error == 0:
+            # Whole clusters agree, so that as many are known, and no more.
+            return wilson(sampling.units if estimate.value else 0, sampling.units, sampling.confidence)
         if bounds is not None and bounds[0] < centre < bounds[1]:
             interval = _within(bounds, estimate.value, centre, spread, sampling.confidence)
         else:
@@ -91,7 +94,12 @@ def of_difference(metric: Metric, production: Outcome, candidate: Outcome, sampl
         return bonett_price(ours.correct, theirs.correct, sampling.confidence)
     value = ours.value - theirs.value
     if not metric.of_labels:
-        return _student(value, _spread(ours.influence - theirs.influence, sampling), sampling.confidence)
+        spread = _spread(ours.influence - theirs.influence, sampling)
+        if ours.correct is not None and theirs.correct is not None and spread.error == 0:
+            # Every cluster says the same of both, so that as many are known, and no more.
+            each = [np.full(sampling.units, one) for one in (value > 0, value < 0)]
+            return bonett_price(each[0], each[1], sampling.confidence)
+        return _student(value, spread, sampling.confidence)
     # As Bonett & Price add one disagreement each way to a difference of shares.
     ours = metric.estimate(with_imaginary_rows(candidate, (True, False)))
     theirs = metric.estimate(with_imaginary_rows(production, (False, True)))

@@ -43,11 +43,14 @@ def judge_robustness(
             rows.append((title, metric.name, _shown(theirs), "no answer", "–", gate.text, named))
             continue
         decided = check(own, gate, evaluation, sampling)
+        # Robust, or blind to the columns: people should know that it may be the latter.
+        same = isinstance(own.difference, Interval) and own.difference.value == own.difference.standard_error == 0
+        remark = " Nothing changed: the model may not read what was disturbed." if same else ""
         checks.append(
             decided.model_copy(
                 update={
                     "name": f"{name}: {decided.name}",
-                    "detail": f"Under {title}: {_of_one_model(decided.detail)}",
+                    "detail": f"Under {title}: {_of_one_model(decided.detail)}{remark}",
                     "values": {
                         **{key: each for key, each in decided.values.items() if key not in ("production", "candidate")},
                         "clean": decided.values.get("production"),
