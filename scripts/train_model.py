@@ -18,7 +18,7 @@ from slipway.registry import mlflow
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import LoggedModel, ModelVersion, Registry
 from slipway.report import Report, Subject, Verdict, markdown, plain, reuse
-from slipway.runner import commands, context, environments, outputs, redaction, stage
+from slipway.runner import commands, context, environments, outputs, stage
 from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError, SlipwayError
 from slipway.training import command, earlier, profiling, provenance, repository, statement, telling
 from slipway.training.provenance import Provenance
@@ -152,7 +152,7 @@ def train_and_register(
         if not ended.succeeded:
             raise GateError(
                 f"The training command {ended.in_words(training.timeout_minutes * 60)}.",
-                why=last_lines(log),
+                why=telling.last_lines(log),
                 fix=f"See the step's log; it is also kept with the MLflow run {run_id}. No version was registered.",
             )
         if earlier and earlier == written(training):
@@ -254,14 +254,6 @@ def find_model(registry: Registry, run_id: str, training: Training) -> LoggedMod
         fix="Call `mlflow.<flavour>.log_model(...)` in the command, switch autologging on, or name the MLflow model "
         "folder that it writes in `training.model`.",
     )
-
-
-def last_lines(log: Path, count: int = 15) -> str:
-    """The end of the command's output, without what must not stand in a report: the runner masks its log only."""
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 8_000))
-        text = "\n".join(file.read().decode(errors="replace").splitlines()[-count:])
-    return redaction.without_secrets(text)
 
 
 def publish(report: Report, path: Path, said: Outputs) -> None:

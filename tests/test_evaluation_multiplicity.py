@@ -167,7 +167,7 @@ def test_account__a_fail_must_stand_among_all_gates() -> None:
         Verdict.FAIL,  # no p-value: nothing to correct
     ]
     assert [row[1] for row in found.tables[0].rows] == ["inconclusive", "fail", "–", "fail"]
-    assert found.reasons[1].startswith("a said. Among 4 gates chance alone makes one such result likely: Holm's")
+    assert found.reasons[1].startswith("a said. Among 4 gates chance alone can explain one such result: Holm's")
     assert (found.reasons[0], found.reasons[2]) == ("c said.", "other")
     assert found.checks[0].values["p_adjusted"] == pytest.approx(0.06)
     assert found.verdict is Verdict.FAIL

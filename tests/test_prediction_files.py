@@ -151,7 +151,7 @@ def test_read__keys_of_every_type(tmp_path: Path, suffix: str, dtype: Any) -> No
     ("ids", "said"),
     [
         (["r0", "r1"], "lacks rows of the holdout: 1, among them r2"),
-        (["r0", "r1", "r1"], "has rows twice: 2, among them r1; r1"),
+        (["r0", "r1", "r1"], "has rows twice: 2, among them r1\\."),
         (["r0", "r1", "r9"], "has rows that the holdout does not have: 1, among them r9"),
         (["r0", "r1", "r2", "r3"], "has rows that the holdout does not have: 1, among them r3"),
         (["r0", "r1", None], "has rows that the holdout does not have: 1, among them None"),

@@ -433,6 +433,8 @@ def test_train__a_failing_command(toy: Toy) -> None:
     assert done.code == 1
     assert done.error.startswith("The training command ended with exit code 3 after 0 s.")
     assert "line 99" in done.error
+    # The error's own line comes first: a comment has room for the beginning only.
+    assert done.report["reasons"][0].startswith("with ")
     assert "line 80" not in done.error
     assert "No version was registered" in done.error
     assert (done.outputs["verdict"], done.report["verdict"]) == ("fail", "fail")

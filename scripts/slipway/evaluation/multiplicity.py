@@ -67,7 +67,7 @@ def _accounted(check: Check, p: float, gates: int, level: float) -> Check:
     if check.verdict is Verdict.FAIL and gates > 1 and p > level:
         update["verdict"] = Verdict.INCONCLUSIVE
         update["detail"] = (
-            f"{check.detail} Among {gates} gates chance alone makes one such result likely: Holm's adjusted p-value is "
+            f"{check.detail} Among {gates} gates chance alone can explain one such result: Holm's adjusted p-value is "
             f"{p:.2g}, above {level:g}."
         )
     return check.model_copy(update=update)

@@ -276,7 +276,8 @@ def _like(path: Path, values: pl.Series, dtype: pl.DataType) -> pl.Series:
 
 def _shown(frame: pl.DataFrame, marked: pl.Series) -> str:
     """The first rows that are marked, as people write them."""
-    return "; ".join(", ".join(map(str, row)) for row in frame.filter(marked).head(3).rows())
+    rows = frame.filter(marked).unique(maintain_order=True).head(3).rows()
+    return "; ".join(", ".join(map(str, row)) for row in rows)
 
 
 def _refuse(path: Path, what: str, fix: str = "") -> NoReturn:

@@ -9,6 +9,7 @@ from typing import Any
 from slipway.policy.source import file_digest
 from slipway.registry.mlflow import ModelVersion
 from slipway.report import Subject, Verdict
+from slipway.runner import redaction
 from slipway.training.provenance import Provenance
 
 
@@ -58,3 +59,16 @@ def subjects(after: Provenance, version: ModelVersion, registry: str = "") -> tu
         *([Subject(role="environment", name=after.environment.python, id=lock)] if lock else []),
         *([Subject(role="registry", name=version.model, id=registry)] if registry else []),
     )
+
+
+def last_lines(log: Path, count: int = 15) -> str:
+    """The end of the command's output, without what must not stand in a report: the runner masks its log only.
+
+    The very last line comes first, too: it names the error, and a comment has room for the beginning only.
+    """
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 8_000))
+        lines = file.read().decode(errors="replace").splitlines()[-count:]
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    text = "\n".join([last, "The end of its output:", *lines] if len(lines) > 1 else lines)
+    return redaction.without_secrets(text)
