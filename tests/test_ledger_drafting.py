@@ -64,7 +64,7 @@ def test_of_report__the_same_report_of_the_same_run_is_one_event(tmp_path: Path)
     assert drafting.of_report(path, run())[0].id == drafting.of_report(path, run())[0].id
 
 
-@pytest.mark.parametrize("stage", ["validate-data", "train-model", "evaluate-model", "post-report"])
+@pytest.mark.parametrize("stage", ["validate-data", "train-model", "evaluate-model", "detect-drift", "post-report"])
 def test_of_report__every_stage_has_an_event(tmp_path: Path, stage: str) -> None:
     assert drafting.of_report(report(tmp_path, stage=stage), run())[0].event == drafting.EVENTS[stage]
 

@@ -34,6 +34,7 @@ EVENTS: dict[str, Kind] = {
     "validate-data": "validation",
     "train-model": "training",
     "evaluate-model": "evaluation",
+    "detect-drift": "drift",
     "post-report": "comment",
     "sign-model": "signature",
 }
