@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import tempfile
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from slipway import datasets, profiles
 from slipway.data import reading
 from slipway.drift import judging, telling
 from slipway.policy import Drift, SourcedPolicy, load
+from slipway.policy.source import file_digest
 from slipway.profiles import Profile
 from slipway.registry import mlflow
 from slipway.registry.mlflow import Registry
@@ -19,12 +19,11 @@ from slipway.report import Report, Subject, Verdict, enforce, markdown, plain
 from slipway.runner import outputs, stage
 from slipway.runner.context import Run, report_file
 from slipway.runner.errors import InputError, PolicyError, SlipwayError
+from slipway.training import profiling
 
 STAGE = "detect-drift"
-PROFILE = "slipway/profile.json"
+PROFILE = f"slipway/{profiling.FILE}"
 """Where train-model keeps the profile, among the artifacts of the model's run."""
-
-DIGEST = "slipway.profile"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +99,7 @@ def find_reference(given: Inputs, sourced: SourcedPolicy) -> Reference:
     Raises InputError where there is none, or where it is not the one that the training left.
     """
     if given.reference_profile:
-        content = read_bytes(given.reference_profile)
-        return Reference(profiles.read(content, name=str(given.reference_profile)), digest_of(content))
+        return read_profile(given.reference_profile, str(given.reference_profile))
     model, registry = sourced.policy.model, Registry(given.tracking_uri)
     version = registry.by_alias(model, mlflow.PRODUCTION)
     if version is None:
@@ -111,23 +109,29 @@ def find_reference(given: Inputs, sourced: SourcedPolicy) -> Reference:
         )
     with tempfile.TemporaryDirectory() as scratch:
         file = registry.run_file(version.run_id, PROFILE, Path(scratch)) if version.run_id else None
-        content = read_bytes(file) if file else b""
-    if not content:
-        raise InputError(
-            f"{version.name} of `{model}` has no profile of what it learned from.",
-            fix="Train it with train-model, which keeps one, or make one with scripts/profile_data.py from its "
-            "training data and give it as `reference-profile`.",
-        )
-    digest = digest_of(content)
-    if version.tags.get(DIGEST, digest) != digest:
+        if file is None:
+            raise InputError(
+                f"{version.name} of `{model}` has no profile of what it learned from.",
+                fix="Train it with train-model, which keeps one, or make one with scripts/profile_data.py from its "
+                "training data and give it as `reference-profile`.",
+            )
+        found = read_profile(file, PROFILE)
+    said = version.tags.get(profiling.TAG, found.digest)
+    if said != found.digest:
         raise InputError(
             f"The profile of {version.name} of `{model}` is not the one that its training left.",
-            why=f"It is {digest}, and the version's tag says {version.tags[DIGEST]}.",
+            why=f"It is {found.digest}, and the version's tag says {said}.",
             fix="Find out who changed it (`command: compare` of audit-trail), and train the model anew.",
         )
-    return Reference(
-        profiles.read(content, name=PROFILE), digest, version.version, version.tags.get("slipway.model_digest", "")
-    )
+    return replace(found, version=version.version, model_digest=version.tags.get("slipway.model_digest", ""))
+
+
+def read_profile(path: Path, name: str) -> Reference:
+    """A profile's file. name: for messages."""
+    try:
+        return Reference(profiles.read(path.read_bytes(), name=name), file_digest(path))
+    except OSError as error:
+        raise InputError(f"The profile {name} cannot be read.", why=str(error)) from error
 
 
 def look(report: Report, sourced: SourcedPolicy, rules: Drift, reference: Reference, place: str) -> Report:
@@ -189,19 +193,6 @@ def publish(report: Report, path: Path, reference: Reference | None) -> None:
     outputs.publish(Outputs(report=path, verdict=report.verdict, drifted=drifted, production_version=version))
     outputs.summarise(markdown.stage_page(report))
     plain.tell(report)
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of a profile's file."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"The profile {path} cannot be read.", why=str(error)) from error
-
-
-def digest_of(content: bytes) -> str:
-    """SHA-256, as the tag of the version has it."""
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 if __name__ == "__main__":

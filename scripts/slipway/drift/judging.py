@@ -54,7 +54,8 @@ class Compared:
 
 
 def judge(reference: Profile, current: Profile, rules: Drift) -> tuple[Compared, ...]:
-    """Every column of the reference, in its order. Times move on and are not judged, nor are types without values.
+    """Every column of the reference, in its order. Of times, which move on, and of types that are not looked into only
+    the share without a value is judged.
 
     A column that vanished or changed its type has drifted; one with too few values is inconclusive.
     """
@@ -87,9 +88,6 @@ def _compared(
     if current is None:
         gone = f"`{name}` is not there any more."
         return Compared(name=name, verdict=Verdict.FAIL, detail=gone, missing=missing, role="quality"), {}
-    if reference.kind in ("time", "other"):
-        what = "Times move on." if reference.kind == "time" else f"{', '.join(reference.dtypes)} is not looked into."
-        return Compared(name=name, verdict=None, detail=what, missing=missing), {}
     if "empty" not in (reference.kind, current.kind) and reference.kind != current.kind:
         types = f"`{name}` was {', '.join(reference.dtypes)} and is {', '.join(current.dtypes)}."
         return Compared(name=name, verdict=Verdict.FAIL, detail=types, missing=missing, role="quality"), {}
@@ -97,6 +95,9 @@ def _compared(
         few = f"{min(reference.rows, current.rows):,} rows are too few: {rules.min_rows:,} are asked for."
         return Compared(name=name, verdict=Verdict.INCONCLUSIVE, detail=few, missing=missing), {}
     p = {"missing": _p_of_missing(reference, current)}
+    if reference.kind in ("time", "other"):
+        what = "Times move on." if reference.kind == "time" else f"{', '.join(reference.dtypes)} is not looked into."
+        return Compared(name=name, verdict=None, detail=what, missing=missing), p
     if min(_with_value(reference), _with_value(current)) < rules.min_rows:
         few = f"Fewer than {rules.min_rows:,} rows have a value."
         return Compared(name=name, verdict=Verdict.INCONCLUSIVE, detail=few, missing=missing), p

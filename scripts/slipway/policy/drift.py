@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, FiniteFloat
 
+from slipway.policy.evaluation import OnInconclusive
 from slipway.policy.strict import NUMBER, Strict
 
 Share = Annotated[FiniteFloat, Field(gt=0, lt=1), NUMBER]
@@ -32,5 +33,5 @@ class Drift(Strict):
     ignore: tuple[str, ...] = ()
     """Columns that are not judged: identifiers, counters."""
 
-    on_inconclusive: Literal["warn", "fail"] = "warn"
+    on_inconclusive: OnInconclusive = "warn"
     """Whether an inconclusive verdict fails the step."""
