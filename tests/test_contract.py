@@ -499,14 +499,22 @@ def metric_names(cell: str) -> Iterator[str]:
 
 
 def statistics_problems(page: str) -> list[str]:
-    """Where docs/statistics.md lists other metrics or gates than there are."""
+    """Where docs/statistics.md lists other metrics or gates than there are, or lacks a metric's measured coverage."""
     listed = {
         (row[0].strip("`"), name) for row in table(section(page, "Metrics"), "task") for name in metric_names(row[1])
     }
     known = {(metric.task, metric.name) for metric in METRICS}
     known |= {(family.task, f"{family.name}@{family.symbol}") for family in FAMILIES}
     gates = {row[0].strip("`").partition(":")[0] for row in table(section(page, "Gates"), "gate")}
+    families = {(family.task, family.name): f"{family.name}@{family.symbol}" for family in FAMILIES}
+    measured = {
+        (task, families[task, stem] if at else row[0])
+        for task in {task for task, _ in known}
+        for row in table(section(page, "Coverage"), task)
+        for stem, at, _ in [row[0].partition("@")]
+    }
     return [
+        *[f"the coverage of {name} ({task}) is not measured" for task, name in known - measured],
         *[f"the metric {name} ({task}) is not listed" for task, name in known - listed],
         *[f"the metric {name} ({task}) does not exist" for task, name in listed - known],
         *[f"the gate {name} is in only one of page and policy" for name in gates ^ MetricRule.model_fields.keys()],
@@ -934,6 +942,8 @@ SPOILT = [
         ("an average is missing", " `_micro`", "", "recall_micro (multiclass) is not listed"),
         ("a metric does not exist", "r2, ", "r3, ", "r3 (regression) does not exist"),
         ("a gate is missing", "| `max: x` |", "| x |", "the gate max"),
+        ("a coverage is missing", "| wape |", "| wap |", "the coverage of wape (forecasting) is not measured"),
+        ("a family's coverage is missing", "| ndcg@10 |", "| ndcg |", "the coverage of ndcg@k (ranking)"),
     ),
     *spoilt(
         "validate-data",

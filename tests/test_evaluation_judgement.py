@@ -65,6 +65,18 @@ def test_judge__an_equal_candidate_passes_a_margin() -> None:
     assert all("clear of the limit" in each.detail for each in judgement.checks)
 
 
+def test_judge__a_precision_of_two_rows_is_inconclusive_and_says_so() -> None:
+    """Both are right and the margin is wide, but nothing is known of a model that names two rows of 300."""
+    truth = np.arange(300) < 60
+    judgement = judged({"precision": {"margin": 0.9}}, Binary(truth, np.arange(300) < 2), Binary(truth, truth))
+    (check,) = judgement.checks
+    assert check.verdict is INCONCLUSIVE
+    assert judgement.reasons == (
+        "precision has no interval for the difference: too few rows carry the label that it counts: 2; "
+        "at least 3 are needed.",
+    )
+
+
 def test_judge__a_worse_candidate_fails_and_says_why() -> None:
     production, candidate = models(worse=3)
     judgement = judged({"roc_auc": {"margin": 0.01}}, candidate, production)

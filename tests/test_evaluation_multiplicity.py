@@ -64,6 +64,8 @@ def intervals() -> list[Interval]:
         of_difference(find("roc_auc", "binary"), models[1], models[0], Sampling(300, clusters=np.arange(300) // 20)),
         of_difference(find("median_absolute_error", "regression"), numbers[1], numbers[0], Sampling(200)),
         of_difference(find("median_absolute_error", "regression"), tied[1], tied[0], Sampling(60)),
+        of_one(find("mean_squared_error", "regression"), numbers[0], Sampling(200)),
+        of_one(find("mean_squared_error", "regression"), tied[0], Sampling(60, clusters=np.arange(60) // 3)),
         wilson(3, 40, 0.95),
         wilson(0, 40, 0.95),
         wilson(40, 40, 0.95),

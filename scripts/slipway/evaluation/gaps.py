@@ -14,7 +14,7 @@ import numpy as np
 from scipy import special
 
 from slipway.evaluation.grouping import Grouping, take, take_sampling, too_small
-from slipway.evaluation.intervals import Interval, Sampling, with_imaginary_rows
+from slipway.evaluation.intervals import Interval, Sampling, check_named, with_imaginary_rows
 from slipway.evaluation.metrics import Metric, UndefinedError
 from slipway.evaluation.outcomes import Floats, Integers, Outcome
 
@@ -67,23 +67,25 @@ def measure_groups(
     """Every group under both models."""
     for code, label in enumerate(grouping.labels):
         places = np.flatnonzero(grouping.codes == code)
-        small = too_small(take_sampling(sampling, places), min_rows)
+        sampled = take_sampling(sampling, places)
+        small = too_small(sampled, min_rows)
         if small:
             yield Group(label, len(places), why=small)
             continue
-        ours = _measure(metric, candidate, label, places)
+        ours = _measure(metric, candidate, label, places, sampled)
         if isinstance(ours, str):
             yield Group(label, len(places), why=ours)
             continue
-        theirs = None if production is None else _measure(metric, production, label, places)
+        theirs = None if production is None else _measure(metric, production, label, places, sampled)
         yield Group(label, len(places), ours, None if isinstance(theirs, str) else theirs)
 
 
-def _measure(metric: Metric, outcome: Outcome, label: str, places: Integers) -> Measured | str:
+def _measure(metric: Metric, outcome: Outcome, label: str, places: Integers, sampling: Sampling) -> Measured | str:
     """The metric in one group, or why it has none there."""
     assert metric.estimate is not None
     part = take(outcome, places)
     try:
+        check_named(metric, [part], sampling)
         with np.errstate(over="ignore", invalid="ignore"):  # what is too great for a float is found as not finite
             estimate = metric.estimate(part)
             influence = estimate.influence
@@ -168,7 +170,8 @@ def _covariance(groups: Sequence[Measured], sampling: Sampling) -> Floats:
         return own + np.diag([float((each.parts**2).sum()) for each in groups])
     units = sampling.units
     sums = np.array([np.bincount(sampling.clusters[each.places], each.parts, units) for each in groups])
-    return np.asarray(own + sums @ sums.T * units / (units - 1))
+    together = np.einsum("ik,jk->ij", sums, sums)  # by `@` the last digit depends on the number of threads
+    return np.asarray(own + together * units / (units - 1))
 
 
 def _sum_of_squares(parts: Floats, sampling: Sampling) -> float:

@@ -13,6 +13,9 @@ from slipway.evaluation.metrics import Metric, UndefinedError
 from slipway.evaluation.outcomes import Binary, Booleans, Floats, Integers, Multiclass, Multilabel, Outcome
 
 DRAWS = 2_000
+NAMED = 3
+"""Rows, or clusters, that carry a label at least, for a precision of it: with fewer the coverage falls short."""
+
 CELLS_AT_ONCE = 4_000_000
 """Weights held at once by the bootstrap (8 bytes each), whatever the number of rows."""
 
@@ -62,7 +65,8 @@ def of_one(metric: Metric, outcome: Outcome, sampling: Sampling) -> Interval:
     else:
         estimate = metric.estimate(outcome)
         if estimate.correct is not None and sampling.clusters is None:
-            return wilson(int(estimate.correct.sum()), sampling.rows, sampling.confidence)
+            return wilson(int(estimate.correct.sum()), len(estimate.correct), sampling.confidence)
+        check_named(metric, [outcome], sampling)
         centre, influence = estimate.value, estimate.influence
         bounds = _bounds(metric)
         if metric.of_labels:
@@ -77,8 +81,10 @@ def of_one(metric: Metric, outcome: Outcome, sampling: Sampling) -> Interval:
             return wilson(sampling.units if estimate.value else 0, sampling.units, sampling.confidence)
         if bounds is not None and bounds[0] < centre < bounds[1]:
             interval = _within(bounds, estimate.value, centre, spread, sampling.confidence)
-        else:
+        elif bounds is not None:
             interval = _student(estimate.value, spread, sampling.confidence)
+        else:
+            interval = _hall(estimate.value, spread, sampling.confidence)
     if metric.greater_is_better and interval.value == 1 and interval.standard_error == 0:
         raise UndefinedError("it is perfect on these rows, which does not show how far from perfect it is on others")
     return interval
@@ -90,8 +96,13 @@ def of_difference(metric: Metric, production: Outcome, candidate: Outcome, sampl
     if metric.estimate is None:
         return _bootstrap(metric, [candidate, production], sampling)
     ours, theirs = metric.estimate(candidate), metric.estimate(production)
-    if ours.correct is not None and theirs.correct is not None and sampling.clusters is None:
-        return bonett_price(ours.correct, theirs.correct, sampling.confidence)
+    # Shares of all rows are paired row by row; two models' precisions are shares of different rows.
+    shares = [
+        each.correct for each in (ours, theirs) if each.correct is not None and len(each.correct) == sampling.rows
+    ]
+    if len(shares) == 2 and sampling.clusters is None:
+        return bonett_price(shares[0], shares[1], sampling.confidence)
+    check_named(metric, [candidate, production], sampling)
     value = ours.value - theirs.value
     if not metric.of_labels:
         spread = _spread(ours.influence - theirs.influence, sampling)
@@ -103,7 +114,8 @@ def of_difference(metric: Metric, production: Outcome, candidate: Outcome, sampl
     # As Bonett & Price add one disagreement each way to a difference of shares.
     ours = metric.estimate(with_imaginary_rows(candidate, (True, False)))
     theirs = metric.estimate(with_imaginary_rows(production, (False, True)))
-    spread = _spread(ours.influence - theirs.influence, sampling, labels=True)
+    # Of a precision it does not suffice: there the degrees of freedom count the few rows, too.
+    spread = _spread(ours.influence - theirs.influence, sampling, labels=metric.named is None)
     return _student(value, spread, sampling.confidence)
 
 
@@ -152,6 +164,21 @@ def _multilabel_with_imaginary_rows(outcome: Multilabel, right: Sequence[bool]) 
 def _check_units(sampling: Sampling) -> None:
     if sampling.units < 2:
         raise UndefinedError("there are fewer than two independent rows or clusters")
+
+
+def check_named(metric: Metric, outcomes: Sequence[Outcome], sampling: Sampling) -> None:
+    """Raises UndefinedError for a precision of hardly any rows: no formula holds there what it promises."""
+    if metric.named is None:
+        return
+    for outcome in outcomes:
+        named = metric.named(outcome)
+        if sampling.clusters is None:
+            fewest, unit = int(named.sum(axis=0).min()), "rows"
+        else:
+            fewest, unit = min(len(np.unique(sampling.clusters[rows])) for rows in named.T), "clusters"
+        if fewest < NAMED:
+            label = "the label" if named.shape[1] == 1 else "one of the labels"
+            raise UndefinedError(f"too few {unit} carry {label} that it counts: {fewest}; at least {NAMED} are needed")
 
 
 def wilson(successes: int, rows: int, confidence: float) -> Interval:
@@ -209,10 +236,14 @@ def normal_quantile(confidence: float) -> float:
 
 @dataclass(frozen=True)
 class Spread:
-    """The standard error of a value, the degrees of freedom that it was estimated with, and how."""
+    """The standard error of a value, the degrees of freedom that it was estimated with, and how.
+
+    skewness: of the rows' (or clusters') influences, over the root of their number: between -1 and 1.
+    """
 
     error: float
     degrees: float
+    skewness: float
     method: str
 
 
@@ -226,21 +257,23 @@ def _spread(influence: Floats, sampling: Sampling, *, labels: bool = False) -> S
     """
     units, method = sampling.units, "paired, closed form"
     if sampling.clusters is None:
-        squares, correction = influence**2, 1.0
+        sums = influence
     else:
         real, imaginary = np.split(influence, [sampling.rows])
-        sums = np.bincount(sampling.clusters, weights=real)
-        correction = units / (units - 1)
-        squares = np.concatenate([sums**2 * correction, imaginary**2])
+        of_clusters = np.bincount(sampling.clusters, weights=real) * np.sqrt(units / (units - 1))
+        sums = np.concatenate([of_clusters, imaginary])
         method += f", {units} clusters"
+    squares = sums**2
     variance = float(squares.sum())
     error = float(np.sqrt(variance)) / len(influence)
     if not np.isfinite(error):
         raise UndefinedError("its standard error is not a finite number")
     shares = squares / variance if variance else squares
-    excess = float(shares @ shares) - 1 / len(squares)  # (kurtosis - 1) / units
+    # Not by `@`: with another number of threads BLAS adds in another order, and no digit of a report may differ.
+    excess = float((shares**2).sum()) - 1 / len(squares)  # (kurtosis - 1) / units
     degrees = min(units - 1, 2 / excess) if excess > 0 and not labels else units - 1
-    return Spread(error, degrees, method)
+    skewness = float((shares * sums).sum()) / np.sqrt(variance) if variance else 0.0
+    return Spread(error, degrees, skewness, method)
 
 
 def _student(value: float, spread: Spread, confidence: float) -> Interval:
@@ -254,6 +287,25 @@ def _student(value: float, spread: Spread, confidence: float) -> Interval:
         return _no_atom(special.stdtr(degrees, (limit - value) / error))
 
     return Interval(value, value - half, value + half, error, spread.method, below)
+
+
+def _hall(value: float, spread: Spread, confidence: float) -> Interval:
+    """Student's t, corrected for skewness (Hall 1992, J. R. Stat. Soc. B 54:221, the cubic transformation).
+
+    With u = (value - truth) / error and the sum's skewness a, u + a u² / 3 + a² u³ / 27 + a / 6 is nearer to t than u:
+    the interval of a loss, whose few great values a sample may lack, is longer upwards.
+    """
+    error, degrees, a = spread.error, spread.degrees, spread.skewness
+    if error == 0 or abs(a) < 1e-9:
+        return _student(value, spread, confidence)
+    quantile = float(special.stdtrit(degrees, (1 + confidence) / 2))
+    low, high = (value - error * 3 / a * (np.cbrt(1 + a * (t - a / 6)) - 1) for t in (quantile, -quantile))
+
+    def below(limit: float) -> tuple[float, float]:
+        t = ((1 + a * (value - limit) / error / 3) ** 3 - 1) / a + a / 6
+        return _no_atom(special.stdtr(degrees, -t))
+
+    return Interval(value, float(low), float(high), error, f"{spread.method}, skewness", below)
 
 
 def _within(bounds: tuple[float, float], value: float, centre: float, spread: Spread, confidence: float) -> Interval:

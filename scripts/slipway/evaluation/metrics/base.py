@@ -28,7 +28,8 @@ class Estimate:
     """A metric's value and how each row moves it.
 
     influence: (rows,), mean zero, scaled so that sum(influence**2) / rows**2 is the value's variance.
-    correct: (rows,) 0 or 1 where the value is a plain share of rows, which allows better intervals for small samples.
+    correct: (rows that count,) True where right, if the value is a plain share of all rows, or of those that the truth
+    or the model's label picks: it allows a better interval for small samples.
     """
 
     value: float
@@ -43,6 +44,8 @@ class Metric:
     estimate: outcome -> Estimate. weighted: (outcome, weights (draws, rows)) -> values (draws,).
     Both raise UndefinedError where the metric has no value.
     of_labels: whether truth and label alone decide it. The best value is 1 where greater is better, else 0.
+    named: outcome -> (rows, divisors) which rows the model's own labels put below the line, where these alone do, as in
+    precision: with few of them the formulas know little.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Metric:
     weighted: Callable[[Any, Floats], Floats] | None = None
     aliases: tuple[str, ...] = ()
     of_labels: bool = False
+    named: Callable[[Any], Booleans] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,12 @@ def ratio(above: Floats, below: Floats, *, undefined: str) -> Estimate:
         raise UndefinedError("the loss of at least one row is not a finite number")
     value = float(above.mean()) / divisor
     return Estimate(value, (above - value * below) / divisor)
+
+
+def share_among(rows: Booleans, among: Booleans, *, undefined: str) -> Estimate:
+    """The share of the rows of `among` that are true."""
+    estimate = ratio(as_numbers(rows & among), as_numbers(among), undefined=undefined)
+    return Estimate(estimate.value, estimate.influence, correct=rows[among])
 
 
 def average(estimates: list[Estimate]) -> Estimate:

@@ -22,6 +22,7 @@ from slipway.evaluation.metrics.base import (
     mean,
     ratio,
     share,
+    share_among,
 )
 from slipway.evaluation.metrics.calibration import squared_calibration_error
 from slipway.evaluation.outcomes import Binary, Booleans, Floats, Integers
@@ -42,12 +43,12 @@ def both_classes(truth: Booleans) -> None:
 
 def precision(o: Binary) -> Estimate:
     """TP / (TP + FP)."""
-    return ratio(as_numbers(o.truth & o.label), as_numbers(o.label), undefined="the model calls no row positive")
+    return share_among(o.truth, o.label, undefined="the model calls no row positive")
 
 
 def recall(o: Binary) -> Estimate:
     """TP / (TP + FN)."""
-    return ratio(as_numbers(o.truth & o.label), as_numbers(o.truth), undefined="the holdout has no positive row")
+    return share_among(o.label, o.truth, undefined="the holdout has no positive row")
 
 
 def f1(o: Binary) -> Estimate:
@@ -136,12 +137,12 @@ def accuracy(o: Binary) -> Estimate:
 
 def specificity(o: Binary) -> Estimate:
     """TN / (TN + FP): the recall of the negative class."""
-    return ratio(as_numbers(~o.truth & ~o.label), as_numbers(~o.truth), undefined="the holdout has no negative row")
+    return share_among(~o.label, ~o.truth, undefined="the holdout has no negative row")
 
 
 def negative_predictive_value(o: Binary) -> Estimate:
     """TN / (TN + FN): the precision of the negative class."""
-    return ratio(as_numbers(~o.truth & ~o.label), as_numbers(~o.label), undefined="the model calls no row negative")
+    return share_among(~o.truth, ~o.label, undefined="the model calls no row negative")
 
 
 def fbeta(beta: float) -> Metric:
@@ -209,10 +210,10 @@ _loss = partial(Metric, task="binary", greater_is_better=False)
 METRICS: tuple[Metric, ...] = (
     _of_labels("accuracy", estimate=accuracy, aliases=("accuracy_score",)),
     _of_labels("balanced_accuracy", estimate=balanced_accuracy, aliases=("balanced_accuracy_score",)),
-    _of_labels("precision", estimate=precision, aliases=("precision_score",)),
+    _of_labels("precision", estimate=precision, aliases=("precision_score",), named=lambda o: o.label[:, None]),
     _of_labels("recall", estimate=recall, aliases=("recall_score",)),
     _of_labels("specificity", estimate=specificity),
-    _of_labels("negative_predictive_value", estimate=negative_predictive_value),
+    _of_labels("negative_predictive_value", estimate=negative_predictive_value, named=lambda o: ~o.label[:, None]),
     _of_labels("f1", estimate=f1, aliases=("f1_score",)),
     _of_labels("jaccard", estimate=jaccard, aliases=("jaccard_score",)),
     _of_labels("matthews_corrcoef", estimate=matthews_corrcoef),

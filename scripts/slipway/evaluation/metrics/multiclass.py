@@ -21,7 +21,7 @@ from slipway.evaluation.metrics.base import (
     share,
     whole,
 )
-from slipway.evaluation.outcomes import Binary, Floats, Multiclass
+from slipway.evaluation.outcomes import Binary, Booleans, Floats, Multiclass
 
 
 def _one_against_rest(o: Multiclass, k: int) -> Binary:
@@ -148,19 +148,26 @@ _of_scores = partial(Metric, task="multiclass", greater_is_better=True)
 _loss = partial(Metric, task="multiclass", greater_is_better=False)
 
 
-def _per_class(name: str, metric: Callable[[Binary], Estimate]) -> list[Metric]:
+def _per_class(
+    name: str, metric: Callable[[Binary], Estimate], named: Callable[[Multiclass], Booleans] | None = None
+) -> list[Metric]:
     return [
-        _of_labels(f"{name}_macro", estimate=macro(metric)),
+        _of_labels(f"{name}_macro", estimate=macro(metric), named=named),
         _of_labels(f"{name}_weighted", estimate=weighted(metric)),
         # With one label per row, the counts over all classes make each of these the accuracy.
         _of_labels(f"{name}_micro", estimate=accuracy),
     ]
 
 
+def _named(o: Multiclass) -> Booleans:
+    """Which rows the model puts into each class that occurs. (rows, classes that occur)"""
+    return np.asarray(o.label[:, None] == np.array(_present(o, in_truth_only=False)))
+
+
 METRICS: tuple[Metric, ...] = (
     _of_labels("accuracy", estimate=accuracy, aliases=("accuracy_score",)),
     _of_labels("balanced_accuracy", estimate=balanced_accuracy, aliases=("balanced_accuracy_score",)),
-    *_per_class("precision", binary.precision),
+    *_per_class("precision", binary.precision, named=_named),
     *_per_class("recall", binary.recall),
     *_per_class("f1", binary.f1),
     *_per_class("jaccard", binary.jaccard)[:2],

@@ -64,7 +64,7 @@ def weighted(parts: Parts) -> Callable[[Multilabel], Estimate]:
             raise UndefinedError("no row of the holdout has a label")
         weights = rows / rows.sum()
         value = float(weights @ scores)
-        by_weights = (o.truth @ scores - value * o.truth.sum(axis=1)) * len(o) / rows.sum()
+        by_weights = (_over_labels(o.truth, scores) - value * o.truth.sum(axis=1)) * len(o) / rows.sum()
         return Estimate(value, influence_of(weights) + by_weights)
 
     return estimate
@@ -89,9 +89,14 @@ def _by_label(parts: Parts, o: Multilabel) -> tuple[Floats, Callable[[Floats], F
     scores = above.mean(axis=0) * inverse
 
     def influence_of(weights: Floats) -> Floats:
-        return np.asarray(above @ (weights * inverse) - below @ (weights * inverse * scores))
+        return _over_labels(above, weights * inverse) - _over_labels(below, weights * inverse * scores)
 
     return scores, influence_of
+
+
+def _over_labels(cells: Counts | Booleans, weights: Floats) -> Floats:
+    """Weighted sum of each row's cells. Not by `@`: BLAS's last digit depends on the number of threads."""
+    return np.asarray(np.einsum("ij,j->i", cells, weights))
 
 
 def accuracy(o: Multilabel) -> Estimate:
@@ -147,28 +152,12 @@ def roc_auc_micro(o: Multilabel) -> Estimate:
     return Estimate(cells.value, cells.influence.reshape(len(o), o.labels).mean(axis=1))
 
 
-def _average_precision(o: Binary, weights: Floats) -> Floats:
-    """Sum over thresholds of precision times gain in recall. weights: (draws, rows) -> (draws,)."""
-    binary.both_classes(o.truth)
-    score = binary.probability_of(o)
-    order = np.argsort(-score, kind="stable")
-    last_of_ties = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    ordered = weights[:, order]
-    true_positive = np.cumsum(ordered * o.truth[order], axis=1)[:, last_of_ties]
-    called = np.cumsum(ordered, axis=1)[:, last_of_ties]
-    gain = np.diff(true_positive, axis=1, prepend=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        precisions = np.where(called > 0, true_positive / called, 0)
-        return np.asarray((precisions * gain).sum(axis=1) / true_positive[:, -1])
-
-
-def average_precision_macro(o: Multilabel, weights: Floats) -> Floats:
-    """Plain mean over labels of the average precision. weights: (draws, rows) -> (draws,)."""
+def average_precision_macro(o: Multilabel) -> Estimate:
+    """Plain mean over labels of the average precision."""
     try:
-        each = [_average_precision(_of_label(o, k), weights) for k in range(o.labels)]
+        return average([binary.average_precision(_of_label(o, k)) for k in range(o.labels)])
     except UndefinedError as reason:
         raise UndefinedError(f"for at least one label: {reason}") from None
-    return np.asarray(np.mean(each, axis=0))
 
 
 _of_labels = partial(Metric, task="multilabel", greater_is_better=True, of_labels=True)
@@ -178,7 +167,11 @@ METRICS: tuple[Metric, ...] = (
     _of_labels("accuracy", estimate=accuracy, aliases=("accuracy_score",)),
     Metric("hamming_loss", "multilabel", False, hamming_loss, of_labels=True),
     *(
-        _of_labels(f"{name}_{way.__name__}", estimate=way(parts))
+        _of_labels(
+            f"{name}_{way.__name__}",
+            estimate=way(parts),
+            named=(lambda o: o.label) if (name, way) == ("precision", macro) else None,
+        )
         for name, parts in (("precision", _precision), ("recall", _recall), ("f1", _f1), ("jaccard", _jaccard))
         for way in (micro, macro, weighted, samples)
     ),
@@ -189,5 +182,5 @@ METRICS: tuple[Metric, ...] = (
     ),
     _of_scores("roc_auc_macro", estimate=roc_auc_macro),
     _of_scores("roc_auc_micro", estimate=roc_auc_micro),
-    _of_scores("average_precision_macro", weighted=average_precision_macro),
+    _of_scores("average_precision_macro", estimate=average_precision_macro),
 )
