@@ -104,7 +104,8 @@ def persistent(facts: Facts, policy: Policy, history: History) -> Said:
 
 def new(facts: Facts, _policy: Policy, history: History) -> Said:
     """Whether this drift has set off no retraining yet."""
-    same = [each for each in history.retrainings if each.key == facts.key]
+    # One that is open may have started nothing: it is in flight until that is known.
+    same = [each for each in history.retrainings if each.key == facts.key and each.state != "open"]
     values: dict[str, Value] = {"key": facts.key, "run_id": same[-1].run_id if same else None}
     if not same:
         return "go", "This drift has set off no retraining yet.", values
