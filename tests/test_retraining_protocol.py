@@ -236,7 +236,8 @@ def test_act__backs_off_until_an_evaluation_passed(site: Site) -> None:
 def test_act__waits_for_drift_in_two_windows(site: Site) -> None:
     rules = {"persistence": {"drifted": 2, "windows": 2}}
     there = ledger(site.folder / "reader", remote=str(site.upstream))
-    july: dict[str, Any] = {"event": "drift", "model": MODEL, "subjects": [each.model_dump() for each in drift().subjects]}
+    judged = [each.model_dump() for each in drift().subjects]
+    july: dict[str, Any] = {"event": "drift", "model": MODEL, "subjects": judged}
     there.append([draft(1, verdict="fail", **july), draft(2, verdict="fail", **july)])
     # July was looked at twice, and is one window.
     assert rule(site.governor(rules=rules).act()) == "persistence"
