@@ -233,6 +233,29 @@ def test_act__backs_off_until_an_evaluation_passed(site: Site) -> None:
     assert site.governor(window="august").act().dispatched
 
 
+@pytest.mark.parametrize(
+    ("event", "kind", "counts"),
+    [
+        ("approval", "unknown", True),
+        ("override", "person", True),
+        ("training", "person", True),
+        ("training", "dispatch", False),  # that of the retraining itself
+        ("rollback", "person", True),
+        ("evaluation", "person", False),
+        ("drift", "person", False),
+    ],
+)
+def test_act__generations_begin_anew_once_a_person_looked(site: Site, event: str, kind: str, counts: bool) -> None:
+    rules = {"generations": 1, "cooldown_hours": 1, "per_day": 9, "back_off": {"factor": 1}}
+    assert site.governor(rules=rules).act().dispatched
+    site.ended()
+    site.later(hours=2)
+    assert rule(site.governor(window="august", rules=rules).act()) == "generation"
+    said: dict[str, Any] = {"event": event, "model": MODEL, "verdict": "pass", "justification": {"kind": kind}}
+    ledger(site.folder / "reader", remote=str(site.upstream)).append([draft(1, **said)])
+    assert site.governor(window="august", rules=rules).act().dispatched is counts
+
+
 def test_act__waits_for_drift_in_two_windows(site: Site) -> None:
     rules = {"persistence": {"drifted": 2, "windows": 2}}
     there = ledger(site.folder / "reader", remote=str(site.upstream))

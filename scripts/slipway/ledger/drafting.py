@@ -39,7 +39,6 @@ EVENTS: dict[str, Kind] = {
     "detect-drift": "drift",
     "post-report": "comment",
     "sign-model": "signature",
-    "detect-drift": "drift",
 }
 """The event that each stage's report is about."""
 

@@ -33,6 +33,10 @@ from slipway.runner.errors import ConflictError, RemoteError
 Step = Literal["held", "dry run", "intent", "made", "refused", "withdrawn", "unsent", "unknown"]
 NOTHING_STARTED = ("refused", "withdrawn", "unsent")
 BY_A_PERSON = ("approval", "override")
+"""Events that only a person makes."""
+
+FOR_A_PERSON = ("training", "promotion", "rollback", "deployment")
+"""Events that show that a person looked, where one is the reason for them."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def history(entries: Sequence[Entry], model: str) -> History:
     """What the entries say of a model."""
     said = [each for each in entries if each.model == model]
     evaluations = [each for each in said if each.event == "evaluation"]
-    reviewed = [each.recorded_at for each in said if each.event in BY_A_PERSON]
+    reviewed = [each.recorded_at for each in said if _by_a_person(each)]
     # The same rows that were judged twice are one window, by what was found last.
     windows = {_window(each): Verdict(each.verdict) for each in said if each.event == "drift" and each.verdict}
     return History(
@@ -212,6 +216,12 @@ class Scribe:
         }
         files = {**self.files, "decision.json": decision.evidence}
         return drafting.of_event("dispatch", summary, self.run, occurred_at=now, files=files, key=key, said=said)
+
+
+def _by_a_person(entry: Entry) -> bool:
+    if entry.event in FOR_A_PERSON:
+        return entry.justification.kind == "person"
+    return entry.event in BY_A_PERSON
 
 
 def _place(entry: Entry) -> tuple[str, int]:
