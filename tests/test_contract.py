@@ -680,6 +680,7 @@ def test_lock__of_the_tests_holds_the_whole_resolution() -> None:
     [
         ("post-report", {"pandas", "scikit-learn", "mlflow", "mlflow-skinny", "numpy"}),
         ("comment-fork", {"pandas", "scikit-learn", "mlflow", "mlflow-skinny", "numpy"}),
+        ("dispatch-retraining", {"pandas", "scikit-learn", "mlflow", "mlflow-skinny", "numpy"}),
         ("validate-data", {"pandas", "scikit-learn", "mlflow", "mlflow-skinny"}),
         ("evaluate-model", {"pandas"}),
     ],
@@ -700,6 +701,11 @@ def test_lock__brings_nothing_heavy(group: str, absent: set[str]) -> None:
         (
             "comment-fork",
             "import comment_fork, slipway.github_api.artifacts, slipway.github_api.fork_runs",
+            {"pandas", "sklearn", "mlflow", "numpy", "polars"},
+        ),
+        (
+            "dispatch-retraining",
+            "import dispatch_retraining, slipway.github_api.dispatches",
             {"pandas", "sklearn", "mlflow", "numpy", "polars"},
         ),
         ("validate-data", "import validate_data", {"pandas", "sklearn", "mlflow"}),
