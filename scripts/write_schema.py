@@ -1,4 +1,4 @@
-"""Write the JSON Schemas of slipway.yml (for editors) and of ledger entries (for readers), or check them."""
+"""Write the JSON Schemas of slipway.yml (for editors), ledger entries and payloads (for readers), or check them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from types import ModuleType
 
 from pydantic import BaseModel
 
+from slipway.governor import payload
+from slipway.governor.payload import Payload
 from slipway.ledger import entries
 from slipway.ledger.entries import Entry
 from slipway.policy import Policy
@@ -20,6 +22,7 @@ from slipway.policy import drift as drift_model
 from slipway.policy import evaluation as evaluation_model
 from slipway.policy import latency as latency_model
 from slipway.policy import model as policy_model
+from slipway.policy import retraining as retraining_model
 from slipway.policy import robustness as robustness_model
 from slipway.report import model as report_model
 from slipway.runner import stage
@@ -28,8 +31,12 @@ from slipway.runner.errors import GateError
 
 DOCS = REPOSITORY / "docs"
 SCHEMAS: dict[str, tuple[type[BaseModel], tuple[ModuleType, ...]]] = {
-    "slipway.schema.json": (Policy, (policy_model, drift_model, evaluation_model, latency_model, robustness_model)),
+    "slipway.schema.json": (
+        Policy,
+        (policy_model, drift_model, evaluation_model, latency_model, retraining_model, robustness_model),
+    ),
     "ledger-entry.schema.json": (Entry, (entries, report_model)),
+    "retraining-payload.schema.json": (Payload, (payload,)),
 }
 """The type that each file describes, and the modules whose docstrings explain it."""
 

@@ -83,6 +83,8 @@ DEFINED_OTHERWISE = {
     ("input", "model", "audit-trail"),
     ("input", "model-version", "audit-trail"),
     ("input", "report", "audit-trail"),
+    ("input", "github-token", "dispatch-retraining"),
+    ("output", "run-id", "dispatch-retraining"),
     ("input", "command", "sign-model"),
     ("input", "model-version", "sign-model"),
 }
@@ -90,7 +92,7 @@ DEFINED_OTHERWISE = {
 that read, comment or record need other rights; the ledger knows other models than the reports, and other commands; a
 signature is for a version and no alias; drift is of one dataset."""
 
-BESIDE_THE_PIPELINE = {"audit-trail", "comment-fork", "detect-drift", "sign-model"}
+BESIDE_THE_PIPELINE = {"audit-trail", "comment-fork", "dispatch-retraining", "detect-drift", "sign-model"}
 """Stages that people and other workflows call. The pipeline's jobs run the change's own code, which must not come near
 a signing key, nor, in a fork's run, near a token that may write."""
 
@@ -686,6 +688,7 @@ def test_lock__of_the_tests_holds_the_whole_resolution() -> None:
     [
         ("post-report", {"pandas", "scikit-learn", "mlflow", "mlflow-skinny", "numpy"}),
         ("comment-fork", {"pandas", "scikit-learn", "mlflow", "mlflow-skinny", "numpy"}),
+        ("dispatch-retraining", {"pandas", "scikit-learn", "mlflow", "mlflow-skinny", "numpy"}),
         ("validate-data", {"pandas", "scikit-learn", "mlflow", "mlflow-skinny"}),
         ("evaluate-model", {"pandas"}),
     ],
@@ -706,6 +709,11 @@ def test_lock__brings_nothing_heavy(group: str, absent: set[str]) -> None:
         (
             "comment-fork",
             "import comment_fork, slipway.github_api.artifacts, slipway.github_api.fork_runs",
+            {"pandas", "sklearn", "mlflow", "numpy", "polars"},
+        ),
+        (
+            "dispatch-retraining",
+            "import dispatch_retraining, slipway.github_api.dispatches",
             {"pandas", "sklearn", "mlflow", "numpy", "polars"},
         ),
         ("validate-data", "import validate_data", {"pandas", "sklearn", "mlflow"}),

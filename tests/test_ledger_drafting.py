@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,27 @@ def test_justification__other_events() -> None:
     assert (by_hand.kind, by_hand.text) == ("person", "Started by hand by mona.")
     assert drafting.justification(run("schedule", schedule())).text == "17 5 * * 1"
     assert drafting.justification(run("push", push(ref="refs/tags/v1"))).kind == "unknown"
+
+
+def test_of_report__says_which_retraining_it_belongs_to(tmp_path: Path) -> None:
+    key = "slipway-01234567-0123456789abcdef"
+    told = {
+        "model": "flights",
+        "key": key,
+        "generation": 1,
+        "reason": "Drift was found.",
+        "cause": {"report": f"sha256:{'0' * 64}"},
+        "decision": "0" * 32,
+        "requested_at": "2026-11-25T12:00:00Z",
+    }
+    inputs = {"reason": told["reason"], "key": key, "payload": json.dumps(told)}
+    for each in (run("repository_dispatch", {"client_payload": told}), run("workflow_dispatch", {"inputs": inputs})):
+        made = drafting.of_report(report(tmp_path), each)[0]
+        assert made.details["retraining"] == key
+        assert (made.justification.kind, made.justification.text) == ("dispatch", "Drift was found.")
+    # What is no valid payload names none, and is recorded all the same.
+    spoilt = run("repository_dispatch", {"client_payload": {**told, "generation": 0}})
+    assert "retraining" not in drafting.of_report(report(tmp_path), spoilt)[0].details
 
 
 def test_justification__on_a_persons_machine(repository: GitRepository, tmp_path: Path) -> None:

@@ -888,3 +888,23 @@ def test_load__works_where_git_finds_no_identity(repository: GitRepository, monk
 def test_evaluation__a_text_task_that_cannot_be_meant(evaluation: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=re.escape(said)):
         Evaluation.model_validate({"task": "text", "holdout": "h", **evaluation})
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ("{}", "`retraining.workflow` is required"),
+        ("{workflow: ../retrain.yml}", "retraining.workflow"),
+        ("{workflow: .github/workflows/retrain.yml}", "retraining.workflow"),
+        ("{workflow: retrain.yml, per_day: 0}", "retraining.per_day"),
+        ("{workflow: retrain.yml, per_day: true}", "must be a number, not true or false"),
+        ("{workflow: retrain.yml, cooldown: 24}", "did you mean `cooldown_hours`?"),
+        ("{workflow: retrain.yml, causes: []}", "retraining.causes"),
+        ("{workflow: retrain.yml, causes: [weather]}", "retraining.causes"),
+        ("{workflow: retrain.yml, event_type: a b}", "retraining.event_type"),
+        ("{workflow: retrain.yml, persistence: {drifted: 3, windows: 2}}", "can never be met by `windows: 2`"),
+        ("{workflow: retrain.yml, back_off: {factor: 0.5}}", "retraining.back_off.factor"),
+    ],
+)
+def test_retraining__refuses(said: str, problem: str) -> None:
+    assert problem in str(refusal(f"version: 1\nmodel: flights\nretraining: {said}\n"))

@@ -229,7 +229,7 @@ def workflow_run(world: World, shown: WorkflowRun) -> Body:
         "id": shown.id,
         "node_id": _node_id("WorkflowRun", shown.id),
         "name": "Model",
-        "display_title": "A better candidate",
+        "display_title": shown.title,
         "path": shown.path,
         "event": shown.event,
         "status": shown.status,
@@ -264,6 +264,12 @@ def workflow_run(world: World, shown: WorkflowRun) -> Body:
         **dict.fromkeys(times, _time(shown.started)),
         **{f"{name}_url": f"{url}/{name}" for name in ("jobs", "logs", "artifacts", "cancel", "rerun")},
     }
+
+
+def run_details(world: World, shown: WorkflowRun) -> Body:
+    """What a dispatch tells of the run that it started."""
+    whole = workflow_run(world, shown)
+    return {"workflow_run_id": shown.id, "run_url": whole["url"], "html_url": whole["html_url"]}
 
 
 def artifact(world: World, shown: Artifact) -> Body:

@@ -1,14 +1,17 @@
-"""The operations that the double serves: the authenticated user, repositories, pull requests, comments, runs."""
+"""The operations that the double serves: the authenticated user, repositories, pull requests, comments, runs and how
+they are started."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from github_double import bodies
 from github_double.routes import Answer, Call, RefusedError, operation, page
-from github_double.world import Comment, PullRequest, Repository, Token, WorkflowRun, World
+from github_double.world import Comment, PullRequest, Repository, Token, Workflow, WorkflowRun, World
 
 LONGEST_COMMENT = 65_536
+LARGEST_PAYLOAD = 65_535
 READ = ("issues=read", "pull_requests=read")
 WRITE = ("issues=write", "pull_requests=write")
 
@@ -89,6 +92,46 @@ def get_workflow_run(world: World, call: Call) -> Answer:
     return Answer(200, bodies.workflow_run(world, _run_of(world, call)))
 
 
+@operation("actions/list-workflow-runs", "actions=read")
+def list_workflow_runs(world: World, call: Call) -> Answer:
+    workflow, query = _workflow_of(world, call), call.query
+    rows = [
+        each
+        for each in reversed(world.runs.values())  # newest first
+        if (each.repository, each.path) == (workflow.repository, workflow.path)
+        and query.get("event") in (None, each.event)
+        and query.get("status") in (None, each.status, each.conclusion)
+    ]
+    given = page(call, [bodies.workflow_run(world, each) for each in rows])
+    return Answer(200, {"total_count": len(rows), "workflow_runs": given.body}, given.headers)
+
+
+@operation("actions/create-workflow-dispatch", "actions=write")
+def create_workflow_dispatch(world: World, call: Call) -> Answer:
+    workflow, told = _workflow_of(world, call), call.body
+    if "return_run_details" in told and not world.gives_run_details:
+        raise RefusedError(422, 'Invalid request.\n\n"return_run_details" is not a permitted key.')
+    if workflow.inputs is None:
+        raise RefusedError(422, "Workflow does not have 'workflow_dispatch' trigger")
+    if told["ref"] != workflow.repository.default_branch:
+        raise RefusedError(422, f"No ref found for: {told['ref']}")
+    if unexpected := sorted(told.get("inputs", {}).keys() - set(workflow.inputs)):
+        raise RefusedError(422, f"Unexpected inputs provided: {json.dumps(unexpected)}")
+    _refuse_large(told.get("inputs", {}), "inputs are too large.")
+    run = world.start(workflow, "workflow_dispatch", told.get("inputs", {}))
+    return Answer(200, bodies.run_details(world, run)) if told.get("return_run_details") else Answer(204)
+
+
+@operation("repos/create-dispatch-event", "contents=write")
+def create_dispatch_event(world: World, call: Call) -> Answer:
+    repository, told = repository_of(world, call), call.body.get("client_payload", {})
+    _refuse_large(told, "client_payload is too large.")
+    for workflow in world.workflows.values():
+        if (workflow.repository, workflow.event_type) == (repository, call.body["event_type"]):
+            world.start(workflow, "repository_dispatch", told)
+    return Answer(204)
+
+
 @operation("actions/list-workflow-run-artifacts", "actions=read")
 def list_artifacts(world: World, call: Call) -> Answer:
     run, name = _run_of(world, call), call.query.get("name")
@@ -133,6 +176,18 @@ def _run_of(world: World, call: Call) -> WorkflowRun:
     if found is None or found.repository != repository_of(world, call):
         raise RefusedError(404, "Not Found")
     return found
+
+
+def _workflow_of(world: World, call: Call) -> Workflow:
+    found = world.workflows.get((repository_of(world, call).full_name, call.path["workflow_id"]))
+    if found is None:
+        raise RefusedError(404, "Not Found")
+    return found
+
+
+def _refuse_large(told: dict[str, Any], message: str) -> None:
+    if len(json.dumps(told, ensure_ascii=False)) > LARGEST_PAYLOAD:
+        raise RefusedError(422, message)
 
 
 def _comment_of(world: World, call: Call) -> Comment:

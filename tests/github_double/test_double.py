@@ -17,7 +17,7 @@ from github_double.emulator import Emulator, missing
 from github_double.routes import OPERATIONS, Answer, Call, Operation
 from github_double.server import DescriptionError, GitHubDouble
 from github_double.subset import COMMITTED, rendered, subset
-from github_double.world import PullRequest, Repository, World
+from github_double.world import PullRequest, Repository, Workflow, World
 
 COMMENTS = "/repos/octocat/models/issues/1/comments"
 BASE = "http://127.0.0.1"
@@ -480,3 +480,62 @@ def test_a_download_is_redirected_for_who_may_read(hub: GitHubDouble, pull_reque
     )
     made.expired = True
     assert send("GET", path, allowed).status_code == 410
+
+
+@pytest.fixture
+def retrain(hub: GitHubDouble) -> Workflow:
+    where = hub.world.repository("octocat/models")
+    return hub.world.workflow(where, "retrain.yml", inputs=("key",), event_type="drift", run_name="Retrain ({key})")
+
+
+RETRAIN = "/repos/octocat/models/actions/workflows/retrain.yml"
+
+
+def test_a_dispatched_workflow(hub: GitHubDouble, retrain: Workflow, send: Send) -> None:
+    token = hub.world.installation_token(actions="write")
+    told = {"ref": "main", "inputs": {"key": "abc"}}
+
+    assert send("POST", f"{RETRAIN}/dispatches", json=told).status_code == 401
+    assert send("POST", f"{RETRAIN}/dispatches", hub.world.installation_token(), json=told).status_code == 403
+    made = send("POST", f"{RETRAIN}/dispatches", token, json={**told, "return_run_details": True})
+    assert made.status_code == 200
+    assert send("POST", f"{RETRAIN}/dispatches", token, json=told).status_code == 204
+    listed = send("GET", f"{RETRAIN}/runs?status=queued&event=workflow_dispatch&per_page=1").json()
+    assert (listed["total_count"], listed["workflow_runs"][0]["display_title"]) == (2, "Retrain (abc)")
+    hub.world.runs[made.json()["workflow_run_id"]].status = "completed"
+    assert send("GET", f"{RETRAIN}/runs?status=queued").json()["total_count"] == 1
+    assert send("GET", f"{RETRAIN}/runs?event=schedule").json()["total_count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ref": "gone"}, "No ref found for: gone"),
+        ({"inputs": {"kee": "abc"}}, 'Unexpected inputs provided: ["kee"]'),
+        ({"inputs": {"key": "a" * 65_536}}, "inputs are too large."),
+    ],
+)
+def test_a_dispatch_that_github_refuses(
+    hub: GitHubDouble, retrain: Workflow, send: Send, change: dict[str, Any], message: str
+) -> None:
+    token = hub.world.installation_token(actions="write")
+    answer = send("POST", f"{RETRAIN}/dispatches", token, json={"ref": "main", "inputs": {}, **change})
+    assert (answer.status_code, answer.json()["message"]) == (422, message)
+    assert send("POST", f"{RETRAIN[:-4]}.yaml/dispatches", token, json={"ref": "main"}).status_code == 404
+    hub.world.gives_run_details = False
+    asked = send("POST", f"{RETRAIN}/dispatches", token, json={"ref": "main", "return_run_details": True})
+    assert (asked.status_code, "not a permitted key" in asked.json()["message"]) == (422, True)
+    hub.world.workflow(retrain.repository, "retrain.yml", inputs=None)
+    assert "trigger" in send("POST", f"{RETRAIN}/dispatches", token, json={"ref": "main"}).json()["message"]
+    assert hub.world.runs == {}
+
+
+def test_a_dispatched_event(hub: GitHubDouble, retrain: Workflow, send: Send) -> None:
+    token, path = hub.world.installation_token(contents="write"), "/repos/octocat/models/dispatches"
+
+    assert send("POST", path, token, json={"event_type": "other"}).status_code == 204
+    assert send("POST", path, token, json={"event_type": "drift", "client_payload": {"key": "abc"}}).status_code == 204
+    (run,) = hub.world.runs.values()
+    assert (run.event, run.status, run.title) == ("repository_dispatch", "queued", "Retrain (abc)")
+    large = {"event_type": "drift", "client_payload": {"key": "a" * 65_536}}
+    assert send("POST", path, token, json=large).status_code == 422

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,26 @@ class WorkflowRun:
     head: Side
     event: str
     path: str
-    conclusion: str
+    conclusion: str | None
     started: datetime
     attempt: int = 1
     status: str = "completed"
+    title: str = "A better candidate"
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A workflow file on the default branch.
+
+    inputs: of `workflow_dispatch`; None where it lacks that trigger. event_type: of `repository_dispatch`. run_name:
+    its `run-name`, where `{key}` stands for the input or the payload's field of that name; `Retrain` for none.
+    """
+
+    repository: Repository
+    path: str
+    inputs: tuple[str, ...] | None = ()
+    event_type: str = ""
+    run_name: str = "Retrain"
 
 
 @dataclass
@@ -128,6 +145,9 @@ class World:
     comments: dict[int, Comment] = field(default_factory=dict)
     runs: dict[int, WorkflowRun] = field(default_factory=dict)
     artifacts: dict[int, Artifact] = field(default_factory=dict)
+    workflows: dict[tuple[str, str], Workflow] = field(default_factory=dict)
+    # Whether the server knows `return_run_details`, which Enterprise Server learned later than github.com.
+    gives_run_details: bool = True
     # Where downloads of artifacts are redirected to: another host than GitHub's.
     storage_url: str = ""
     # Ids are larger than 32 bits, as they are on github.com by now.
@@ -221,6 +241,25 @@ class World:
         made = Artifact(self.new_id(), run, name, content, len(content), digest, self.tick())
         self.artifacts[made.id] = made
         return made
+
+    def workflow(self, repository: Repository, name: str, **said: Any) -> Workflow:
+        """A new workflow file."""
+        made = Workflow(repository, f".github/workflows/{name}", **said)
+        self.workflows[repository.full_name, name] = made
+        return made
+
+    def start(self, workflow: Workflow, event: str, told: Mapping[str, Any], *, actor: str = "") -> WorkflowRun:
+        """A new run of `workflow`, which waits for a runner."""
+        where = workflow.repository
+        head = Side(self.user(actor) if actor else where.owner, where, where.default_branch, sha_of(where.full_name))
+        title = workflow.run_name.format_map({"key": told.get("key", "")})
+        made = WorkflowRun(self.new_id(), where, head, event, workflow.path, None, self.tick(), 1, "queued", title)
+        self.runs[made.id] = made
+        return made
+
+    def set_clock(self, moment: datetime) -> None:
+        """Let the times of the next changes follow this one."""
+        self._now = moment
 
     def tick(self) -> datetime:
         """The time of the next change. It is not the real one, so that tests see the same times in every run."""

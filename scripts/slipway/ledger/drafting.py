@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from slipway.governor import payload
+from slipway.governor.keys import KEY
 from slipway.ledger.entries import (
     ENTRY_FILE,
     LARGEST,
@@ -72,7 +74,7 @@ def of_report(path: Path, run: Run) -> Drafted:
         "reasons": report.reasons,
         "subjects": [subject.model_dump() for subject in report.subjects],
         "links": report.links,
-        "details": _details(report),
+        "details": _details(report, run),
     }
     summary = f"{report.stage} of {report.model}: {report.verdict.value}. {report.headline}"
     # Without the attempt: a job that is run again records the reports of the jobs before it only once.
@@ -124,12 +126,14 @@ def justification(run: Run, folder: Path = Path()) -> Justification:
     if isinstance(commit := event.get("head_commit"), dict):
         return _because("commit", commit.get("message"), commit.get("url"))
     if run.event_name == "repository_dispatch":
-        payload = event.get("client_payload")
-        reason = payload.get("reason") if isinstance(payload, dict) else ""
+        told = event.get("client_payload")
+        reason = told.get("reason") if isinstance(told, dict) else ""
         return _because("dispatch", reason or event.get("action"))
     if run.event_name == "workflow_dispatch":
         inputs = event.get("inputs")
         reason = inputs.get("reason") if isinstance(inputs, dict) else ""
+        if isinstance(inputs, dict) and KEY.search(str(inputs.get("key"))):  # the governor's; a person gives none
+            return _because("dispatch", reason)
         return _because("person", reason or f"Started by hand by {run.actor}.")
     if run.event_name == "schedule":
         return _because("schedule", event.get("schedule"))
@@ -170,9 +174,9 @@ def issues(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(CLOSING.findall(text)))[:50]
 
 
-def _details(report: Report) -> dict[str, str]:
+def _details(report: Report, run: Run) -> dict[str, str]:
     registry = next((subject.id for subject in report.subjects if subject.role == "registry"), "")
-    said = {"reused_from": report.reused_from, "registry": registry}
+    said = {"reused_from": report.reused_from, "registry": registry, "retraining": payload.key_of_run(run)}
     return {name: value for name, value in said.items() if value}
 
 

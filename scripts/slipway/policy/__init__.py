@@ -5,10 +5,12 @@ from slipway.policy.evaluation import Evaluation, Fairness, GapRule, Isolation, 
 from slipway.policy.latency import Latency, LeastRule, MostRule
 from slipway.policy.model import Dataset, Policy, PullRequest, Signing, SigningMethod, Training
 from slipway.policy.reading import read_text
+from slipway.policy.retraining import BackOff, Persistence, Retraining
 from slipway.policy.robustness import Missing, Noise, Perturbation, Robustness, Swap, Units
 from slipway.policy.source import SourcedPolicy, load
 
 __all__ = [
+    "BackOff",
     "Dataset",
     "Drift",
     "Evaluation",
@@ -22,9 +24,11 @@ __all__ = [
     "Missing",
     "MostRule",
     "Noise",
+    "Persistence",
     "Perturbation",
     "Policy",
     "PullRequest",
+    "Retraining",
     "Robustness",
     "Scorer",
     "Signing",

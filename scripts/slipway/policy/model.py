@@ -10,6 +10,7 @@ from pydantic import Field, FiniteFloat, StrictBool, model_validator
 
 from slipway.policy.drift import Drift
 from slipway.policy.evaluation import Evaluation
+from slipway.policy.retraining import Retraining
 from slipway.policy.strict import NUMBER, Name, Strict
 
 TRAINING_NAMES = ("train", "training")
@@ -131,6 +132,9 @@ class Policy(Strict):
 
     signing: Signing | None = None
     """Whose signature a model must carry before it is deployed."""
+
+    retraining: Retraining | None = None
+    """When a drift report may set off a retraining, and how."""
 
     pull_request: PullRequest = PullRequest()
     """What holds in pull requests."""
