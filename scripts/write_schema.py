@@ -1,4 +1,7 @@
-"""Write the JSON Schemas of slipway.yml (for editors) and of ledger entries (for readers), or check them."""
+"""Write the JSON Schemas of slipway.yml (for editors), ledger entries (for readers) and drift reports (for writers).
+
+Or check that they are what would be written.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from types import ModuleType
 
 from pydantic import BaseModel
 
+from slipway.drift.foreign import neutral
+from slipway.drift.foreign.neutral import NeutralReport
 from slipway.ledger import entries
 from slipway.ledger.entries import Entry
 from slipway.policy import Policy
@@ -30,6 +35,7 @@ DOCS = REPOSITORY / "docs"
 SCHEMAS: dict[str, tuple[type[BaseModel], tuple[ModuleType, ...]]] = {
     "slipway.schema.json": (Policy, (policy_model, drift_model, evaluation_model, latency_model, robustness_model)),
     "ledger-entry.schema.json": (Entry, (entries, report_model)),
+    "drift-report.schema.json": (NeutralReport, (neutral,)),
 }
 """The type that each file describes, and the modules whose docstrings explain it."""
 
