@@ -352,6 +352,31 @@ def test_sagemaker__a_check_of_another_container_is_a_problem_of_quality() -> No
     assert found.verdict is FAIL and [each.column for each in found.quality_problems] == ["x"]
 
 
+def test_read__what_is_there_twice_is_refused() -> None:
+    """The second would decide, or the first, and nobody could tell."""
+    metrics = load(f"{EVIDENTLY}-moved")
+    metrics["metrics"].append(metrics["metrics"][2] | {"id": metrics["metrics"][1]["id"]})
+    assert "`id` of its own" in refusal(metrics)
+    rows = load(f"{NANNYML}-drift-moved-records")
+    assert "twice" in refusal([*rows, rows[0] | {"chunk_index": 1}])
+    columns = load(f"{NANNYML}-drift-moved")
+    quiet = dict.fromkeys(columns["('age', 'jensen_shannon', 'alert')"], False)
+    assert "twice" in refusal(columns | {"age_jensen_shannon_alert": quiet})
+
+
+def test_read__ten_thousand_columns() -> None:
+    given = load(f"{EVIDENTLY}-moved-untested")
+    metric = given["metrics"][2]
+    given["metrics"] += [
+        metric | {"id": str(place), "config": metric["config"] | {"column": f"c{place}"}} for place in range(10_000)
+    ]
+    found = foreign.read(given)
+    assert len(found.columns) == 10_003 and found.verdict is FAIL
+    assert len(reported.reasons(found)) == 2
+    given["metrics"] = [metric | {"value": 0.001} for metric in given["metrics"] if "column" in metric["config"]]
+    assert reported.reasons(foreign.read(given))[-1] == "9,983 more are in the table."
+
+
 # The neutral form.
 
 
@@ -630,6 +655,7 @@ def test_from_client_payload__reads_a_report_as_json_and_as_text() -> None:
         ({str(number): 1 for number in range(11)}, "more than 10 names"),
         ({"report": "x" * 65_535}, "65,535 signs"),
         ([], "a list"),
+        ({"report": {1, 2}}, "no JSON"),
     ],
 )
 def test_from_client_payload__refuses_everything_else(payload: Any, said: str) -> None:

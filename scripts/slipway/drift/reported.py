@@ -7,6 +7,7 @@ from slipway.report import Cell, Check, Column, Table, Verdict
 from slipway.report.model import Value
 
 RANK = {Verdict.FAIL: 0, Verdict.INCONCLUSIVE: 1, Verdict.PASS: 2}
+MOST_REASONS = 20
 WHOLE = "the dataset"
 """What a finding is about that names no column."""
 
@@ -60,7 +61,9 @@ def reasons(found: DriftFindings) -> tuple[str, ...]:
     if all(each.role == "quality" and each.drifted is False for each in found.columns):
         return (f"{source(found)} says nothing of drift.",)
     ordered = sorted((each for each in found.columns if each.drifted is not False), key=lambda each: RANK[each.verdict])
-    return tuple(sentence(each) for each in ordered)
+    more = len(ordered) - MOST_REASONS
+    rest = (f"{more:,} more are in the table.",) if more > 0 else ()
+    return (*(sentence(each) for each in ordered[:MOST_REASONS]), *rest)
 
 
 def sentence(each: ColumnDrift) -> str:

@@ -80,7 +80,11 @@ def from_client_payload(payload: Mapping[str, Any]) -> DriftFindings:
     """
     if not isinstance(payload, Mapping):
         raise _no_payload(f"it is a {type(payload).__name__} and no object")
-    if len(payload) > MOST_NAMES or len(json.dumps(payload, default=str)) > LARGEST_PAYLOAD:
+    try:
+        size = len(json.dumps(payload, ensure_ascii=False, separators=(",", ":")))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _no_payload("it is no JSON, or nested too deeply") from error
+    if len(payload) > MOST_NAMES or size > LARGEST_PAYLOAD:
         raise _no_payload(f"it has more than {MOST_NAMES} names or {LARGEST_PAYLOAD:,} signs")
     unknown = [str(name) for name in payload if name not in ("report", "format", "model")]
     if unknown:

@@ -72,9 +72,9 @@ class Part:
 
     def name(self) -> str:
         """A text that is shown: not empty, and cut where it is too long."""
-        if not self.text().strip():
+        if not (found := short(self.text())):
             raise self.refused("a name is looked for", self.value)
-        return short(self.text())
+        return found
 
     def truth(self) -> bool:
         """True or false."""
@@ -142,8 +142,8 @@ def parse(content: bytes | str, name: str) -> Any:
 
 
 def short(text: str) -> str:
-    """Somebody's text on one line, and not too long."""
-    line = " ".join(text[: 4 * LONGEST_TEXT].split())
+    """Somebody's text on one line, without signs that control a terminal or turn its direction, and not too long."""
+    line = "".join(sign for sign in " ".join(text[: 4 * LONGEST_TEXT].split()) if sign.isprintable())
     return line if len(line) <= LONGEST_TEXT else f"{line[: LONGEST_TEXT - 1]}…"
 
 

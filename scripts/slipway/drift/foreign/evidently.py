@@ -62,7 +62,10 @@ def read(given: Any) -> DriftFindings:
 
 def _current(root: Part) -> DriftFindings:
     """0.7: metrics with their values, and tests that name the metric they are about."""
-    metrics = {each["id"].text(): each for each in root["metrics"].items()}
+    metrics: dict[str, Part] = {}
+    for metric in root["metrics"].items():
+        if metrics.setdefault(metric["id"].text(), metric) is not metric:
+            raise metric.refused("an `id` of its own is looked for")
     tests: dict[str, list[Part]] = {}
     for test in root["tests"].items():
         about = test["metric_config"]["metric_id"].text()
@@ -95,10 +98,10 @@ def _kind(metric: Part, tests: list[Part]) -> tuple[str, Part | None]:
     if config is None:
         return metric["metric_id"].text().partition("(")[0], None
     said = config["type"].text()
-    known = re.match(r"^evidently:metric_v2:(\w+)$", said)
+    known = re.match(r"^evidently:metric_v2:(.+)$", said)
     if said.startswith("evidently:metric") and not known:
         raise config.refused(f"a metric of the kind `evidently:metric_v2` is looked for, and {short(said)!r} is there")
-    return known.group(1) if known else short(said), config
+    return short(known.group(1) if known else said), config
 
 
 def _value_drift(metric: Part, config: Part | None, named: str, tests: list[Part]) -> ColumnDrift:

@@ -8,6 +8,7 @@ Source: files of 0.13.1.
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -40,9 +41,12 @@ def read(given: Any) -> DriftFindings:
     analysis = [row for row in rows if _is_analysis(row)]
     if not analysis:
         return DriftFindings(tool=TOOL, remarks=("It has no chunk of the period `analysis`.",))
-    last = max(analysis, key=lambda row: _field(row, "chunk_index", "chunk_chunk_index").whole())
+    numbers = [_field(row, "chunk_index", "chunk_chunk_index").whole() for row in analysis]
+    if len(set(numbers)) < len(numbers):
+        raise Part(TOOL, given).refused("one row for each chunk is looked for, and a `chunk_index` is there twice")
+    last = analysis[numbers.index(max(numbers))]
     names = [name.removesuffix("_value") for name in last if name.endswith("_value")]
-    orphans = [name for name in last if name.endswith("_alert") and name.removesuffix("_alert") not in names]
+    orphans = [name for name in last if name.endswith("_alert") and f"{name.removesuffix('_alert')}_value" not in last]
     if orphans:
         raise last[orphans[0]].refused("the value of an alert is looked for, and is absent")
     columns = tuple(_column(last, name) for name in names)
@@ -73,15 +77,18 @@ def _rows(root: Part) -> Iterator[Part]:
 
 def _flat(row: Part) -> Row:
     """A record with the names of `to_df(multilevel=False)`: those of the other form are written as tuples."""
-    found = {}
+    found: Row = {}
     for name in row.names():
         levels = _levels(name)
         # ('chunk', 'chunk', 'key') is `chunk_key` in the flat form.
         flat = "_".join(levels[1:] if len(levels) == 3 and levels[0] == levels[1] == "chunk" else levels)
+        if flat in found:
+            raise row.refused(f"each column once is looked for, and {short(flat)!r} is there twice")
         found[flat] = row.get(name)
     return found
 
 
+@functools.lru_cache(maxsize=2**17)
 def _levels(name: str) -> tuple[str, ...]:
     if not name.startswith("('"):
         return (name,)

@@ -8,7 +8,7 @@ clarify-model-monitor-bias-drift-violations.html.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from slipway.drift.findings import ColumnDrift, DriftFindings, Role
@@ -51,7 +51,7 @@ def read(given: Any) -> DriftFindings:
     if constraints is None:
         remark = "Without `constraints` it does not say what was looked at, only what was violated."
         return DriftFindings(tool=TOOL, columns=violations, remarks=(remark,))
-    known = [each.column for each in violations if each.statistic == DRIFT]
+    known = {each.column for each in violations if each.statistic == DRIFT}
     quiet, remarks = _quiet(constraints, known)
     return DriftFindings(tool=TOOL, columns=(*violations, *quiet), remarks=remarks)
 
@@ -71,7 +71,7 @@ def _violation(part: Part) -> ColumnDrift:
     )
 
 
-def _quiet(constraints: Part, violated: Iterable[str]) -> tuple[tuple[ColumnDrift, ...], tuple[str, ...]]:
+def _quiet(constraints: Part, violated: Set[str]) -> tuple[tuple[ColumnDrift, ...], tuple[str, ...]]:
     """The features whose distribution was compared and is not among the violations."""
     config = constraints["monitoring_config"]
     distribution = config["distribution_constraints"]
