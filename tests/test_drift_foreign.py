@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -693,3 +694,14 @@ def one(drifted: bool | None, role: Any = "feature") -> ColumnDrift:
 )
 def test_verdict__is_a_pass_only_where_all_was_looked_at(columns: tuple[ColumnDrift, ...], verdict: Verdict) -> None:
     assert DriftFindings(tool="a tool", columns=columns).verdict is verdict
+
+
+# The page.
+
+
+def test_page__names_every_format_and_its_examples_are_read() -> None:
+    page = (ROOT / "docs" / "drift-reports.md").read_text(encoding="utf-8")
+    assert [name for name in foreign.READERS if f"\n| `{name}`" not in page] == []
+    (example,) = re.findall(r"```json\n(.+?)```", page, re.DOTALL)
+    found = foreign.from_client_payload({"format": "neutral", "model": "delay", "report": example})
+    assert found.verdict is FAIL and [each.column for each in found.columns] == ["age", "income", "score"]

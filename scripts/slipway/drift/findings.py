@@ -43,8 +43,8 @@ class ColumnDrift:
 class DriftFindings:
     """One look. tool, version: who looked; version is empty where the source does not say it.
 
-    model, start, end, rows: what was looked at, where the source names it; the window is [start, end]. remarks: facts
-    that decide nothing, and what the source leaves open.
+    model, start, end, rows: what was looked at, where the source names it: the model as the policy calls it, and the
+    window [start, end]. remarks: facts that decide nothing, and what the source leaves open.
     """
 
     tool: str

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from slipway.drift.findings import ColumnDrift, DriftFindings
-from slipway.report import Cell, Check, Column, Table, Verdict
+from slipway.report import Cell, Check, Column, Report, Subject, Table, Verdict
 from slipway.report.model import Value
 
 RANK = {Verdict.FAIL: 0, Verdict.INCONCLUSIVE: 1, Verdict.PASS: 2}
@@ -64,6 +66,36 @@ def reasons(found: DriftFindings) -> tuple[str, ...]:
     more = len(ordered) - MOST_REASONS
     rest = (f"{more:,} more are in the table.",) if more > 0 else ()
     return (*(sentence(each) for each in ordered[:MOST_REASONS]), *rest)
+
+
+def told(report: Report, found: DriftFindings) -> Report:
+    """The report of a stage with the findings. Its subject `window` tells this look from others."""
+    drifted = len(found.drifted)
+    said = f"{source(found)} found drift in {drifted} of {len(found.columns)} things that it looked at."
+    named = {"start": found.start, "end": found.end, "rows": found.rows}
+    window = Subject(role="window", name=source(found), id=window_id(found))
+    return report.model_copy(
+        update={
+            "verdict": found.verdict,
+            "headline": said if found.columns else f"{source(found)} says nothing of drift.",
+            "reasons": (*reasons(found), *report.reasons),
+            "checks": checks(found),
+            "tables": (table(found),) if found.columns else (),
+            "subjects": (*report.subjects, window),
+            "provenance": {
+                "found_by": source(found),
+                **{f"window_{name}": str(value) for name, value in named.items() if value is not None},
+                **report.provenance,
+            },
+        }
+    )
+
+
+def window_id(found: DriftFindings) -> str:
+    """The window's ends where both are known; else a digest of all that was found."""
+    if found.start and found.end:
+        return f"{found.start.isoformat()}/{found.end.isoformat()}"
+    return f"sha256:{hashlib.sha256(repr(found).encode(errors='replace')).hexdigest()}"
 
 
 def sentence(each: ColumnDrift) -> str:

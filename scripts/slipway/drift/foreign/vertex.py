@@ -70,10 +70,10 @@ def read(given: Any) -> DriftFindings:
     return DriftFindings(
         tool=TOOL,
         version="v1",
-        model=", ".join(dict.fromkeys(models)),
         start=min(starts, default=None),
         end=max(ends, default=None),
         columns=tuple(columns),
+        remarks=tuple(f"Deployed model {name}." for name in dict.fromkeys(models)),
     )
 
 
