@@ -637,7 +637,7 @@ def test_from_client_payload__reads_a_report_as_json_and_as_text() -> None:
     found = foreign.read(given)
     assert foreign.from_client_payload({"report": given}) == found
     assert foreign.from_client_payload({"report": json.dumps(given), "format": "arize"}) == found
-    assert foreign.from_client_payload({"report": given, "model": "delay"}).model == "delay"
+    assert foreign.from_client_payload({"report": given, "model": "delay", "reason": "an alert"}).model == "delay"
     assert foreign.from_client_payload({"report": load("neutral"), "model": "delay"}).model == "delay"
 
 

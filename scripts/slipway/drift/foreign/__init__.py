@@ -22,6 +22,7 @@ LARGEST_PAYLOAD = 65_535
 """Signs of a `client_payload`, and below it the most names at its top; both are GitHub's limits."""
 
 MOST_NAMES = 10
+PAYLOAD = ("report", "format", "model", "reason")
 
 
 class Reader(Protocol):
@@ -76,7 +77,7 @@ def from_client_payload(payload: Mapping[str, Any]) -> DriftFindings:
     """The findings that a `repository_dispatch` event carries: `report`, and if need be `format` and `model`.
 
     report: the tool's document, as JSON or as a text that is JSON. model: whose report it is; where the report names
-    a model itself, it must be the same. Raises InputError for anything else.
+    a model itself, it must be the same. A `reason` is let be: it is for people, and the ledger shows it. Raises InputError for anything else.
     """
     if not isinstance(payload, Mapping):
         raise _no_payload(f"it is a {type(payload).__name__} and no object")
@@ -86,9 +87,9 @@ def from_client_payload(payload: Mapping[str, Any]) -> DriftFindings:
         raise _no_payload("it is no JSON, or nested too deeply") from error
     if len(payload) > MOST_NAMES or size > LARGEST_PAYLOAD:
         raise _no_payload(f"it has more than {MOST_NAMES} names or {LARGEST_PAYLOAD:,} signs")
-    unknown = [str(name) for name in payload if name not in ("report", "format", "model")]
+    unknown = [str(name) for name in payload if name not in PAYLOAD]
     if unknown:
-        raise _no_payload(f"it has {document.short(unknown[0])!r}, and may have `report`, `format` and `model`")
+        raise _no_payload(f"it has {document.short(unknown[0])!r}, and may have {', '.join(PAYLOAD)}")
     format, model, report = payload.get("format", AUTO), payload.get("model", ""), payload.get("report")
     if not isinstance(format, str) or not isinstance(model, str):
         raise _no_payload("`format` and `model` are texts")

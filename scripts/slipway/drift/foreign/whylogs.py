@@ -53,7 +53,7 @@ def _score(root: Part, name: str) -> ColumnDrift:
     score = root.get(name)
     if score.value is None:
         why = "whylogs has no score for it: it has no values, or the algorithm does not suit its type."
-        return ColumnDrift(column=short(name), role="feature", statistic="", drifted=None, detail=why)
+        return ColumnDrift(column=short(name), role="feature", statistic="no score", drifted=None, detail=why)
     algorithm = score["algorithm" if "algorithm" in score.names() else "test"].name()
     p_value, statistic = measure(score.find("pvalue", "p_value")), measure(score.find("statistic"))
     drifted, detail, limit = None, "", None
