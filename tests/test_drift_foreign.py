@@ -376,6 +376,11 @@ def test_read__ten_thousand_columns() -> None:
     assert len(reported.reasons(found)) == 2
     given["metrics"] = [metric | {"value": 0.001} for metric in given["metrics"] if "column" in metric["config"]]
     assert reported.reasons(foreign.read(given))[-1] == "9,983 more are in the table."
+    chunks = load(f"{NANNYML}-drift-moved")
+    age = {name: each for name, each in chunks.items() if "'age'" in name}
+    for place in range(10_000):
+        chunks |= {name.replace("'age'", f"'c{place}'"): each for name, each in age.items()}
+    assert len(foreign.read(chunks).columns) == 10_004
 
 
 # The neutral form.

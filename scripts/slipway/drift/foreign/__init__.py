@@ -77,7 +77,8 @@ def from_client_payload(payload: Mapping[str, Any]) -> DriftFindings:
     """The findings that a `repository_dispatch` event carries: `report`, and if need be `format` and `model`.
 
     report: the tool's document, as JSON or as a text that is JSON. model: whose report it is; where the report names
-    a model itself, it must be the same. A `reason` is let be: it is for people, and the ledger shows it. Raises InputError for anything else.
+    a model itself, it must be the same. A `reason` is let be: it is for people, and the ledger shows it.
+    Raises InputError for anything else.
     """
     if not isinstance(payload, Mapping):
         raise _no_payload(f"it is a {type(payload).__name__} and no object")

@@ -39,23 +39,21 @@ class Part:
 
     def find(self, *keys: str) -> Part | None:
         """What is below the first of the keys that is there and not null."""
-        self.names()
+        found = self._object()
         for key in keys:
-            if self.value.get(key) is not None:
+            if found.get(key) is not None:
                 return self._below(key)
         return None
 
     def get(self, key: str) -> Part:
         """What is below `key`, which must be there and may be null."""
-        if key not in self.names():
+        if key not in self._object():
             raise self.refused(f"`{key}` is looked for, and is absent")
         return self._below(key)
 
     def names(self) -> tuple[str, ...]:
         """The names in an object."""
-        if not isinstance(self.value, Mapping):
-            raise self.refused("an object is looked for", self.value)
-        return tuple(self.value)
+        return tuple(self._object())
 
     def items(self) -> Iterator[Part]:
         """The entries of a list."""
@@ -108,6 +106,11 @@ class Part:
             fix="Give the file as the tool writes it (docs/drift-reports.md). What another version of it writes is not "
             "known: give its findings in the neutral form.",
         )
+
+    def _object(self) -> Mapping[str, Any]:
+        if not isinstance(self.value, Mapping):
+            raise self.refused("an object is looked for", self.value)
+        return self.value
 
     def _below(self, key: str) -> Part:
         return replace(self, value=self.value[key], at=f"{self.at}.{key}" if self.at else key)
