@@ -9,7 +9,8 @@ from pathlib import Path
 
 from slipway import datasets, profiles
 from slipway.data import reading
-from slipway.drift import judging, telling
+from slipway.drift import foreign, judging, reported, telling
+from slipway.drift.findings import DriftFindings
 from slipway.policy import Drift, SourcedPolicy, load
 from slipway.policy.source import file_digest
 from slipway.profiles import Profile
@@ -24,6 +25,8 @@ from slipway.training import profiling
 STAGE = "detect-drift"
 PROFILE = f"slipway/{profiling.FILE}"
 """Where train-model keeps the profile, among the artifacts of the model's run."""
+EVENT = "event"
+"""Instead of a report's path: what the repository_dispatch event carries that started the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,8 @@ class Inputs:
     policy: Path = Path("slipway.yml")
     data: str = ""
     reference_profile: Path | None = None
+    drift_report: str = ""
+    drift_report_format: str = foreign.AUTO
     tracking_uri: str = ""
     report: Path | None = None
 
@@ -59,8 +64,9 @@ class Reference:
 
 def main(given: Inputs) -> None:
     """Compare, write the report, and fail the step where data have drifted."""
-    sourced = load(given.policy, Run.from_environ())
-    rules = require_drift(sourced)
+    run = Run.from_environ()
+    sourced = load(given.policy, run)
+    rules = sourced.policy.drift if given.drift_report else require_drift(sourced)
     path = given.report or report_file(sourced.policy.model, STAGE)
     report = Report(
         stage=STAGE,
@@ -72,14 +78,17 @@ def main(given: Inputs) -> None:
     )
     reference: Reference | None = None
     try:
-        reference = find_reference(given, sourced)
-        report = look(report, sourced, rules, reference, given.data or sourced.policy.data[rules.current].path)
+        if given.drift_report or rules is None:
+            report = reported.told(report, read_report(given, run, sourced.policy.model))
+        else:
+            reference = find_reference(given, sourced)
+            report = look(report, sourced, rules, reference, given.data or sourced.policy.data[rules.current].path)
     except SlipwayError as failure:
         report = report.after_failure(failure, provenance=report.provenance)
         publish(report, path, reference)
         raise
     publish(report, path, reference)
-    enforce(report, on_inconclusive=rules.on_inconclusive, fix="Give it a window with more rows.")
+    enforce(report, on_inconclusive=rules.on_inconclusive if rules else "warn", fix="Give it a window with more rows.")
 
 
 def require_drift(sourced: SourcedPolicy) -> Drift:
@@ -91,6 +100,31 @@ def require_drift(sourced: SourcedPolicy) -> Drift:
             file=str(sourced.path),
         )
     return sourced.policy.drift
+
+
+def read_report(given: Inputs, run: Run, model: str) -> DriftFindings:
+    """What another tool has found. Raises InputError where it is about another model, or data are given beside it."""
+    if given.data or given.reference_profile:
+        raise InputError(
+            "`drift-report` is given with `data` or `reference-profile`.",
+            why="What another tool has found is read instead of looking.",
+            fix="Take one of them away, or run the stage twice.",
+        )
+    if given.drift_report != EVENT:
+        found = foreign.read(Path(given.drift_report), given.drift_report_format)
+    elif run.event_name != "repository_dispatch":
+        raise InputError(
+            f"The run was started by {run.event_name or 'nobody on a runner'}, and not by repository_dispatch.",
+            fix="Give the path of a drift report, or let the workflow run `on: repository_dispatch`.",
+        )
+    else:
+        found = foreign.from_client_payload(run.event.get("client_payload") or {})
+    if found.model and found.model != model:
+        raise InputError(
+            f"The drift report is about `{found.model}`, and the policy about `{model}`.",
+            fix="Give the policy of that model.",
+        )
+    return found
 
 
 def find_reference(given: Inputs, sourced: SourcedPolicy) -> Reference:

@@ -1,4 +1,4 @@
-"""Write the JSON Schemas of slipway.yml (for editors), ledger entries and payloads (for readers), or check them."""
+"""Write the JSON Schemas of slipway.yml, ledger entries, payloads and drift reports, or check them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from types import ModuleType
 
 from pydantic import BaseModel
 
+from slipway.drift.foreign import neutral
+from slipway.drift.foreign.neutral import NeutralReport
 from slipway.governor import payload
 from slipway.governor.payload import Payload
 from slipway.ledger import entries
@@ -37,6 +39,7 @@ SCHEMAS: dict[str, tuple[type[BaseModel], tuple[ModuleType, ...]]] = {
     ),
     "ledger-entry.schema.json": (Entry, (entries, report_model)),
     "retraining-payload.schema.json": (Payload, (payload,)),
+    "drift-report.schema.json": (NeutralReport, (neutral,)),
 }
 """The type that each file describes, and the modules whose docstrings explain it."""
 

@@ -341,6 +341,8 @@ def event_name_of(event: Mapping[str, Any]) -> str:
     """The event that a payload belongs to."""
     if "pull_request" in event:
         return "pull_request"
+    if "client_payload" in event:
+        return "repository_dispatch"
     return "schedule" if "schedule" in event else "push" if "after" in event else "workflow_dispatch"
 
 

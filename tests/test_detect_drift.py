@@ -177,3 +177,58 @@ def test_detect__a_policy_without_the_section(toy: Toy) -> None:
 def test_policy__current_data_are_declared(toy: Toy) -> None:
     done = look(toy, None, drift={"current": "elsewhere"})
     assert "`drift.current` names the dataset `elsewhere`" in done.error
+
+
+# Reports of other tools.
+
+FOREIGN = ROOT / "tests" / "foreign_reports"
+
+
+def read(toy: Toy, file: Path | str, **inputs: str) -> Done:
+    return toy.run(ROOT / "actions" / "detect-drift", drift_report=str(file), **inputs)
+
+
+def test_report__of_another_tool_is_judged_as_a_look_of_our_own(toy: Toy) -> None:
+    """Without a section `drift`, and without any profile."""
+    quiet = read(toy, FOREIGN / "evidently-0.7.23-quiet.json")
+    (first,) = (each["id"] for each in quiet.report["subjects"] if each["role"] == "window")
+    moved = read(toy, FOREIGN / "evidently-0.7.23-moved.json")
+    (second,) = (each["id"] for each in moved.report["subjects"] if each["role"] == "window")
+    assert first != second
+    assert (quiet.code, quiet.outputs["verdict"], quiet.outputs["drifted"]) == (0, "pass", "0"), quiet.log
+    assert (moved.code, moved.outputs["verdict"], moved.outputs["drifted"]) == (1, "fail", "2")
+    assert moved.error.startswith("Evidently 0.7 found drift in 2 of 3 things that it looked at.")
+    assert {each["values"]["role"] for each in moved.report["checks"]} == {"feature"}
+
+
+def test_report__that_says_nothing_of_drift_is_inconclusive(toy: Toy) -> None:
+    (toy.folder / "none.json").write_text('{"violations": []}', encoding="utf-8")
+    done = read(toy, "none.json")
+    assert (done.code, done.outputs["verdict"]) == (0, "inconclusive")
+    assert any("says nothing of drift" in each.message for each in done.annotations)
+
+
+@pytest.mark.parametrize(
+    ("file", "inputs", "said"),
+    [
+        ("neutral.json", {}, "The drift report is about `delay`"),
+        ("neutral.json", {"drift_report_format": "arize"}, "The drift report is not one of arize."),
+        ("make.py", {}, "The drift report"),
+        ("neutral.json", {"data": "live.parquet"}, "`drift-report` is given with `data`"),
+    ],
+)
+def test_report__that_cannot_be_used_is_inconclusive(toy: Toy, file: str, inputs: dict[str, str], said: str) -> None:
+    done = read(toy, FOREIGN / file, **inputs)
+    assert (done.code, done.outputs["verdict"]) == (1, "inconclusive")
+    assert done.error.startswith(said)
+
+
+def test_report__comes_with_a_repository_dispatch_event(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(toy, "event").error.startswith("The run was started by")
+    report = json.loads((FOREIGN / "arize-triggered.json").read_text(encoding="utf-8"))
+    event = {"action": "drift", "client_payload": {"report": report, "format": "arize", "model": MODEL}}
+    monkeypatch.setattr(toy, "event", event)
+    done = read(toy, "event")
+    assert (done.code, done.outputs["verdict"], done.outputs["drifted"]) == (1, "fail", "1"), done.log
+    monkeypatch.setattr(toy, "event", {**event, "client_payload": {"report": report, "model": "another"}})
+    assert read(toy, "event").error.startswith("The drift report is about `another`")
