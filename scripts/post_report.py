@@ -123,16 +123,22 @@ def empty_lines() -> int:
     return sum(not line.strip() for line in os.environ.get(variable("reports"), "").splitlines())
 
 
+def judged_commit(reports: list[Report], run: Run) -> str:
+    """The commit that people look at. A run that no pull request started may judge another commit than its own."""
+    trained = next((str(each.provenance["commit"]) for each in reports if each.provenance.get("commit")), "")
+    return run.head_sha if run.pull_request or not trained else trained
+
+
 def render(
     model: str, reports: list[Report], missing: list[str], full_report: str, run: Run, *, in_pull_request: bool
 ) -> str:
     """The comment's body."""
-    stamp = comment.stamp(model, run_id=run.run_id, attempt=run.attempt, head_sha=run.head_sha)
+    stamp = comment.stamp(model, run_id=run.run_id, attempt=run.attempt, head_sha=judged_commit(reports, run))
     return comment.body(
         model,
         reports,
         missing=missing,
-        head_sha=run.head_sha,
+        head_sha=judged_commit(reports, run),
         full_report=full_report,
         stamp_line=stamp,
         in_pull_request=in_pull_request,
@@ -156,7 +162,7 @@ def write_page(model: str, reports: list[Report], missing: list[str], run: Run, 
         model=model,
         reports=tuple(reports),
         missing=tuple(missing),
-        head_sha=run.head_sha,
+        head_sha=judged_commit(reports, run),
         run_page=run.url,
         in_pull_request=in_pull_request,
     )

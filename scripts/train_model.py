@@ -102,7 +102,7 @@ def prepare(given: Inputs, sourced: SourcedPolicy, training: Training, run: cont
     """Check and record everything that can be known before compute is spent."""
     checkout = repository.look()
     repository.require_clean(checkout, allow_dirty=given.allow_dirty_tree)
-    paths = {name: dataset.path for name, dataset in sourced.policy.data.items()}
+    paths = {name: dataset.path for name, dataset in sourced.policy.candidate_data.items()}
     versions = datasets.bring(paths, sourced.policy.reproducibility.mutable_data)
     python, lock = training_python(training)
     remarks = [f"The dataset `{name}` {version.remark}" for name, version in versions.items() if version.remark]

@@ -32,6 +32,7 @@ class Inputs:
     policy: Path = Path("slipway.yml")
     data: str = ""
     schema: Path | None = None
+    purpose: Literal["candidate", "drift"] = "candidate"
     examples: int = 3
     reuse_from: Path | None = None
     report: Path | None = None
@@ -111,7 +112,7 @@ def plan(given: Inputs) -> Task:
     evaluation = sourced.policy.evaluation
     return Task(
         model=sourced.policy.model,
-        datasets=sourced.policy.data,
+        datasets=sourced.data_for(given.purpose),
         holdout=evaluation.holdout if evaluation else "",
         on_inconclusive=evaluation.on_inconclusive if evaluation else "warn",
         sourced=sourced,

@@ -45,6 +45,8 @@ REUSABLE = {
     "pipeline.yml": ROOT / "docs" / "pipeline.md",
     "attest.yml": ROOT / "docs" / "provenance.md",
     "comment-fork.yml": ROOT / "docs" / "comment-fork.md",
+    "drift.yml": ROOT / "docs" / "drift-loop.md",
+    "retrain.yml": ROOT / "docs" / "drift-loop.md",
 }
 """Workflows that callers use, and the page whose section "The reusable workflow" explains each."""
 
@@ -70,6 +72,15 @@ OURS = "your-org/slipway"
 DEFINED_OTHERWISE = {
     ("input", "tracking-uri", "pipeline.yml"),
     ("input", "tracking-uri", "attest.yml"),
+    ("input", "tracking-uri", "drift.yml"),
+    ("input", "tracking-uri", "retrain.yml"),
+    ("input", "drift-report", "dispatch-retraining"),
+    ("input", "drift-report", "drift.yml"),
+    ("input", "dry-run", "drift.yml"),
+    ("input", "github-token", "propose-retraining"),
+    ("output", "verdict", "drift.yml"),
+    ("output", "pull-request", "propose-retraining"),
+    ("output", "commit", "refresh-data"),
     ("input", "model-version", "attest.yml"),
     ("input", "model", "attest.yml"),
     ("input", "data", "detect-drift"),
@@ -92,11 +103,14 @@ DEFINED_OTHERWISE = {
 that read, comment or record need other rights; the ledger knows other models than the reports, and other commands; a
 signature is for a version and no alias; drift is of one dataset."""
 
-BESIDE_THE_PIPELINE = {"audit-trail", "comment-fork", "dispatch-retraining", "detect-drift", "sign-model"}
+BESIDE_THE_PIPELINE = {
+    *("audit-trail", "comment-fork", "detect-drift", "dispatch-retraining", "propose-retraining", "refresh-data"),
+    "sign-model",
+}
 """Stages that people and other workflows call. The pipeline's jobs run the change's own code, which must not come near
 a signing key, nor, in a fork's run, near a token that may write."""
 
-OVER_ALL_STAGES = {ALL_STAGES, "post-report", "pipeline.yml"}
+OVER_ALL_STAGES = {ALL_STAGES, "post-report", "pipeline.yml", "retrain.yml"}
 """Where `verdict` is not that of one stage."""
 
 
@@ -130,7 +144,8 @@ def interface(name: str) -> Interface:
 def called() -> dict[str, Interface]:
     """What can be called, by the address before the `@`."""
     stages = {f"{place}/actions/{name}": name for name in STAGES for place in (OURS, "./.slipway-actions")}
-    whole = {OURS: ALL_STAGES} | {f"{OURS}/.github/workflows/{name}": name for name in REUSABLE}
+    flows = {f"{place}/.github/workflows/{name}": name for name in REUSABLE for place in (OURS, ".")}
+    whole = {OURS: ALL_STAGES} | flows
     return {address: interface(name) for address, name in {**stages, **whole}.items()}
 
 
@@ -601,7 +616,8 @@ def test_docs__list_the_inputs_and_outputs(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "page"), REUSABLE.items(), ids=list(REUSABLE))
 def test_docs__list_what_a_reusable_workflow_takes_and_gives(name: str, page: Path) -> None:
-    assert docs_problems(text_of(page), interface(name), below="The reusable workflow") == [], shown(page)
+    below = name if section(text_of(page), name) else "The reusable workflow"
+    assert docs_problems(text_of(page), interface(name), below=below) == [], shown(page)
 
 
 def test_readme__lists_every_stage() -> None:

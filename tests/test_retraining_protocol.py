@@ -417,7 +417,8 @@ def test_act__without_the_right_to_push_nothing_is_started(site: Site) -> None:
 def test_act__an_altered_ledger_is_not_believed(site: Site) -> None:
     site.governor(report=drift("pass")).act()
     git = Git(site.upstream)
-    forged = git.line("commit-tree", "-m", "forged", f"{git.commit_of('refs/heads/slipway-ledger')}^{{tree}}")
+    who = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.invalid")
+    forged = git.line(*who, "commit-tree", "-m", "forged", f"{git.commit_of('refs/heads/slipway-ledger')}^{{tree}}")
     git.run("update-ref", "refs/heads/slipway-ledger", forged)
     taken = site.governor().act()
     assert (taken.decision.action, taken.decision.verdict) == ("hold", Verdict.INCONCLUSIVE)

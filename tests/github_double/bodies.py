@@ -148,7 +148,7 @@ def pull_request(world: World, shown: PullRequest) -> Body:
         "statuses": f"{world.api_url}/repos/{shown.repository.full_name}/statuses/{shown.head.sha}",
     }
     closed = _time(shown.updated) if shown.state == "closed" else None
-    none = dict.fromkeys(("body", "merged_at", "merge_commit_sha", "assignee", "milestone", "auto_merge"), None)
+    none = dict.fromkeys(("merged_at", "merge_commit_sha", "assignee", "milestone", "auto_merge"), None)
     return {
         "id": shown.id,
         "node_id": _node_id("PullRequest", shown.id),
@@ -158,6 +158,7 @@ def pull_request(world: World, shown: PullRequest) -> Body:
         "active_lock_reason": None,
         "draft": False,
         "title": shown.title,
+        "body": shown.body or None,
         "user": user(world, shown.author),
         "author_association": "CONTRIBUTOR",
         "head": _side(world, shown.head),

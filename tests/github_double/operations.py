@@ -54,6 +54,29 @@ def list_pull_requests(world: World, call: Call) -> Answer:
     return page(call, [bodies.pull_request(world, each) for each in rows])
 
 
+@operation("pulls/create", "pull_requests=write")
+def create_pull_request(world: World, call: Call) -> Answer:
+    repository, said = repository_of(world, call), call.body
+    if not world.workflows_may_open_pull_requests and _writer(call).installation:
+        raise RefusedError(403, "GitHub Actions is not permitted to create or approve pull requests.")
+    taken = [each for each in world.pull_requests.values() if each.repository == repository and each.state == "open"]
+    if said["head"] in [each.head.ref for each in taken]:
+        errors = [{"resource": "PullRequest", "code": "custom", "message": "A pull request already exists."}]
+        raise RefusedError(422, "Validation Failed", errors=errors)
+    made = world.pull_request(repository, branch=said["head"], author=_writer(call).user.login)
+    made.base.ref, made.title, made.body = said["base"], said["title"], said.get("body") or ""
+    body = bodies.full_pull_request(world, made)
+    return Answer(201, body, {"Location": body["url"]})
+
+
+@operation("pulls/update", "pull_requests=write")
+def update_pull_request(world: World, call: Call) -> Answer:
+    found = _pull_request_of(world, repository_of(world, call), call.path["pull_number"])
+    found.title, found.body = call.body.get("title", found.title), call.body.get("body", found.body)
+    found.updated = world.tick()
+    return Answer(200, bodies.full_pull_request(world, found))
+
+
 @operation("issues/list-comments", *READ)
 def list_comments(world: World, call: Call) -> Answer:
     rows = world.comments_of(_pull_request_of(world, repository_of(world, call), call.path["issue_number"]))

@@ -68,6 +68,7 @@ class PullRequest:
     updated: datetime
     title: str = "A better candidate"
     state: str = "open"
+    body: str = ""
 
 
 @dataclass
@@ -142,6 +143,9 @@ class World:
     tokens: dict[str, Token] = field(default_factory=dict)
     repositories: dict[str, Repository] = field(default_factory=dict)
     pull_requests: dict[tuple[str, int], PullRequest] = field(default_factory=dict)
+    workflows_may_open_pull_requests: bool = True
+    """The repository's setting "Allow GitHub Actions to create and approve pull requests"."""
+
     comments: dict[int, Comment] = field(default_factory=dict)
     runs: dict[int, WorkflowRun] = field(default_factory=dict)
     artifacts: dict[int, Artifact] = field(default_factory=dict)

@@ -39,6 +39,8 @@ EVENTS: dict[str, Kind] = {
     "detect-drift": "drift",
     "post-report": "comment",
     "sign-model": "signature",
+    "refresh-data": "refresh",
+    "propose-retraining": "proposal",
 }
 """The event that each stage's report is about."""
 
@@ -61,7 +63,7 @@ def of_report(path: Path, run: Run) -> Drafted:
     """
     report = Report.read(path)
     raw = path.read_bytes()
-    files = {REPORT_FILE: raw, **{name: _attached(path, name, said) for name, said in report.attachments.items()}}
+    files = {REPORT_FILE: raw, **{name: attached(path, name, said) for name, said in report.attachments.items()}}
     event = EVENTS.get(report.stage)
     if event is None:
         raise InputError(f"The report {path} is of the stage `{report.stage}`, which the ledger does not know.")
@@ -199,7 +201,8 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""
 
 
-def _attached(report: Path, name: str, said: str) -> bytes:
+def attached(report: Path, name: str, said: str) -> bytes:
+    """A file that belongs to a report. InputError where it is missing, or not the one that the report names."""
     file = report.with_name(name)
     if name in RESERVED:
         raise InputError(f"{report} names an attachment `{name}`, which is the name of a file of the ledger's own.")

@@ -43,6 +43,8 @@ Kind = Literal[
     "rollback",
     "drift",
     "dispatch",
+    "refresh",
+    "proposal",
     "reproduction",
     "signature",
     "override",

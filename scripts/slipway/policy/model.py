@@ -155,6 +155,14 @@ class Policy(Strict):
         holdout = self.evaluation.holdout if self.evaluation else ""
         return next((name for name in TRAINING_NAMES if name in self.data and name != holdout), "")
 
+    @property
+    def candidate_data(self) -> dict[str, Dataset]:
+        """The datasets that a candidate is made from and judged on: all but what production sees (`drift.current`)."""
+        holdout = self.evaluation.holdout if self.evaluation else ""
+        live = self.drift.current if self.drift else ""
+        needed = (holdout, self.training_dataset)
+        return {name: each for name, each in self.data.items() if name != live or name in needed}
+
     @model_validator(mode="after")
     def _current_data_are_declared(self) -> Self:
         if self.drift and self.drift.current not in self.data:

@@ -40,6 +40,34 @@ class BackOff(Strict):
     """The longest wait."""
 
 
+class Refresh(Strict):
+    """How a retraining comes by new data."""
+
+    command: Annotated[str, Field(min_length=1)] | tuple[str, ...]
+    """Brings the data up to date and changes what pins them in the repository: `.dvc` files, `dvc.lock`, or the
+    addresses in `data` of the policy. No shell reads it."""
+
+    requirements: str | None = None
+    """A hash-locked file with the packages that it needs; without it the job's own Python is used."""
+
+    timeout_minutes: Annotated[FiniteFloat, Field(gt=0, le=14_400), NUMBER] = 60
+    """It is stopped after so long."""
+
+
+Pattern = Annotated[str, Field(pattern=r"^[^/:].*$", max_length=500)]
+
+
+class Envelope(Strict):
+    """What a retraining may change and still be released without a person."""
+
+    paths: Annotated[tuple[Pattern, ...], Field(min_length=1)]
+    """Patterns of files, from the repository's root; `*` stays within a folder, `**` does not. A retraining that
+    changes any other file is outside."""
+
+    generations: Count = 1
+    """So many retrainings that follow from each other are inside; a person decides on the next."""
+
+
 class Retraining(Strict):
     """When a drift report may set off a retraining, and how."""
 
@@ -63,6 +91,12 @@ class Retraining(Strict):
         "feature",
     )
     """What must have drifted: at least one failed check of the drift report has one of these roles."""
+
+    refresh: Refresh | None = None
+    """How the workflow that retrains comes by new data."""
+
+    envelope: Envelope | None = None
+    """What a retraining may change and still be released without a person; without it a person decides on each."""
 
     data_quality: Literal["required", "if_given"] = "required"
     """Whether a report of validate-data on the drifted data must be given. One that is given must pass in any case."""

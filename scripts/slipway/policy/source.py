@@ -7,8 +7,9 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from slipway.policy.model import Policy
+from slipway.policy.model import Dataset, Policy
 from slipway.policy.reading import read_text
 from slipway.runner.context import Run
 from slipway.runner.errors import InputError, PolicyError
@@ -28,6 +29,22 @@ class SourcedPolicy:
 
     proposed: Policy | None = None
     """The policy as this pull request would have it, where that is another one than what judges it."""
+
+    def data_for(self, purpose: Literal["candidate", "drift"]) -> dict[str, Dataset]:
+        """The datasets that a candidate is made from and judged on, or the one that production sees.
+
+        Raises PolicyError where the policy does not say what production sees.
+        """
+        if purpose == "candidate":
+            return self.policy.candidate_data
+        if self.policy.drift is None:
+            raise PolicyError(
+                f"{self.path} has no `drift` section, so it does not say what production sees.",
+                fix="Add it with `current`, the dataset that production sees.",
+                file=str(self.path),
+            )
+        name = self.policy.drift.current
+        return {name: self.policy.data[name]}
 
     def gate_file(self, path: str, what: str = "schema") -> str:
         """Text of a file that belongs to the gates: the base branch's copy where the base judges. what: for errors."""

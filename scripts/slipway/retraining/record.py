@@ -86,6 +86,18 @@ class Reading:
             ) from bad
         return [each.entry for each in self._known]
 
+    def evidence(self, digest: str) -> tuple[bytes | None, int | None]:
+        """A file that entries have as evidence, with the number of the first; None where none has it. Raises as above.
+
+        digest: SHA-256 of the file (`sha256:…`).
+        """
+        self.entries()
+        for each in self._known:
+            for file in each.entry.evidence:
+                if file.digest == digest:
+                    return self.ledger.git.run("cat-file", "blob", each.files[file.name]), each.entry.sequence
+        return None, None
+
 
 def intents(entries: Sequence[Entry], model: str) -> list[tuple[Intent, Step | None, Entry | None]]:
     """Every intent for a model with its end; None where it is open.

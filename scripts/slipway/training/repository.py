@@ -36,7 +36,7 @@ def look(folder: Path = Path()) -> Checkout:
     """
     commit = _git(folder, "rev-parse", "--verify", "HEAD").strip()
     options = ("--porcelain", "--untracked-files=all", "--ignore-submodules=none", "-z")
-    status = _git(folder, "status", *options, "--", ":/", *_exclude_own(folder))
+    status = _git(folder, "status", *options, "--", ":/", *exclude_own(folder))
     changes, entries = [], iter(status.split("\0"))
     for entry in entries:
         if entry:
@@ -75,7 +75,13 @@ def require_clean(checkout: Checkout, *, allow_dirty: bool) -> None:
     )
 
 
-def _exclude_own(folder: Path) -> list[str]:
+def git_folder(folder: Path = Path()) -> Path:
+    """The repository's git directory, that of the clone also in a work tree which was added to it."""
+    return Path(_git(folder, "rev-parse", "--path-format=absolute", "--git-common-dir").strip())
+
+
+def exclude_own(folder: Path = Path()) -> list[str]:
+    """Pathspecs that leave out Slipway's own files, where a workflow checked them out inside of the repository."""
     root = Path(_git(folder, "rev-parse", "--show-toplevel").strip())
     own = environments.REPOSITORY
     inside = own != root and own.is_relative_to(root)
