@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # The environment of tests and linters, built on first use from requirements/dev.txt.
 IN_DEV = dev="$$(cat $(SLIPWAY_HOME)/dev-python)" && PATH="$${dev%/*}:$$PATH" &&
 
-.PHONY: help demo test check format lock golden schema benchmark clean dev
+.PHONY: help demo loop test check format lock golden schema benchmark clean dev
 help: ## List the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
@@ -46,6 +46,9 @@ lock: ## Resolve requirements.txt anew, and every group as a subset of it
 	for group in $(filter-out core uv,$(basename $(notdir $(wildcard requirements/*.in)))); do \
 	  $(COMPILE) --constraint requirements.txt requirements/$$group.in --output-file requirements/$$group.txt; done
 	$(COMPILE) requirements/uv.in --output-file requirements/uv.txt
+
+loop: ## From drift to a judged retraining, on real flights
+	@$(PYTHON) examples/loop.py
 
 benchmark: dev ## Measure the budgets, each against its peer in the same run
 	@$(IN_DEV) python benchmarks/run_all.py

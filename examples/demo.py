@@ -116,35 +116,37 @@ def build_repository() -> None:
     """The example as a user would have it: code, policy and schema in git, data in DVC with a local remote."""
     shutil.copytree(ROOT / "examples" / "flights", FLIGHTS, ignore=shutil.ignore_patterns("data", "__pycache__"))
     git("init", "--quiet", "--initial-branch=main")
-    dvc("init", "--quiet")
-    dvc("config", "core.analytics", "false")
-    dvc("remote", "add", "--quiet", "--default", "local", str(DEMO / "dvc-remote"))
-    prepare_data()
-    dvc("add", "--quiet", "data/train", "data/holdout")
-    dvc("push", "--quiet")
+    shutil.copytree(prepared_data(), FLIGHTS / "data", dirs_exist_ok=True)
+    track_data(FLIGHTS)
     commit("Predict late arrivals from what is known before departure")
 
 
-def prepare_data() -> None:
+def track_data(folder: Path) -> None:
+    """Put the data of a repository into DVC, with a local remote beside it."""
+    dvc("init", "--quiet", folder=folder)
+    dvc("config", "core.analytics", "false", folder=folder)
+    dvc("remote", "add", "--quiet", "--default", "local", str(folder.parent / "dvc-remote"), folder=folder)
+    dvc("add", "--quiet", "data/train", "data/holdout", folder=folder)
+    dvc("push", "--quiet", folder=folder)
+
+
+def prepared_data() -> Path:
     """Monthly files of flights; a second demo takes those of the first if they were made by the same code."""
-    kept = (
-        DEMO
-        / "prepared"
-        / environments.environment_digest(
-            (FLIGHTS / "prepare.py").read_bytes() + (FLIGHTS / "prepare.txt").read_bytes()
-        )
-    )
+    source = ROOT / "examples" / "flights"
+    made_by = (source / "prepare.py").read_bytes() + (source / "prepare.txt").read_bytes()
+    kept = DEMO / "prepared" / environments.environment_digest(made_by)
     if not kept.exists():
-        python = environments.for_lock(FLIGHTS / "prepare.txt")
-        run([str(python), "prepare.py"])
-        unfinished = kept.with_suffix(".part")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.copytree(FLIGHTS / "data", unfinished)
-        unfinished.rename(kept)
-    shutil.copytree(kept, FLIGHTS / "data", dirs_exist_ok=True)
+        working = kept.with_suffix(".part")
+        shutil.rmtree(working, ignore_errors=True)
+        working.mkdir(parents=True)
+        shutil.copy(source / "prepare.py", working)
+        run([str(environments.for_lock(source / "prepare.txt")), "prepare.py"], folder=working)
+        (working / "data").rename(kept)
+        shutil.rmtree(working)
+    return kept
 
 
-def promote(version: str) -> None:
+def promote(version: str, folder: Path = FLIGHTS) -> None:
     """Make a version the one in production: until there is a deployment stage, a person does this in MLflow.
 
     What was done by hand is then brought on record, or the ledger would not know what is live.
@@ -154,14 +156,15 @@ def promote(version: str) -> None:
         "Registry().set_alias('flight-delays', PRODUCTION, sys.argv[1])"
     )
     python = str(environments.for_group("train-model"))
-    run([python, "-c", command, version], PYTHONPATH=str(ROOT / "scripts"))
-    audit("acknowledge", "--reason", "The first release of the demo: there is no deployment stage yet")
+    run([python, "-c", command, version], folder=folder, PYTHONPATH=str(ROOT / "scripts"))
+    reason = "The first release of the demo: there is no deployment stage yet"
+    audit("acknowledge", "--reason", reason, folder=folder)
 
 
-def audit(command: str, *options: str) -> str:
+def audit(command: str, *options: str, folder: Path = FLIGHTS) -> str:
     """Ask the ledger, or tell it something."""
     python = str(environments.for_group("audit-trail"))
-    return run([python, str(ROOT / "scripts" / "audit_trail.py"), "--command", command, *options])
+    return run([python, str(ROOT / "scripts" / "audit_trail.py"), "--command", command, *options], folder=folder)
 
 
 def pull_request(name: str) -> Story:
@@ -181,12 +184,20 @@ def pull_request(name: str) -> Story:
     return judge(name, name, event={"pull_request": {"number": number, "title": title, "body": body, **shas}})
 
 
-def judge(name: str, branch: str, *, event: dict[str, object]) -> Story:
+def judge(
+    name: str,
+    branch: str,
+    *,
+    event: dict[str, object],
+    event_name: str = "",
+    repository: Path = FLIGHTS,
+    results: Path = RESULTS,
+) -> Story:
     """Run the pipeline in a fresh clone of the branch; its data come from the DVC remote. Keep what it found."""
     started = time.monotonic()
-    folder = RESULTS / name
+    folder = results / name
     clone = folder / "clone"
-    git("clone", "--quiet", "--branch", branch, str(FLIGHTS), str(clone))
+    git("clone", "--quiet", "--branch", branch, str(repository), str(clone), folder=repository)
     (folder / "event.json").write_text(json.dumps(event), encoding="utf-8")
     written = folder / "outputs.txt"
     written.touch()
@@ -195,7 +206,10 @@ def judge(name: str, branch: str, *, event: dict[str, object]) -> Story:
             [sys.executable, str(ROOT / "scripts" / "run_pipeline.py"), "--record", "true"],
             cwd=clone,
             env=environ(
-                SLIPWAY_HOME=str(folder), GITHUB_OUTPUT=str(written), GITHUB_EVENT_PATH=str(folder / "event.json")
+                SLIPWAY_HOME=str(folder),
+                GITHUB_OUTPUT=str(written),
+                GITHUB_EVENT_PATH=str(folder / "event.json"),
+                GITHUB_EVENT_NAME=event_name,
             ),
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -248,9 +262,9 @@ def commit(message: str, *, folder: Path = FLIGHTS) -> None:
     git("commit", "--quiet", "--message", message, folder=folder)
 
 
-def dvc(*arguments: str) -> None:
+def dvc(*arguments: str, folder: Path = FLIGHTS) -> None:
     """Run the locked DVC in the example."""
-    run([str(environments.for_group("dvc").with_name("dvc")), *arguments])
+    run([str(environments.for_group("dvc").with_name("dvc")), *arguments], folder=folder)
 
 
 def environ(**extra: str) -> dict[str, str]:

@@ -57,6 +57,7 @@ LOCKS = [
     WHOLE_LOCK,
     *sorted((ROOT / "requirements").glob("*.txt")),
     *sorted((ROOT / "examples" / "flights").glob("*.txt")),
+    ROOT / "examples" / "flights-loop" / "refresh.txt",
 ]
 OPTIONAL = {"azure", "dvc-s3", "gcs", "huggingface", "lakefs", "moto", "s3"}
 """Groups with packages of their own: one outside system each, which no stage needs before its data lie there."""
