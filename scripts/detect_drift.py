@@ -9,7 +9,7 @@ from pathlib import Path
 
 from slipway import datasets, profiles
 from slipway.data import reading
-from slipway.drift import foreign, judging, reported, telling
+from slipway.drift import clusters, foreign, judging, reported, telling
 from slipway.drift.findings import DriftFindings
 from slipway.policy import Drift, SourcedPolicy, load
 from slipway.policy.source import file_digest
@@ -174,9 +174,12 @@ def look(report: Report, sourced: SourcedPolicy, rules: Drift, reference: Refere
         fetched = datasets.fetch_missing(place)
         frame, version = reading.scan(fetched), datasets.identify(place)
         known = judged_columns(sourced, rules, reference.profile, frame.collect_schema().names())
-        current = profiles.of_frame(frame, in_strips=reading.keeps_columns_apart(fetched))
+        parts = clusters.profiles_of(frame, rules.cluster) if rules.cluster else ()
+        current = (
+            profiles.merge(parts) if parts else profiles.of_frame(frame, in_strips=reading.keeps_columns_apart(fetched))
+        )
     expected = replace(reference.profile, columns=known)
-    found = judging.judge(expected, current, rules)
+    found = judging.judge(expected, current, rules, parts)
     new = [name for name in judging.new_columns(reference.profile, current) if name not in rules.ignore]
     drifted = [each for each in found if each.drifted]
     headline = f"{len(drifted)} of {len(found)} columns have drifted in {current.rows:,} rows of `{rules.current}`."

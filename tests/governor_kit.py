@@ -11,6 +11,8 @@ from slipway.report import Check, Report, Subject, Verdict
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 MODEL = "flights"
+AT_ONCE = {"drifted": 1, "windows": 1}
+"""Persistence with which the first window that drifts counts."""
 
 
 def check(name: str = "drift: distance", verdict: str = "fail", role: str = "feature") -> Check:

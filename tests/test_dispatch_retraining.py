@@ -19,7 +19,7 @@ import yaml
 import dispatch_retraining
 from conftest import GitRepository, pull_request
 from github_double.server import GitHubDouble
-from governor_kit import MODEL, drift, validation
+from governor_kit import AT_ONCE, MODEL, drift, validation
 from ledger_kit import clone, ledger
 from runner_double import Printed, RunnerDouble
 from slipway.github_api import dispatches
@@ -34,7 +34,7 @@ from slipway.runner import outputs, stage
 SCRIPT = Path(dispatch_retraining.__file__)
 REPOSITORY = "octo/models"
 SEND = "actions/create-workflow-dispatch"
-POLICY = {"version": 1, "model": MODEL, "retraining": {"workflow": "retrain.yml"}}
+POLICY = {"version": 1, "model": MODEL, "retraining": {"workflow": "retrain.yml", "persistence": AT_ONCE}}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Step:
     runs: int = 0
 
     def policy(self, **rules: Any) -> None:
-        said = {**POLICY, "retraining": {"workflow": "retrain.yml", **rules}}
+        said = {**POLICY, "retraining": {"workflow": "retrain.yml", "persistence": AT_ONCE, **rules}}
         (self.clone.path / "slipway.yml").write_text(yaml.safe_dump(said), encoding="utf-8")
 
     def given(self, **inputs: str) -> dict[str, str]:

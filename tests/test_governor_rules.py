@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from governor_kit import MODEL, NOW, check, drift, facts, past, validation
+from governor_kit import AT_ONCE, MODEL, NOW, check, drift, facts, past, validation
 from slipway.governor.decision import decide
 from slipway.governor.facts import Facts, History, InFlight, Retraining, Unknown, Window
 from slipway.governor.keys import prefix
@@ -21,12 +21,12 @@ from slipway.policy import BackOff, Persistence
 from slipway.policy import Retraining as Policy
 from slipway.report import Verdict
 
-POLICY = Policy(workflow="retrain.yml")
+POLICY = Policy.model_validate({"workflow": "retrain.yml", "persistence": AT_ONCE})
 OURS, ANOTHERS = f"{prefix(MODEL)}{'a' * 16}", f"{prefix('delays')}{'a' * 16}"
 
 
 def policy(**said: Any) -> Policy:
-    return Policy.model_validate({"workflow": "retrain.yml", **said})
+    return Policy.model_validate({"workflow": "retrain.yml", "persistence": AT_ONCE, **said})
 
 
 def history(*retrainings: Retraining, **said: Any) -> History:

@@ -16,7 +16,7 @@ import pytest
 
 from github_double.server import GitHubDouble
 from github_double.world import Workflow
-from governor_kit import MODEL, NOW, drift, validation
+from governor_kit import AT_ONCE, MODEL, NOW, drift, validation
 from ledger_kit import draft, ledger, subjects
 from slipway.github_api import client, dispatches
 from slipway.governor import keys, payload
@@ -87,7 +87,7 @@ class Site:
         raw = report.model_dump_json().encode()
         made: dict[str, Any] = {
             "run": run,
-            "policy": Policy.model_validate({"workflow": "retrain.yml", **(rules or {})}),
+            "policy": Policy.model_validate({"workflow": "retrain.yml", "persistence": AT_ONCE, **(rules or {})}),
             "model": MODEL,
             "key": keys.key_of(MODEL, report),
             "window": keys.window_of(report),

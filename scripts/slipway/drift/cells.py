@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,28 @@ def of(reference: Column, current: Column, count: int = CELLS) -> Cells:
     return cells
 
 
+def of_parts(reference: Column, current: Column, parts: Sequence[Column], count: int = CELLS) -> Integers:
+    """The cells of `of`, for each part of the current column alone: shape (parts, cells). They add up to the whole."""
+    if reference.numbers is not None and current.numbers is not None:
+        one, other = together(reference.numbers.histogram, current.numbers.histogram)
+        starts = _starts(one, count)
+        rows = []
+        for part in parts:
+            counts = np.zeros(len(other), dtype=np.int64)
+            if part.numbers is not None and len(part.numbers.histogram):
+                mine = part.numbers.histogram.coarsened(other.shift)
+                counts[np.searchsorted(other.prefixes, mine.prefixes)] = mine.counts
+            rows.append(np.add.reduceat(counts, starts))
+        return np.array(rows)
+    before, now = reference.categories or Categories(), current.categories or Categories()
+    found = [part.categories or Categories() for part in parts]
+    if before.named is None or now.named is None:
+        some = (before.in_buckets + now.in_buckets) > 0
+        return np.array([each.in_buckets[some] for each in found])
+    names = sorted({**before.named, **now.named})
+    return np.array([[(each.named or {}).get(name, 0) for name in names] for each in found], dtype=np.int64)
+
+
 def together(reference: Histogram, current: Histogram) -> tuple[Histogram, Histogram]:
     """Both in the same bins: all that either has, in the width of the coarser one. Bins may be empty here."""
     shift = max(reference.shift, current.shift)
@@ -62,10 +85,15 @@ def quantiles(reference: Histogram, current: Histogram, count: int) -> Cells:
     one, other = together(reference, current)
     if not one.total or not other.total:
         return Cells(one.counts, other.counts)
-    before = (np.cumsum(one.counts) - one.counts / 2) / one.total
-    cell = np.minimum((before * count).astype(np.int64), count - 1)
-    starts = np.flatnonzero(np.concatenate([[True], cell[1:] != cell[:-1]]))
+    starts = _starts(one, count)
     return Cells(np.add.reduceat(one.counts, starts), np.add.reduceat(other.counts, starts))
+
+
+def _starts(reference: Histogram, count: int) -> Integers:
+    """The bins with which the cells begin."""
+    before = (np.cumsum(reference.counts) - reference.counts / 2) / reference.total
+    cell = np.minimum((before * count).astype(np.int64), count - 1)
+    return np.flatnonzero(np.concatenate([[True], cell[1:] != cell[:-1]]))
 
 
 def categories(reference: Categories, current: Categories) -> Cells:

@@ -45,7 +45,7 @@ def population_stability(cells: Cells) -> float:
     return float(((q - p) * np.log(q / p)).sum())
 
 
-def population_stability_limit(reference: int, current: int, cells: int, confidence: float = 0.99) -> float:
+def population_stability_limit(reference: float, current: float, cells: int, confidence: float = 0.99) -> float:
     """What PSI stays below in `confidence` of the comparisons without drift, for so many rows and cells.
 
     (1/n + 1/m) times the quantile of chi-square with cells - 1 degrees of freedom (Yurdakul and Naranjo 2020).
@@ -63,7 +63,7 @@ def jensen_shannon(cells: Cells) -> float:
     return math.sqrt(max(divergence, 0.0))
 
 
-def jensen_shannon_limit(reference: int, current: int, cells: int, confidence: float = 0.99) -> float:
+def jensen_shannon_limit(reference: float, current: float, cells: int, confidence: float = 0.99) -> float:
     """What the distance stays below in `confidence` of the comparisons without drift.
 
     Near equality the divergence is an eighth of PSI (in nats), so its limit follows from PSI's.

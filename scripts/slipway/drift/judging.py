@@ -7,18 +7,20 @@ all columns. Significance alone alarms on every large window, a floor alone on e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from slipway.drift import cells, distances
+from slipway.drift import cells, clusters, distances
 from slipway.drift.cells import Cells
+from slipway.drift.clusters import Design
 from slipway.drift.distances import Bounded
 from slipway.evaluation.multiplicity import benjamini_hochberg
 from slipway.policy import Drift
 from slipway.profiles import Column, Profile
+from slipway.profiles.histogram import Integers
 from slipway.report import Verdict, combine
 
 EXPECTED = 5.0
@@ -46,6 +48,8 @@ class Compared:
     wasserstein: Bounded | None = None
     p_adjusted: float | None = None
     missing_p_adjusted: float | None = None
+    design_effect: float | None = None
+    """Rows that say as much as one independent row, where the policy names a cluster."""
 
     @property
     def drifted(self) -> bool:
@@ -53,14 +57,23 @@ class Compared:
         return self.verdict is Verdict.FAIL
 
 
-def judge(reference: Profile, current: Profile, rules: Drift) -> tuple[Compared, ...]:
+def judge(reference: Profile, current: Profile, rules: Drift, parts: Sequence[Profile] = ()) -> tuple[Compared, ...]:
     """Every column of the reference, in its order. Of times, which move on, and of types that are not looked into only
     the share without a value is judged.
 
-    A column that vanished or changed its type has drifted; one with too few values is inconclusive.
+    parts: the current data by cluster, where their rows are not independent; they add up to `current`.
+
+    A column that vanished or changed its type has drifted; one with too few values or clusters is inconclusive.
     """
     found = {
-        name: _compared(name, column, current.columns.get(name), rules) for name, column in reference.columns.items()
+        name: _compared(
+            name,
+            column,
+            current.columns.get(name),
+            rules,
+            [part.columns[name] for part in parts if name in part.columns],
+        )
+        for name, column in reference.columns.items()
     }
     tested = [(name, kind) for name, each in found.items() for kind in ("values", "missing") if kind in each[1]]
     adjusted = benjamini_hochberg([found[name][1][kind] for name, kind in tested]) if tested else []
@@ -81,7 +94,7 @@ def new_columns(reference: Profile, current: Profile) -> tuple[str, ...]:
 
 
 def _compared(
-    name: str, reference: Column, current: Column | None, rules: Drift
+    name: str, reference: Column, current: Column | None, rules: Drift, parts: Sequence[Column]
 ) -> tuple[Compared, Mapping[str, float]]:
     """What can be measured without the other columns, and the p-values of its tests."""
     missing = (_missing(reference), _missing(current) if current else 1.0)
@@ -94,7 +107,10 @@ def _compared(
     if min(reference.rows, current.rows) < rules.min_rows:
         few = f"{min(reference.rows, current.rows):,} rows are too few: {rules.min_rows:,} are asked for."
         return Compared(name=name, verdict=Verdict.INCONCLUSIVE, detail=few, missing=missing), {}
-    p = {"missing": _p_of_missing(reference, current)}
+    if rules.cluster and len(parts) < clusters.FEWEST:
+        few = f"{len(parts)} clusters (`{rules.cluster}`) are too few: {clusters.FEWEST} are needed."
+        return Compared(name=name, verdict=Verdict.INCONCLUSIVE, detail=few, missing=missing), {}
+    p = {"missing": _p_of_missing(reference, current, parts)}
     if reference.kind in ("time", "other"):
         what = "Times move on." if reference.kind == "time" else f"{', '.join(reference.dtypes)} is not looked into."
         return Compared(name=name, verdict=None, detail=what, missing=missing), p
@@ -102,7 +118,8 @@ def _compared(
         few = f"Fewer than {rules.min_rows:,} rows have a value."
         return Compared(name=name, verdict=Verdict.INCONCLUSIVE, detail=few, missing=missing), p
     both = cells.of(reference, current)
-    sizes = int(both.reference.sum()), int(both.current.sum()), len(both.reference)
+    found = _design(both, cells.of_parts(reference, current, parts)) if parts else None
+    before, now = (clusters.effective(int(each.sum()), found) for each in (both.reference, both.current))
     numbers = (reference.numbers, current.numbers) if reference.numbers and current.numbers else None
     measured = Compared(
         name=name,
@@ -110,12 +127,13 @@ def _compared(
         detail="",
         missing=missing,
         distance=distances.jensen_shannon(both),
-        limit=max(rules.floor, distances.jensen_shannon_limit(*sizes)),
+        limit=max(rules.floor, distances.jensen_shannon_limit(before, now, len(both.reference))),
+        design_effect=found.effect if found else None,
         stability=distances.population_stability(both),
         kolmogorov_smirnov=distances.kolmogorov_smirnov(*(each.histogram for each in numbers)) if numbers else None,
         wasserstein=distances.wasserstein(*numbers) if numbers else None,
     )
-    return measured, {**p, "values": distances.chi_square(_pooled(both)).p_value}
+    return measured, {**p, "values": _p_of_values(both, cells.of_parts(reference, current, parts) if parts else None)}
 
 
 def _decided(column: Compared, p: Mapping[str, float], rules: Drift) -> Compared:
@@ -135,19 +153,29 @@ def _decided(column: Compared, p: Mapping[str, float], rules: Drift) -> Compared
     return column
 
 
-def _pooled(both: Cells) -> Cells:
-    """Cells that expect too few rows of the smaller column as one cell."""
+def _p_of_values(both: Cells, parts: Integers | None) -> float:
+    """Of Pearson's test, after cells that expect too few rows of the smaller column were made one."""
     share = (both.reference + both.current) / (both.reference.sum() + both.current.sum())
     rare = share * min(both.reference.sum(), both.current.sum()) < EXPECTED
-    if rare.sum() < 2:
-        return both
-    return Cells(*(np.append(each[~rare], each[rare].sum()) for each in (both.reference, both.current)))
+    if rare.sum() >= 2:
+        both = Cells(*(np.append(each[~rare], each[rare].sum()) for each in (both.reference, both.current)))
+        if parts is not None:
+            parts = np.column_stack([parts[:, ~rare], parts[:, rare].sum(axis=1)])
+    if parts is None:
+        return distances.chi_square(both).p_value
+    return clusters.p_value(both, _design(both, parts))
 
 
-def _p_of_missing(reference: Column, current: Column) -> float:
+def _design(both: Cells, parts: Integers) -> Design:
+    shares = (both.reference + both.current) / (both.reference.sum() + both.current.sum())
+    return clusters.design(parts[:, shares > 0], shares[shares > 0])
+
+
+def _p_of_missing(reference: Column, current: Column, parts: Sequence[Column]) -> float:
     """Pearson's test of the shares without a value."""
     counts = [np.array([each.rows - _with_value(each), _with_value(each)]) for each in (reference, current)]
-    return distances.chi_square(Cells(counts[0], counts[1])).p_value
+    by_part = np.array([[each.rows - _with_value(each), _with_value(each)] for each in parts]) if parts else None
+    return _p_of_values(Cells(counts[0], counts[1]), by_part)
 
 
 def _with_value(column: Column) -> int:

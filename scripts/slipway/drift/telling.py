@@ -87,6 +87,7 @@ def _values(each: Compared) -> dict[str, Value]:
         "missing_before": each.missing[0],
         "missing_now": each.missing[1],
         "missing_p_adjusted": each.missing_p_adjusted,
+        "design_effect": each.design_effect,
     }
     for name, bounded in (("kolmogorov_smirnov", each.kolmogorov_smirnov), ("wasserstein", each.wasserstein)):
         if bounded and isfinite(bounded.value):

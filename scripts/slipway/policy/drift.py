@@ -27,6 +27,10 @@ class Drift(Strict):
     false_discoveries: Share = 0.05
     """Share of the columns called drifted that may be wrong (Benjamini-Hochberg over all columns)."""
 
+    cluster: str | None = None
+    """Column of the current data whose rows of one value are alike, such as the day: chance is then that between the
+    clusters, not between rows."""
+
     min_rows: Annotated[int, Field(ge=20), NUMBER] = 200
     """Rows with a value that a column needs on both sides; with fewer it is inconclusive."""
 

@@ -17,10 +17,10 @@ Days = Annotated[FiniteFloat, Field(gt=0, le=3_660), NUMBER]
 class Persistence(Strict):
     """How often drift must be found before it counts."""
 
-    drifted: Count = 1
+    drifted: Count = 2
     """So many windows must have drifted."""
 
-    windows: Count = 1
+    windows: Count = 3
     """Of so many newest windows, this one included. Earlier ones are read from the ledger."""
 
     @model_validator(mode="after")

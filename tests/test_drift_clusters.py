@@ -1,0 +1,124 @@
+"""Rows that come in clusters: against hand computation, another form of the same statistic, and streams of days."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from scipy import stats
+
+from slipway.drift import cells, clusters
+from slipway.drift.cells import Cells
+from slipway.drift.judging import judge, verdict
+from slipway.policy import Drift
+from slipway.profiles import merge, of_batches
+from slipway.report import Verdict
+from slipway.runner.errors import InputError
+
+RULES = Drift(current="live", cluster="day")
+
+
+def days(random: np.random.Generator, count: int, rows: int, spread: float, shift: float = 0.0) -> pl.DataFrame:
+    """Days with a weather of their own: of a variance of 1, `spread`**2 is between days."""
+    day = np.repeat(np.arange(count), rows)
+    level = random.normal(size=count)[day] * spread
+    x = level + random.normal(size=len(day)) * np.sqrt(1 - spread**2) + shift
+    kinds = np.array(["a", "b", "c", "d"])[np.digitize(x, [-0.7, 0.0, 0.7])]
+    return pl.DataFrame({"day": day, "x": x, "kind": kinds})
+
+
+def test_design__agrees_with_hand_computation() -> None:
+    # Two cells: the one eigenvalue is n Var(p) / (p (1 - p)), the usual design effect.
+    parts = np.array([[8, 2], [5, 5], [2, 8], [6, 4], [9, 1]])
+    found = clusters.design(parts, np.array([0.6, 0.4]))
+    variance = 5 / 4 * sum((n - 0.6 * 10) ** 2 for n in (8, 5, 2, 6, 9)) / 50**2
+    assert found.effect == pytest.approx(50 * variance / (0.6 * 0.4))
+    assert (found.degrees, found.clusters) == (1.0, 5)
+
+
+def test_design__of_clusters_that_are_alike_is_that_of_independent_rows() -> None:
+    assert clusters.design(np.array([[6, 4]] * 10), np.array([0.6, 0.4])).effect == 1.0
+
+
+def test_p_value__of_two_cells_is_the_square_of_a_cluster_robust_t() -> None:
+    # With one degree of freedom F is the square of t, with clusters - 1 degrees.
+    parts = np.array([[8, 2], [5, 5], [2, 8], [6, 4], [9, 1]])
+    both = Cells(np.array([300, 200]), parts.sum(axis=0))
+    shares = (both.reference + both.current) / 550
+    found = clusters.design(parts, shares)
+    statistic = stats.chi2_contingency([both.reference, both.current], correction=False).statistic
+    expected = 2 * stats.t.sf(np.sqrt(statistic / found.effect), 4)
+    assert clusters.p_value(both, found) == pytest.approx(expected)
+
+
+@given(
+    some.lists(some.lists(some.floats(-1e6, 1e6), min_size=1, max_size=30), min_size=1, max_size=6),
+    some.lists(some.floats(-1e6, 1e6), min_size=1, max_size=50),
+)
+def test_of_parts__adds_up_to_the_whole(parts: list[list[float]], reference: list[float]) -> None:
+    before = of_batches([pl.DataFrame({"x": reference})]).columns["x"]
+    pieces = [of_batches([pl.DataFrame({"x": part})]) for part in parts]
+    now = merge(pieces).columns["x"]
+    found = cells.of_parts(before, now, [each.columns["x"] for each in pieces])
+    whole = cells.of(before, now).current
+    assert found.shape == (len(parts), len(whole))
+    assert found.sum(axis=0).tolist() == whole.tolist()
+
+
+@pytest.mark.parametrize("levels", [4, 2_000], ids=["named", "in buckets"])
+def test_of_parts__of_texts_adds_up_to_the_whole(levels: int) -> None:
+    random = np.random.default_rng(levels)
+    texts = [[f"level {n}" for n in random.integers(levels, size=300)] for _ in range(4)]
+    before = of_batches([pl.DataFrame({"x": texts[0]})]).columns["x"]
+    pieces = [of_batches([pl.DataFrame({"x": each})]) for each in texts[1:]]
+    now = merge(pieces).columns["x"]
+    found = cells.of_parts(before, now, [each.columns["x"] for each in pieces])
+    assert found.sum(axis=0).tolist() == cells.of(before, now).current.tolist()
+
+
+def test_profiles_of__makes_one_of_each_value_and_of_none() -> None:
+    frame = pl.LazyFrame({"day": [1, 1, None, 2], "x": [1.0, 2.0, 3.0, 4.0]})
+    assert sorted(each.rows for each in clusters.profiles_of(frame, "day")) == [1, 1, 2]
+
+
+@pytest.mark.parametrize(("column", "says"), [("month", "no column `month`"), ("row", "more than 2,000")])
+def test_profiles_of__refuses_what_is_no_cluster(column: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        clusters.profiles_of(pl.LazyFrame({"row": range(3_000)}), column)
+
+
+def look(reference: pl.DataFrame, current: pl.DataFrame, rules: Drift) -> Any:
+    parts = clusters.profiles_of(current.lazy(), "day") if rules.cluster else ()
+    return judge(of_batches([reference.drop("day")]), of_batches([current]), rules, parts)
+
+
+def test_judge__days_of_quiet_weather_are_no_drift_though_rows_say_so() -> None:
+    """Windows of fourteen days of 200 flights, of a year of days. Row by row most looks alarm."""
+    random = np.random.default_rng(5)
+    year = days(random, 365, 200, 0.5)
+    windows = [days(random, 14, 200, 0.5) for _ in range(100)]
+    by_rows = sum(verdict(look(year, each, Drift(current="live", floor=0.01))) is Verdict.FAIL for each in windows)
+    by_days = sum(
+        verdict(look(year, each, RULES.model_copy(update={"floor": 0.01}))) is Verdict.FAIL for each in windows
+    )
+    assert by_rows >= 60
+    assert by_days <= 9  # 5 % of a hundred; more than 9 has a chance of 3 % at that
+
+
+def test_judge__drift_of_the_days_is_found() -> None:
+    random = np.random.default_rng(6)
+    year = days(random, 365, 200, 0.5)
+    found = [look(year, days(random, 28, 200, 0.5, shift=1.0), RULES) for _ in range(20)]
+    assert sum(verdict(each) is Verdict.FAIL for each in found) == 20
+    assert found[0][0].design_effect > 5
+
+
+def test_judge__too_few_clusters_are_inconclusive() -> None:
+    random = np.random.default_rng(7)
+    (x, _) = look(days(random, 365, 200, 0.5), days(random, 4, 300, 0.5, shift=3.0), RULES)
+    assert x.verdict is Verdict.INCONCLUSIVE
+    assert "4 clusters (`day`) are too few" in x.detail
