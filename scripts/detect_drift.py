@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slipway import datasets, profiles
+from slipway.comparison import production
 from slipway.comparison.reference import Reference, find_reference
 from slipway.data import reading
 from slipway.drift import clusters, foreign, judging, reported, telling
 from slipway.drift.findings import DriftFindings
 from slipway.policy import Drift, SourcedPolicy, load
 from slipway.profiles import Profile
-from slipway.report import Report, Subject, Verdict, enforce, markdown, plain
+from slipway.report import Report, Subject, Verdict, combine, enforce, markdown, plain
 from slipway.runner import outputs, stage
 from slipway.runner.context import Run, report_file
 from slipway.runner.errors import InputError, PolicyError, SlipwayError
@@ -66,7 +67,7 @@ def main(given: Inputs) -> None:
             report = reported.told(report, read_report(given, run, sourced.policy.model))
         else:
             reference = find_reference(sourced.policy.model, given.tracking_uri, given.reference_profile)
-            report = look(report, sourced, rules, reference, given.data or sourced.policy.data[rules.current].path)
+            report = look(report, sourced, rules, reference, given)
     except SlipwayError as failure:
         report = report.after_failure(failure, provenance=report.provenance)
         publish(report, path, reference)
@@ -111,31 +112,44 @@ def read_report(given: Inputs, run: Run, model: str) -> DriftFindings:
     return found
 
 
-def look(report: Report, sourced: SourcedPolicy, rules: Drift, reference: Reference, place: str) -> Report:
-    """Profile the current data and judge them."""
+def look(report: Report, sourced: SourcedPolicy, rules: Drift, reference: Reference, given: Inputs) -> Report:
+    """Profile the current data and judge them, then what the model in production answers for them."""
+    place = given.data or sourced.policy.data[rules.current].path
     with reading.unreadable(place):
         fetched = datasets.fetch_missing(place)
         frame, version = reading.scan(fetched), datasets.identify(place)
-        known = judged_columns(sourced, rules, reference.profile, frame.collect_schema().names())
+        check_ignored(sourced, rules, reference.profile, frame.collect_schema().names())
         parts = clusters.profiles_of(frame, rules.cluster) if rules.cluster else ()
         current = (
             profiles.merge(parts) if parts else profiles.of_frame(frame, in_strips=reading.keeps_columns_apart(fetched))
         )
-    expected = replace(reference.profile, columns=known)
-    found = judging.judge(expected, current, rules, parts)
-    new = [name for name in judging.new_columns(reference.profile, current) if name not in rules.ignore]
-    drifted = [each for each in found if each.drifted]
-    headline = f"{len(drifted)} of {len(found)} columns have drifted in {current.rows:,} rows of `{rules.current}`."
+    targets = sourced.policy.evaluation.targets if sourced.policy.evaluation else ()
+    current, waiting = judging.without_waiting(current, targets, rules)
+    kept = {name: each for name, each in reference.profile.columns.items() if name not in (*rules.ignore, *waiting)}
+    expected = replace(reference.profile, columns=kept)
+    columns = judging.judge(expected, current, rules, parts)
+    asked = production.look(sourced, rules, reference, frame, given.tracking_uri)
+    found = (*columns, *asked.predictions)
+    new = [
+        name
+        for name in judging.new_columns(reference.profile, current)
+        if name not in (*rules.ignore, rules.prediction)
+    ]
+    drifted = [each for each in columns if each.drifted]
+    headline = f"{len(drifted)} of {len(columns)} columns have drifted in {current.rows:,} rows of `{rules.current}`."
+    if any(each.drifted for each in asked.predictions):
+        headline += " So have production's predictions."
+    checks = (*asked.findings.checks, *telling.checks(found))
     subjects = [Subject(role="data", name=rules.current, id=str(version))]
     if reference.version:
         subjects.append(Subject(role="production", name=reference.version, id=reference.model_digest))
     return report.model_copy(
         update={
-            "verdict": judging.verdict(found),
+            "verdict": combine(each.verdict for each in checks),
             "headline": headline,
-            "reasons": (*telling.reasons(found, new), *report.reasons),
-            "checks": telling.checks(found),
-            "tables": (telling.table(found, rules),),
+            "reasons": (*asked.findings.reasons, *telling.reasons(found, new), *asked.remarks, *report.reasons),
+            "checks": checks,
+            "tables": (*asked.findings.tables, telling.table(found, rules)),
             "charts": telling.chart(found),
             "subjects": (*report.subjects, *subjects),
             "provenance": {
@@ -143,25 +157,21 @@ def look(report: Report, sourced: SourcedPolicy, rules: Drift, reference: Refere
                 "reference_profile": reference.digest,
                 "reference_rows": reference.profile.rows,
                 f"data_{rules.current}": version.in_words,
+                **dict(asked.provenance),
                 **report.provenance,
             },
         }
     )
 
 
-def judged_columns(
-    sourced: SourcedPolicy, rules: Drift, reference: Profile, current: list[str]
-) -> dict[str, profiles.Column]:
-    """The reference's columns, but for what the policy ignores and for truths that are not known yet."""
+def check_ignored(sourced: SourcedPolicy, rules: Drift, reference: Profile, current: list[str]) -> None:
+    """Raises PolicyError where the policy ignores a column that there is not."""
     unknown = [name for name in rules.ignore if name not in reference.columns and name not in current]
     if unknown:
         raise PolicyError(
             f"`drift.ignore` names `{unknown[0]}`, which neither the reference nor the current data have.",
             file=str(sourced.path),
         )
-    targets = sourced.policy.evaluation.targets if sourced.policy.evaluation else ()
-    waiting = [name for name in targets if name not in current]
-    return {name: each for name, each in reference.columns.items() if name not in (*rules.ignore, *waiting)}
 
 
 def publish(report: Report, path: Path, reference: Reference | None) -> None:

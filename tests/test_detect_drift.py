@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from slipway.registry.mlflow import PRODUCTION
-from test_training_toy import MODEL, POLICY, QUIET, ROOT, Done, Toy, holdout, make_toy
+from test_training_toy import LOCK, MODEL, POLICY, QUIET, ROOT, TRAIN, Done, Toy, holdout, make_toy, models_python
 
 pytestmark = QUIET
 
@@ -26,10 +26,13 @@ def toy(tmp_path_factory: pytest.TempPathFactory, environments_cache: Path) -> I
             patch.setenv(name, "")
         made = make_toy(tmp_path_factory.mktemp("toy"), tmp_path_factory.getbasetemp(), environments_cache)
         holdout(3_000, seed=2).write_csv(made.folder / "data" / "train.csv")
+        made.write("lock.txt", LOCK)
+        made.write("train.py", TRAIN.replace("template=", 'requirements=open("lock.txt").read(), template='))
         made.commit("More rows")
         trained = made.train()
         assert trained.code == 0, trained.log
         made.registry().set_alias(MODEL, PRODUCTION, "1")
+        models_python(environments_cache)
         yield made
 
 

@@ -152,7 +152,8 @@ def _of_disturbed(
     """One model's answers by disturbance: with one loading, or where that fails each on its own, to see which."""
     own = replace(job, output=job.output.with_name(f"{job.output.name}-{'-'.join(files)}"))
     try:
-        (answers,) = predict_files([own], list(files.values()), task, len(files) * SECONDS, models.confinement, rows)
+        counts = [rows] * len(files)
+        (answers,) = predict_files([own], list(files.values()), task, len(files) * SECONDS, models.confinement, counts)
     except GateError as failure:
         if len(files) == 1:
             return dict.fromkeys(files, failure)

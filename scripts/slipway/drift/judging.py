@@ -38,8 +38,8 @@ class Compared:
     verdict: Verdict | None
     detail: str
     missing: tuple[float, float]
-    role: Literal["feature", "quality"] = "feature"
-    """`quality` where a delivery is to blame, and no world that changed: gone, of another type, without values."""
+    role: Literal["feature", "prediction", "quality"] = "feature"
+    """`prediction` for what the model answers; `quality` where a delivery is to blame, and no world that changed: gone, of another type, without values."""
 
     distance: float | None = None
     limit: float | None = None
@@ -86,6 +86,24 @@ def judge(reference: Profile, current: Profile, rules: Drift, parts: Sequence[Pr
 def verdict(columns: Iterable[Compared]) -> Verdict:
     """Of the whole look: fail with any drift, inconclusive where nothing or not everything could be judged."""
     return combine(each.verdict for each in columns if each.verdict is not None)
+
+
+def without_waiting(current: Profile, targets: Iterable[str], rules: Drift) -> tuple[Profile, list[str]]:
+    """The current data with those truths alone that have come, and the targets of which too few have to be judged.
+
+    A truth that is not known yet is no value that a delivery has lost.
+    """
+    columns, waiting = dict(current.columns), []
+    for name in targets:
+        column = columns.get(name)
+        known = _with_value(column) if column else 0
+        if column is None or (known < rules.min_rows <= current.rows):
+            waiting.append(name)
+        elif column.kind != "empty":
+            numbers = replace(column.numbers, nans=0) if column.numbers else None
+            nans = column.numbers.nans if column.numbers else 0
+            columns[name] = replace(column, rows=column.rows - column.nulls - nans, nulls=0, numbers=numbers)
+    return replace(current, columns=columns), waiting
 
 
 def new_columns(reference: Profile, current: Profile) -> tuple[str, ...]:

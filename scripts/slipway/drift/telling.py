@@ -14,10 +14,11 @@ MOST_BARS = 30
 
 
 def checks(columns: Sequence[Compared]) -> tuple[Check, ...]:
-    """One for each column that was judged. `role` says what it is about: `feature`, or `quality` of the delivery."""
+    """One for each column that was judged. `role` says what it is about: `feature`, `prediction`, or `quality` of the
+    delivery."""
     return tuple(
         Check(
-            name=f"drift: {each.name}",
+            name=f"{'prediction drift' if each.role == 'prediction' else 'drift'}: {each.name}",
             verdict=each.verdict,
             detail=each.detail,
             values={"role": each.role, **_values(each)},

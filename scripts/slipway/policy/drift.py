@@ -9,6 +9,7 @@ from pydantic import Field, FiniteFloat
 from slipway.policy.evaluation import OnInconclusive
 from slipway.policy.strict import NUMBER, Strict
 
+Drop = Annotated[FiniteFloat, Field(ge=0), NUMBER]
 Share = Annotated[FiniteFloat, Field(gt=0, lt=1), NUMBER]
 
 
@@ -36,6 +37,20 @@ class Drift(Strict):
 
     ignore: tuple[str, ...] = ()
     """Columns that are not judged: identifiers, counters."""
+
+    reference: str | None = None
+    """Name, under `data`, of the rows whose predictions and performance are the reference: labelled, and not trained on.
+    The holdout of `evaluation` by default."""
+
+    prediction: str | None = None
+    """Column of the current data with what production answered. Without it the model in production is asked anew."""
+
+    performance: dict[str, Drop] = Field(default_factory=dict)
+    """By metric: how much worse production may be on current rows whose truth is known than on the reference."""
+
+    estimated_performance: dict[str, Drop] = Field(default_factory=dict)
+    """By metric: the same for what is estimated from production's probabilities, without truths (CBPE). Binary tasks,
+    and accuracy of multiclass ones."""
 
     on_inconclusive: OnInconclusive = "warn"
     """Whether an inconclusive verdict fails the step."""

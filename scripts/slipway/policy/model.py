@@ -165,12 +165,13 @@ class Policy(Strict):
 
     @model_validator(mode="after")
     def _current_data_are_declared(self) -> Self:
-        if self.drift and self.drift.current not in self.data:
-            known = ", ".join(self.data) or "none"
-            raise ValueError(
-                f"`drift.current` names the dataset `{self.drift.current}`, which `data` does not declare "
-                f"(declared: {known})"
-            )
+        named = {"current": self.drift.current, "reference": self.drift.reference} if self.drift else {}
+        for key, name in named.items():
+            if name is not None and name not in self.data:
+                known = ", ".join(self.data) or "none"
+                raise ValueError(
+                    f"`drift.{key}` names the dataset `{name}`, which `data` does not declare (declared: {known})"
+                )
         return self
 
     @property

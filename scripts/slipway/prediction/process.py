@@ -81,13 +81,18 @@ def predict_all(
     rows: how many rows `features` has. Raises GateError where a model cannot be loaded or cannot predict, or leaves
     something else than predictions; RemoteError where its process broke.
     """
-    return [by_file[0] for by_file in predict_files(jobs, [features], task, timeout, confinement, rows)]
+    return [by_file[0] for by_file in predict_files(jobs, [features], task, timeout, confinement, [rows])]
 
 
 def predict_files(
-    jobs: Sequence[Job], features: Sequence[Path], task: str, timeout: float, confinement: Confinement, rows: int
+    jobs: Sequence[Job],
+    features: Sequence[Path],
+    task: str,
+    timeout: float,
+    confinement: Confinement,
+    rows: Sequence[int],
 ) -> list[list[Predictions]]:
-    """As `predict_all`, for several files of features with `rows` rows each: per job, its predictions by file."""
+    """As `predict_all`, for several files of features, with `rows` of each: per job, its predictions by file."""
     deadline = time.monotonic() + timeout
     with ExitStack() as stack:
         started = []
@@ -98,7 +103,7 @@ def predict_files(
             started.append(begun)
         for each in started:
             _wait(each, timeout, deadline)
-    return [[_read(job, place, task, rows) for place in range(len(features))] for job in jobs]
+    return [[_read(job, place, task, rows[place]) for place in range(len(features))] for job in jobs]
 
 
 def start(
