@@ -57,9 +57,12 @@ def look(toy: Toy, current: pl.DataFrame | None, *, drift: dict[str, Any] | None
 
 
 def verdicts(done: Done) -> dict[str, tuple[str, str]]:
-    """Verdict and role by column."""
-    checks = done.report["checks"]
-    return {each["name"].removeprefix("drift: "): (each["verdict"], each["values"]["role"]) for each in checks}
+    """Verdict and role by column; of production's predictions under `prediction`."""
+    checks = [each for each in done.report["checks"] if "performance" not in each["name"]]
+    return {
+        each["name"].removeprefix("prediction ").removeprefix("drift: "): (each["verdict"], each["values"]["role"])
+        for each in checks
+    }
 
 
 def test_detect__a_quiet_window_passes(toy: Toy) -> None:
@@ -68,7 +71,15 @@ def test_detect__a_quiet_window_passes(toy: Toy) -> None:
     assert done.outputs["verdict"] == "pass"
     assert (done.outputs["drifted"], done.outputs["production-version"]) == ("0", "1")
     # The signature's features and the target; no other column was profiled.
-    assert set(verdicts(done)) == {"x1", "x2", "y"}
+    assert set(verdicts(done)) == {"x1", "x2", "y", "prediction"}
+    assert verdicts(done)["prediction"] == ("pass", "prediction")
+    # Its truth is known, so that its performance is shown; without a limit it is not judged.
+    table = done.report["tables"][0]
+    assert table["title"] == "Production's performance against the reference"
+    assert [(row[0], row[1], row[-1]) for row in table["rows"]] == [
+        ("roc_auc", "measured", "–"),
+        ("log_loss", "measured", "–"),
+    ]
     assert done.report["provenance"]["reference_rows"] == 3_000
     roles = {each["role"]: each["name"] for each in done.report["subjects"]}
     assert (roles["production"], roles["data"]) == ("1", "live")
@@ -77,14 +88,21 @@ def test_detect__a_quiet_window_passes(toy: Toy) -> None:
 def test_detect__a_shifted_feature_fails_the_step(toy: Toy) -> None:
     done = look(toy, holdout(2_000, seed=9).with_columns(x1=pl.col("x1") + 1))
     assert done.code == 1
-    assert (done.outputs["verdict"], done.outputs["drifted"]) == ("fail", "1")
-    assert verdicts(done) == {"x1": ("fail", "feature"), "x2": ("pass", "feature"), "y": ("pass", "feature")}
-    assert done.error.startswith("1 of 3 columns have drifted in 2,000 rows of `live`.")
+    assert (done.outputs["verdict"], done.outputs["drifted"]) == ("fail", "2")
+    assert verdicts(done) == {
+        "x1": ("fail", "feature"),
+        "x2": ("pass", "feature"),
+        "y": ("pass", "feature"),
+        "prediction": ("fail", "prediction"),
+    }
+    assert done.error.startswith(
+        "1 of 3 columns have drifted in 2,000 rows of `live`. So have production's predictions."
+    )
     assert done.report["reasons"][0].startswith("`x1` has drifted: its distance 0.")
     (chart,) = done.report["charts"]
-    assert chart["series"][0]["points"][0]["label"] == "x1"
-    (rows,) = (each["rows"] for each in done.report["tables"])
-    assert (rows[0][0], rows[0][-1]) == ("x1", "fail")
+    assert {each["label"] for each in chart["series"][0]["points"][:2]} == {"x1", "prediction"}
+    rows = done.report["tables"][-1]["rows"]
+    assert {(row[0], row[-1]) for row in rows[:2]} == {("x1", "fail"), ("prediction", "fail")}
     assert "x1" in done.summary
 
 
@@ -95,21 +113,26 @@ def test_detect__a_broken_delivery_is_told_from_drift(toy: Toy) -> None:
     assert {name: found for name, found in verdicts(done).items() if name != "y"} == {
         "x1": ("fail", "quality"),
         "x2": ("fail", "quality"),
+        # The model cannot be asked without it, and what is not known is no pass.
+        "prediction": ("inconclusive", "prediction"),
     }
+    assert "Production's predictions are not known: " in done.reasons and "requires: x2" in done.reasons
     assert "`x2` is not there any more." in done.reasons
 
 
 def test_detect__truths_that_are_not_known_yet_and_new_columns_change_no_verdict(toy: Toy) -> None:
     done = look(toy, holdout(2_000, seed=9).drop("y").with_columns(extra=1))
     assert done.code == 0, done.log
-    assert set(verdicts(done)) == {"x1", "x2"}
+    assert set(verdicts(done)) == {"x1", "x2", "prediction"}
     assert "Columns that the model did not learn from:" in done.reasons and "`extra`" in done.reasons
 
 
 def test_detect__an_ignored_column_is_not_judged(toy: Toy) -> None:
     done = look(toy, holdout(2_000, seed=9).with_columns(x1=pl.col("x1") + 1), drift={"ignore": ["x1"]})
-    assert done.code == 0, done.log
-    assert set(verdicts(done)) == {"x2", "y"}
+    assert done.code == 1, done.log
+    assert verdicts(done)["x2"] == verdicts(done)["y"] == ("pass", "feature")
+    # What the model makes of it is compared all the same.
+    assert verdicts(done)["prediction"] == ("fail", "prediction")
 
 
 @pytest.mark.parametrize("rows", [1, 100])
@@ -129,6 +152,10 @@ def test_detect__a_profile_that_is_given(toy: Toy, tmp_path: Path) -> None:
     done = look(toy, holdout(2_000, seed=9), reference_profile=str(kept))
     assert done.code == 0, done.log
     assert done.outputs["production-version"] == ""
+    assert set(verdicts(done)) == {"x1", "x2", "y"}
+    assert "A profile given as a file has no model, so its predictions are not compared." in done.reasons
+    limited = look(toy, holdout(2_000, seed=9), reference_profile=str(kept), drift={"performance": {"roc_auc": 0.02}})
+    assert limited.outputs["verdict"] == "inconclusive"
     said = json.loads(kept.read_text())
     kept.write_text(json.dumps({**said, "schema_version": 99}))
     refused = look(toy, holdout(2_000, seed=9), reference_profile=str(kept))
@@ -180,6 +207,68 @@ def test_detect__a_policy_without_the_section(toy: Toy) -> None:
 def test_policy__current_data_are_declared(toy: Toy) -> None:
     done = look(toy, None, drift={"current": "elsewhere"})
     assert "`drift.current` names the dataset `elsewhere`" in done.error
+
+
+# What production answers, and what that is worth.
+
+
+def performance(done: Done) -> dict[str, tuple[str, str]]:
+    """Verdict and role by metric; estimates are named so."""
+    checks = [each for each in done.report["checks"] if "performance" in each["name"]]
+    return {each["name"].replace("performance: ", ""): (each["verdict"], each["values"]["role"]) for each in checks}
+
+
+def test_performance__that_fell_fails_though_no_column_moved(toy: Toy) -> None:
+    """Every third truth is another: the concept moved, and neither the features nor the estimate can show that."""
+    turned = pl.when(pl.int_range(4_000) % 3 == 0).then(1 - pl.col("y")).otherwise("y")
+    # Half of the truths have not come yet.
+    frame = holdout(4_000, seed=9).with_columns(y=pl.when(pl.int_range(4_000) < 2_000).then(turned))
+    limits = {"performance": {"roc_auc": 0.05}, "estimated_performance": {"roc_auc": 0.05}}
+    done = look(toy, frame, drift=limits)
+    assert done.code == 1, done.log
+    assert performance(done) == {
+        "roc_auc": ("fail", "performance"),
+        "estimated roc_auc": ("pass", "estimated_performance"),
+    }
+    assert {name: found[0] for name, found in verdicts(done).items()} == dict.fromkeys(
+        ("x1", "x2", "y", "prediction"), "pass"
+    )
+    assert "The truth of 2,000 of 4,000 current rows is not known yet." in done.reasons
+    assert "`roc_auc` went from 0." in done.reasons
+
+
+def test_performance__that_held_passes_and_an_estimate_stands_in_for_truths_to_come(toy: Toy) -> None:
+    limits = {"performance": {"roc_auc": 0.05}}
+    held = look(toy, holdout(4_000, seed=9), drift=limits)
+    assert (held.code, performance(held)) == (0, {"roc_auc": ("pass", "performance")}), held.log
+    waiting = look(toy, holdout(4_000, seed=9).drop("y"), drift=limits)
+    assert performance(waiting) == {"roc_auc": ("inconclusive", "performance")}
+    assert "the truth of 0 current rows is known, and 200 are asked for" in waiting.reasons
+    both = {**limits, "estimated_performance": {"roc_auc": 0.05}}
+    estimated = look(toy, holdout(4_000, seed=9).drop("y"), drift=both)
+    assert (estimated.code, estimated.outputs["verdict"]) == (0, "pass"), estimated.log
+    assert performance(estimated) == {"estimated roc_auc": ("pass", "estimated_performance")}
+
+
+def test_prediction__as_serving_logged_it_is_compared_instead(toy: Toy) -> None:
+    frame = holdout(2_000, seed=9)
+    quiet = look(toy, frame.with_columns(score=1 / (1 + (-1.6 * pl.col("x1")).exp())), drift={"prediction": "score"})
+    assert quiet.code == 0, quiet.log
+    assert "score" not in quiet.reasons
+    moved = look(toy, frame.with_columns(score=pl.lit(0.9)), drift={"prediction": "score"})
+    assert verdicts(moved)["prediction"] == ("fail", "prediction")
+    absent = look(toy, frame, drift={"prediction": "score"})
+    assert (absent.code, absent.outputs["verdict"]) == (0, "inconclusive")
+    assert "The current data have no column `score`" in absent.reasons
+
+
+def test_prediction__the_reference_can_be_another_dataset(toy: Toy) -> None:
+    done = look(toy, holdout(2_000, seed=9), drift={"reference": "train"})
+    assert "data_train" in done.report["provenance"]
+    unknown = look(toy, None, drift={"reference": "elsewhere"})
+    assert "`drift.reference` names the dataset `elsewhere`" in unknown.error
+    metric = look(toy, holdout(2_000, seed=9), drift={"performance": {"auc": 0.1}})
+    assert metric.code == 1 and "`drift.performance`: `auc` is no metric" in metric.error
 
 
 # Reports of other tools.

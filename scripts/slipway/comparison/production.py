@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +45,7 @@ class Looked:
     """What the model's answers say. predictions: judged like columns. remarks: facts that decide nothing."""
 
     predictions: tuple[Compared, ...] = ()
-    findings: Findings = Findings()
+    findings: Findings = field(default_factory=Findings)
     remarks: tuple[str, ...] = ()
     provenance: tuple[tuple[str, str], ...] = ()
 

@@ -46,54 +46,45 @@ def estimate(name: str, reference: Outcome, current: Outcome) -> float:
 
     Raises UndefinedError where the metric or the task cannot be estimated, or the model gives no probabilities.
     """
-    if reference.__class__ is not current.__class__ or not isinstance(reference, Binary | Multiclass):
-        raise UndefinedError("only binary and multiclass tasks have probabilities to estimate from")
-    if reference.probability is None or current.probability is None:
-        raise UndefinedError("the model gives no probabilities")
     if isinstance(reference, Binary) and isinstance(current, Binary):
-        if name not in BINARY:
-            raise UndefinedError(f"it cannot be estimated; of binary tasks {', '.join(BINARY)} can")
-        curve = calibrate(reference.probability, reference.truth)
-        return BINARY[name](curve(current.probability), current.label, current.probability)
-    assert isinstance(reference, Multiclass)
-    assert isinstance(current, Multiclass)
-    if name != "accuracy":
-        raise UndefinedError("it cannot be estimated; of multiclass tasks accuracy can")
-    return _multiclass_accuracy(reference, current)
+        return _binary(name, reference, current)
+    if isinstance(reference, Multiclass) and isinstance(current, Multiclass):
+        return _multiclass(name, reference, current)
+    raise UndefinedError("only binary and multiclass tasks have probabilities to estimate from")
 
 
-def accuracy(p: Floats, label: Booleans, score: Floats) -> float:
-    """Expected share of right labels. p: (rows,) calibrated probability of the positive class; score: the model's."""
+def accuracy(p: Floats, label: Booleans) -> float:
+    """Expected share of right labels. p: (rows,) calibrated probability of the positive class."""
     return float(np.where(label, p, 1 - p).mean())
 
 
-def precision(p: Floats, label: Booleans, score: Floats) -> float:
+def precision(p: Floats, label: Booleans) -> float:
     """Expected true positives to all that are called positive."""
     return _share(p[label].sum(), float(label.sum()))
 
 
-def recall(p: Floats, label: Booleans, score: Floats) -> float:
+def recall(p: Floats, label: Booleans) -> float:
     """Expected true positives to all that are expected to be positive."""
     return _share(p[label].sum(), p.sum())
 
 
-def f1(p: Floats, label: Booleans, score: Floats) -> float:
+def f1(p: Floats, label: Booleans) -> float:
     """2 TP / (2 TP + FP + FN) of the expected counts."""
     return _share(2 * p[label].sum(), label.sum() + p.sum())
 
 
-def log_loss(p: Floats, label: Booleans, score: Floats) -> float:
+def log_loss(p: Floats, score: Floats) -> float:
     """Expected log loss of the model's own probabilities."""
     said = np.clip(score, SMALLEST, 1 - SMALLEST)
     return float(-(p * np.log(said) + (1 - p) * np.log(1 - said)).mean())
 
 
-def brier_score(p: Floats, label: Booleans, score: Floats) -> float:
+def brier_score(p: Floats, score: Floats) -> float:
     """Expected squared distance of the model's own probabilities from the truth."""
     return float((p * (1 - score) ** 2 + (1 - p) * score**2).mean())
 
 
-def roc_auc(p: Floats, label: Booleans, score: Floats) -> float:
+def roc_auc(p: Floats, score: Floats) -> float:
     """Area under the curve of expected true and false positives, by the model's score; ties count half."""
     _, inverse = np.unique(score, return_inverse=True)
     positive, negative = np.bincount(inverse, weights=p), np.bincount(inverse, weights=1 - p)
@@ -101,25 +92,45 @@ def roc_auc(p: Floats, label: Booleans, score: Floats) -> float:
     return _share(float(positive @ below), float(positive.sum() * negative.sum()))
 
 
-BINARY: dict[str, Callable[[Floats, Booleans, Floats], float]] = {
-    "roc_auc": roc_auc,
+OF_LABELS: dict[str, Callable[[Floats, Booleans], float]] = {
     "accuracy": accuracy,
     "f1": f1,
     "precision": precision,
     "recall": recall,
+}
+"""By the metric's name: (calibrated probabilities, the model's labels) -> value."""
+
+OF_SCORES: dict[str, Callable[[Floats, Floats], float]] = {
+    "roc_auc": roc_auc,
     "log_loss": log_loss,
     "brier_score": brier_score,
 }
-"""By the metric's name: (calibrated probabilities, labels, the model's scores) -> value."""
+"""By the metric's name: (calibrated probabilities, the model's own) -> value."""
 
 
-def _multiclass_accuracy(reference: Multiclass, current: Multiclass) -> float:
+def _binary(name: str, reference: Binary, current: Binary) -> float:
+    if reference.probability is None or current.probability is None:
+        raise UndefinedError("the model gives no probabilities")
+    p = calibrate(reference.probability, reference.truth)(current.probability)
+    if name in OF_LABELS:
+        return OF_LABELS[name](p, current.label)
+    if name in OF_SCORES:
+        return OF_SCORES[name](p, current.probability)
+    raise UndefinedError(f"it cannot be estimated; of binary tasks {', '.join((*OF_SCORES, *OF_LABELS))} can")
+
+
+def _multiclass(name: str, reference: Multiclass, current: Multiclass) -> float:
     """Mean calibrated probability of the class that the model names. Each class is calibrated against all others, and
     then each row's probabilities are scaled to add up to 1, as NannyML does."""
-    assert reference.probability is not None
-    assert current.probability is not None
-    curves = [calibrate(reference.probability[:, each], reference.truth == each) for each in range(reference.classes)]
-    calibrated = np.column_stack([curve(current.probability[:, each]) for each, curve in enumerate(curves)])
+    if name != "accuracy":
+        raise UndefinedError("it cannot be estimated; of multiclass tasks accuracy can")
+    if reference.probability is None or current.probability is None:
+        raise UndefinedError("the model gives no probabilities")
+    columns = []
+    for each in range(reference.classes):
+        curve = calibrate(reference.probability[:, each], reference.truth == each)
+        columns.append(curve(current.probability[:, each]))
+    calibrated = np.column_stack(columns)
     total = calibrated.sum(axis=1, keepdims=True)
     shares = np.divide(calibrated, total, out=np.full_like(calibrated, 1 / current.classes), where=total > 0)
     return float(shares[np.arange(len(current)), current.label].mean())

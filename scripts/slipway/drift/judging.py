@@ -39,7 +39,8 @@ class Compared:
     detail: str
     missing: tuple[float, float]
     role: Literal["feature", "prediction", "quality"] = "feature"
-    """`prediction` for what the model answers; `quality` where a delivery is to blame, and no world that changed: gone, of another type, without values."""
+    """`prediction` for what the model answers; `quality` where a delivery is to blame, and no world that changed: gone,
+    of another type, without values."""
 
     distance: float | None = None
     limit: float | None = None

@@ -12,6 +12,7 @@ from slipway.evaluation.metrics import Metric, UndefinedError, find
 from slipway.evaluation.outcomes import Outcome
 from slipway.policy import Drift, Evaluation
 from slipway.report import Cell, Check, Column, Span, Table, Verdict
+from slipway.report.model import Value as Scalar
 
 ASSUMPTION = "Estimates (CBPE) assume that the same features still mean the same truth: they cannot see concept drift."
 
@@ -156,7 +157,7 @@ def _drop(metric: Metric, before: Value, now: Value) -> tuple[float, float, floa
 
 
 def _check(fallen: Fallen) -> Check:
-    values: dict[str, str | float] = {"role": fallen.role}
+    values: dict[str, Scalar] = {"role": fallen.role}
     if fallen.limit is not None:
         values["limit"] = fallen.limit
     if fallen.before and fallen.now and fallen.drop:

@@ -39,8 +39,8 @@ class Drift(Strict):
     """Columns that are not judged: identifiers, counters."""
 
     reference: str | None = None
-    """Name, under `data`, of the rows whose predictions and performance are the reference: labelled, and not trained on.
-    The holdout of `evaluation` by default."""
+    """Name, under `data`, of the rows that production's predictions and performance are compared with: labelled, and
+    not trained on. The holdout of `evaluation` by default."""
 
     prediction: str | None = None
     """Column of the current data with what production answered. Without it the model in production is asked anew."""
