@@ -252,7 +252,9 @@ def test_performance__that_held_passes_and_an_estimate_stands_in_for_truths_to_c
 
 def test_prediction__as_serving_logged_it_is_compared_instead(toy: Toy) -> None:
     frame = holdout(2_000, seed=9)
-    quiet = look(toy, frame.with_columns(score=1 / (1 + (-1.6 * pl.col("x1")).exp())), drift={"prediction": "score"})
+    weight = json.loads((toy.folder / "build" / "model" / "weights.json").read_text())["weights"]["x1"]
+    logged = frame.with_columns(score=1 / (1 + (-weight * pl.col("x1")).exp()))
+    quiet = look(toy, logged, drift={"prediction": "score"})
     assert quiet.code == 0, quiet.log
     assert "score" not in quiet.reasons
     moved = look(toy, frame.with_columns(score=pl.lit(0.9)), drift={"prediction": "score"})
