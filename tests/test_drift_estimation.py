@@ -52,7 +52,7 @@ def test_estimate__is_the_metric_itself_where_probabilities_are_certain() -> Non
     """Expected counts of certain rows are counts: every metric is scikit-learn's, ties of the score included."""
     draw = np.random.default_rng(5)
     truth = draw.random(500) < 0.4
-    score = np.round(np.clip(draw.normal(np.where(truth, 0.6, 0.4), 0.2), 0, 1), 1)
+    score = np.round(np.clip(draw.normal(np.where(truth, 0.6, 0.4), 0.2), 0, 1), 1).astype(np.float64)
     p = truth.astype(float)
     assert estimation.roc_auc(p, score) == pytest.approx(roc_auc_score(truth, score), abs=1e-12)
     assert estimation.log_loss(p, score) == pytest.approx(log_loss(truth, score), abs=1e-12)

@@ -18,7 +18,7 @@ from slipway import datasets, profiles
 from slipway.comparison import contenders, running
 from slipway.comparison.reference import Reference
 from slipway.data import reading
-from slipway.drift import judging, performance
+from slipway.drift import clusters, judging, performance
 from slipway.drift.judging import Compared
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.intervals import Sampling
@@ -161,7 +161,11 @@ def _judged(
 ) -> Looked:
     columns = [_compared_columns(rules, evaluation, side) for side in sides]
     before, now = (profiles.of_frame(each.lazy()) for each in columns)
-    compared = [replace(each, role="prediction") for each in judging.judge(before, now, rules)]
+    parts: tuple[profiles.Profile, ...] = ()
+    if rules.cluster:
+        answers = columns[1].with_columns(sides[1].rows[rules.cluster].alias("cluster"))
+        parts = clusters.profiles_of(answers.lazy(), "cluster")
+    compared = [replace(each, role="prediction") for each in judging.judge(before, now, rules, parts)]
     provenance = [version]
     if ran:
         provenance.append(("isolation", confinement(evaluation.isolation).in_words))
@@ -194,7 +198,7 @@ def _performance(rules: Drift, evaluation: Evaluation, name: str, sides: tuple[S
         if evaluation.task == "binary":
             truth = before.rows[evaluation.targets[0]]
             evaluation = evaluation.model_copy(update={"positive": positive_label(evaluation, truth)})
-        reference = _known(evaluation, before)
+        reference = _known(rules, evaluation, before)
     except SlipwayError as failure:
         return performance.not_judged(rules, failure.what)
     current: performance.Known | str
@@ -203,7 +207,7 @@ def _performance(rules: Drift, evaluation: Evaluation, name: str, sides: tuple[S
         current = f"the truth of {known:,} current rows is known, and {rules.min_rows:,} are asked for."
     else:
         try:
-            current = _known(evaluation, _matured(evaluation, now, before))
+            current = _known(rules, evaluation, _matured(evaluation, now, before))
         except SlipwayError as failure:
             current = failure.what
     answered: Outcome | str = ""
@@ -215,7 +219,7 @@ def _performance(rules: Drift, evaluation: Evaluation, name: str, sides: tuple[S
     return performance.judge(evaluation, rules, reference, current, answered, now.rows.height)
 
 
-def _known(evaluation: Evaluation, side: Side) -> performance.Known:
+def _known(rules: Drift, evaluation: Evaluation, side: Side) -> performance.Known:
     """Rows with truth and answers. Raises InputError or GateError where they are not what the task asks for."""
     assert side.said is not None
     needed = [each for each in (*evaluation.keys, evaluation.cluster_column) if each]
@@ -225,10 +229,10 @@ def _known(evaluation: Evaluation, side: Side) -> performance.Known:
     rows = side.rows
     truth = rows.select(evaluation.targets).to_struct() if len(evaluation.targets) > 1 else rows[evaluation.targets[0]]
     outcome = outcomes(evaluation, truth, {PRODUCTION: side.said}, rows.select(evaluation.keys))[PRODUCTION]
-    cluster = evaluation.cluster_column
-    clusters = cluster_positions(rows[cluster]) if cluster else None
+    cluster = evaluation.cluster_column or (rules.cluster if rules.cluster in rows.columns else None)
+    positions = cluster_positions(rows[cluster]) if cluster else None
     seed = int.from_bytes(hashlib.sha256(str(rows.height).encode()).digest()[:8])
-    return performance.Known(outcome, Sampling(rows.height, evaluation.confidence, clusters, seed))
+    return performance.Known(outcome, Sampling(rows.height, evaluation.confidence, positions, seed))
 
 
 def _matured(evaluation: Evaluation, now: Side, before: Side) -> Side:
