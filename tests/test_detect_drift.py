@@ -264,6 +264,14 @@ def test_prediction__as_serving_logged_it_is_compared_instead(toy: Toy) -> None:
     assert "The current data have no column `score`" in absent.reasons
 
 
+def test_prediction__is_judged_by_the_clusters_of_current_rows(toy: Toy) -> None:
+    done = look(toy, holdout(2_000, seed=9), drift={"cluster": "day", "performance": {"roc_auc": 0.1}})
+    assert done.code == 0, done.log
+    assert verdicts(done)["prediction"] == ("pass", "prediction")
+    few = look(toy, holdout(2_000, seed=9).with_columns(day=pl.lit("monday")), drift={"cluster": "day"})
+    assert verdicts(few)["prediction"] == ("inconclusive", "prediction")
+
+
 def test_prediction__the_reference_can_be_another_dataset(toy: Toy) -> None:
     done = look(toy, holdout(2_000, seed=9), drift={"reference": "train"})
     assert "data_train" in done.report["provenance"]

@@ -76,9 +76,9 @@ def look(
     path = sourced.policy.data[name].path
     try:
         with reading.unreadable(path):
-            before = _drawn(reading.scan(datasets.fetch_missing(path)))
+            before = drawn(reading.scan(datasets.fetch_missing(path)))
         with reading.unreadable(rules.current):
-            now = _drawn(current)
+            now = drawn(current)
         sides, ran = _asked(sourced, rules, evaluation, reference, before, now, tracking_uri)
         return _judged(rules, evaluation, name, sides, ran, (f"data_{name}", datasets.identify(path).in_words))
     except SlipwayError as failure:
@@ -273,12 +273,14 @@ def _waiting(evaluation: Evaluation, rows: pl.DataFrame) -> int:
     return int((~_is_known(evaluation, rows)).sum())
 
 
-def _drawn(frame: pl.LazyFrame) -> pl.DataFrame:
-    """All rows, or about MOST of them by the hash of their place, which is the same whenever one looks."""
-    rows = int(frame.select(pl.len()).collect().item())
-    if rows <= MOST:
+def drawn(frame: pl.LazyFrame, most: int = MOST) -> pl.DataFrame:
+    """All rows, or about `most` of them by the hash of their place, which are the same whenever one looks."""
+    rows = int(frame.select(pl.len()).collect(engine="streaming").item())
+    if rows <= most:
         return frame.collect()
-    return frame.filter(pl.int_range(pl.len()).hash(0) % -(-rows // MOST) == 0).collect()
+    place = "row" + "_" * max(map(len, frame.collect_schema().names()))  # no column of the data
+    chosen = pl.col(place).hash(0) % -(-rows // most) == 0
+    return frame.with_row_index(place).filter(chosen).drop(place).collect(engine="streaming")
 
 
 def _unknown(rules: Drift, why: str) -> Looked:
