@@ -1,0 +1,53 @@
+"""Compares the two engines in a process that has Spark: cases come in as lines of JSON, findings go out.
+
+Run by the interpreter of the group validate-data-spark, with `scripts` on its path. Argument: a Spark Connect address,
+or nothing for local mode. One session serves all cases.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from slipway.data import reading, validation
+from slipway.data.schema import Schema
+from slipway.data.spark import session, table
+from slipway.data.spark import validation as on_spark
+from slipway.report import Check
+from slipway.runner.errors import SlipwayError
+
+
+def answer(spark: Any, case: dict[str, Any]) -> dict[str, Any]:
+    """Findings of both engines, or what Spark's refused; `types` of the table where the case names `address`."""
+    schema, path = Schema.model_validate(case["schema"]), case["path"]
+    now = datetime.fromisoformat(case["now"])
+    frame = reading.scan(path)
+    try:
+        read = table.of_files(spark, path, dict(frame.collect_schema()))
+        theirs = on_spark.validate(schema, read, examples=case.get("examples", 3), now=now)
+    except SlipwayError as error:
+        return {"refused": type(error).__name__, "says": str(error)}
+    ours = validation.validate(schema, frame, examples=case.get("examples", 3), now=now)
+    return {"polars": plain(ours), "spark": plain(theirs)}
+
+
+def plain(checks: list[Check]) -> list[dict[str, Any]]:
+    """Checks as JSON."""
+    return [check.model_dump(mode="json") for check in checks]
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    pl.Config.set_engine_affinity("streaming")
+    with session.opened(sys.argv[1] if len(sys.argv) > 1 else "") as spark:
+        print(json.dumps("ready"), flush=True)
+        for line in sys.stdin:
+            print(json.dumps(answer(spark, json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
