@@ -11,8 +11,6 @@ import sys
 from datetime import datetime
 from typing import Any
 
-import polars as pl
-
 from slipway.data import reading, validation
 from slipway.data.schema import Schema
 from slipway.data.spark import session, table
@@ -22,12 +20,16 @@ from slipway.runner.errors import SlipwayError
 
 
 def answer(spark: Any, case: dict[str, Any]) -> dict[str, Any]:
-    """Findings of both engines, or what Spark's refused; `types` of the table where the case names `address`."""
+    """Findings of both engines, or what Spark refused."""
     schema, path = Schema.model_validate(case["schema"]), case["path"]
     now = datetime.fromisoformat(case["now"])
     frame = reading.scan(path)
     try:
-        read = table.of_files(spark, path, dict(frame.collect_schema()))
+        if case.get("in_store"):
+            table.SCHEMES["gs"] = "file"  # Spark's own file system stands for that of a store
+            read = table.of_address(spark, f"gs://{path}")
+        else:
+            read = table.of_files(spark, path, dict(frame.collect_schema()))
         theirs = on_spark.validate(schema, read, examples=case.get("examples", 3), now=now)
     except SlipwayError as error:
         return {"refused": type(error).__name__, "says": str(error)}
@@ -42,11 +44,10 @@ def plain(checks: list[Check]) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Answer until the input ends."""
-    pl.Config.set_engine_affinity("streaming")
-    with session.opened(sys.argv[1] if len(sys.argv) > 1 else "") as spark:
-        print(json.dumps("ready"), flush=True)
-        for line in sys.stdin:
-            print(json.dumps(answer(spark, json.loads(line))), flush=True)
+    spark = session.at(sys.argv[1] if len(sys.argv) > 1 else "")
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(answer(spark, json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":

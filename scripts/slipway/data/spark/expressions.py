@@ -2,7 +2,7 @@
 
 Polars writes an expression down as a tree in JSON. Here is for each of its nodes, and for the types they are applied
 to, the column of Spark that has the same value in every row. A node or a type that is not here has none that is known
-to be equal: it raises NotOnSpark, and nothing is guessed.
+to be equal: it raises NotOnSparkError, and nothing is guessed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SPARKS_NAMES = {
 TEXTS = (pl.String, pl.Categorical, pl.Enum)
 
 
-class NotOnSpark(Exception):
+class NotOnSparkError(Exception):
     """What has no equal in Spark, in a few words."""
 
 
@@ -65,17 +65,18 @@ def groups_of(node: Node) -> list[str]:
     (asked,) = function["input"]
     parts = asked["Function"]["input"] if "Function" in asked else [asked]
     if any(set(part) != {"Column"} for part in parts):
-        raise NotOnSpark("rows that repeat can be told by columns only")
+        raise NotOnSparkError("rows that repeat can be told by columns only")
     return [part["Column"] for part in parts]
 
 
 class Translator:
-    """Translates for rows of these types. uncarried: what Spark holds otherwise than polars, with the reason."""
+    """Translates for rows of these types.
 
-    def __init__(self, types: Types, uncarried: Mapping[str, str]) -> None:
-        from pyspark.sql import functions
+    functions: PySpark's. uncarried: columns that Spark holds otherwise than polars, with the reason.
+    """
 
-        self.f: Any = functions
+    def __init__(self, functions: Any, types: Types, uncarried: Mapping[str, str]) -> None:
+        self.f = functions
         self.types = types
         self.uncarried = uncarried
         self.empty = pl.LazyFrame(schema=dict(types))
@@ -117,18 +118,8 @@ class Translator:
                 return self.rows(asked)
             case {"BinaryExpr": {"left": left, "op": op, "right": right}}:
                 return self._binary(node, left, op, right)
-            case {"Function": {"input": asked, "function": {"Boolean": which}}}:
-                return self._boolean(node, which, asked)
-            case {"Function": {"input": asked, "function": {"StringExpr": which}}}:
-                return self._text(node, which, asked)
-            case {"Function": {"input": [left, right], "function": {"Sql": {"Binary": "Div"}}}}:
-                return self._quotient(node, left, right)
-            case {"Function": {"input": [left, right], "function": {"Sql": {"Binary": op}}}}:
-                return self._binary(node, left, "Multiply" if op == "Mul" else op, right, sql=True)
-            case {"Function": {"input": [asked, listed], "function": {"Sql": {"IsIn": {"nulls_equal": False}}}}} if _is_literal(listed):
-                return self._is_in(asked, listed, narrow=self._type(asked) == pl.Float32)
-            case {"Function": {"input": asked, "function": "FillNull" | "Coalesce"}}:
-                return self.f.coalesce(*self._of_one_type(node, asked))
+            case {"Function": {"input": asked, "function": which}}:
+                return self._function(node, which, asked)
             case {"Ternary": {"predicate": condition, "truthy": truthy, "falsy": falsy}}:
                 one, other = self._of_one_type(node, (truthy, falsy))
                 return self.f.when(self.rows(condition), one).otherwise(other)
@@ -138,9 +129,27 @@ class Translator:
                 return self._cast(node, asked)
         return self._unknown(node)
 
+    def _function(self, node: Node, which: Any, asked: Sequence[Node]) -> Column:
+        match which, asked:
+            case {"Boolean": question}, _:
+                return self._boolean(node, question, asked)
+            case {"StringExpr": question}, _:
+                return self._text(node, question, asked)
+            case {"Sql": {"Binary": "Div"}}, [left, right]:
+                return self._quotient(node, left, right)
+            case {"Sql": {"Binary": op}}, [left, right]:
+                return self._binary(node, left, "Multiply" if op == "Mul" else op, right, sql=True)
+            case {"Sql": {"IsIn": {"nulls_equal": False}}}, [value, listed] if _is_literal(listed):
+                return self._is_in(value, listed, narrow=self._type(value) == pl.Float32)
+            case "FillNull" | "Coalesce", _:
+                return self.f.coalesce(*self._of_one_type(node, asked))
+            case "Abs", [value] if self._type(value) in SPARKS_NAMES:
+                return self.f.abs(self.rows(value))
+        return self._unknown(node)
+
     def _column(self, name: str) -> Column:
         if why := self.uncarried.get(name):
-            raise NotOnSpark(why)
+            raise NotOnSparkError(why)
         return self.f.col(quoted(name))
 
     def _literal(self, value: Any, dtype: pl.DataType) -> Column:
@@ -153,7 +162,7 @@ class Translator:
         if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
             return self.f.lit(str(value)).cast("decimal(38,0)")
         if value is not None and not isinstance(value, bool | int | float | str) and not dtype.is_decimal():
-            raise NotOnSpark(f"a value of type {dtype}")
+            raise NotOnSparkError(f"a value of type {dtype}")
         return self.f.lit(value)
 
     def _binary(self, node: Node, left: Node, op: str, right: Node, *, sql: bool = False) -> Column:
@@ -165,7 +174,7 @@ class Translator:
             return one & other if op == "And" else one | other
         if op in ARITHMETIC and self._type(node) in SPARKS_NAMES:
             # Each in the type of the result, so that what overflows wraps around in the same place.
-            kind = SPARKS_NAMES[self._type(node).base_type()]
+            kind = _kind(self._type(node))
             one, other = (self._numeric(each).cast(kind) for each in (left, right))
             return getattr(one, ARITHMETIC[op])(other).cast(kind)
         return self._unknown(node)
@@ -173,13 +182,13 @@ class Translator:
     def _numeric(self, node: Node) -> Column:
         dtype = self._type(node)
         if dtype not in SPARKS_NAMES and not (_is_literal(node) and dtype.is_numeric()):
-            raise NotOnSpark(f"arithmetic on {dtype}")
+            raise NotOnSparkError(f"arithmetic on {dtype}")
         return self.rows(node)
 
     def _quotient(self, node: Node, left: Node, right: Node) -> Column:
         # By zero Spark gives no value, where polars gives infinity.
         if self._type(node) != pl.Float64 or not (_is_literal(right) and self._value(right)):
-            raise NotOnSpark("a division by anything but a fixed number, with a fraction as its result")
+            raise NotOnSparkError("a division by anything but a fixed number, with a fraction as its result")
         return self._numeric(left).cast("double") / self._numeric(right).cast("double")
 
     def _comparable(self, op: str, left: Node, right: Node, *, sql: bool = False) -> tuple[Column, Column]:
@@ -200,13 +209,13 @@ class Translator:
         texts = isinstance(mine, TEXTS) and isinstance(theirs, TEXTS)
         ordered = op not in ("Eq", "NotEq")
         if ordered and (isinstance(mine, pl.Enum) or isinstance(theirs, pl.Enum)):
-            raise NotOnSpark("the order of an Enum is its own, and Spark reads it as text")
+            raise NotOnSparkError("the order of an Enum is its own, and Spark reads it as text")
         days = {mine, theirs} == {pl.Date(), pl.Datetime("us")}
         if days:
             return one.cast("timestamp_ntz"), other.cast("timestamp_ntz")
         same = mine.base_type() == theirs.base_type() and _zone(mine) == _zone(theirs) and not mine.is_nested()
         if not (texts or same):
-            raise NotOnSpark(f"a comparison of {mine} with {theirs}")
+            raise NotOnSparkError(f"a comparison of {mine} with {theirs}")
         return one, other
 
     def _boolean(self, node: Node, which: Any, asked: Sequence[Node]) -> Column:
@@ -240,7 +249,7 @@ class Translator:
         texts = isinstance(mine, TEXTS) and isinstance(inner, TEXTS)
         numbers = mine.is_numeric() and inner.is_numeric()
         if not (texts or numbers or mine == inner):
-            raise NotOnSpark(f"{mine} among values of {inner}")
+            raise NotOnSparkError(f"{mine} among values of {inner}")
         wanted = [self._literal(each + 0.0 if isinstance(each, float) else each, inner) for each in values]
         column = self._without_sign(asked)
         if numbers and (mine.is_float() or inner.is_float()):
@@ -251,11 +260,11 @@ class Translator:
     def _without_sign(self, node: Node) -> Column:
         """The value; for Spark's sets 0 and -0 are two."""
         value = self.rows(node)
-        return value + self.f.lit(0.0).cast(SPARKS_NAMES[self._type(node).base_type()]) if self._is_float(node) else value
+        return value + self.f.lit(0.0).cast(_kind(self._type(node))) if self._is_float(node) else value
 
     def _text(self, node: Node, which: Any, asked: Sequence[Node]) -> Column:
         if self._type(asked[0]) != pl.String:
-            raise NotOnSpark(f"a question about the text of {self._type(asked[0])}")
+            raise NotOnSparkError(f"a question about the text of {self._type(asked[0])}")
         text = self.rows(asked[0])
         match which:
             case "LenChars":
@@ -270,7 +279,7 @@ class Translator:
                 try:
                     return self.f.regexp_like(text, self.f.lit(patterns.to_java(value)))
                 except ValueError as error:
-                    raise NotOnSpark(str(error)) from None
+                    raise NotOnSparkError(str(error)) from None
         return self._unknown(node)
 
     def _cast(self, node: Node, asked: Node) -> Column:
@@ -281,8 +290,8 @@ class Translator:
             return value
         options = node["Cast"]["options"]
         if options != "NonStrict" or have not in SPARKS_NAMES or want not in SPARKS_NAMES:
-            raise NotOnSpark(f"a conversion from {have} to {want}; let the job that writes the data convert them")
-        kind = SPARKS_NAMES[want.base_type()]
+            raise NotOnSparkError(f"a conversion from {have} to {want}; let the job that writes the data convert them")
+        kind = _kind(want)
         if want.is_float() or (have.is_integer() and _bits(have) <= _bits(want)):
             return value.cast(kind)
         half = 2 ** (_bits(want) - 1)
@@ -298,7 +307,7 @@ class Translator:
         """Values of which a row has one: each in the type of the node."""
         want = self._type(node)
         if want in SPARKS_NAMES and all(self._type(each) in SPARKS_NAMES for each in asked):
-            return [self.rows(each).cast(SPARKS_NAMES[want.base_type()]) for each in asked]
+            return [self.rows(each).cast(_kind(want)) for each in asked]
         if any(self._type(each) != want for each in asked):
             self._unknown(node)
         return [self.rows(each) for each in asked]
@@ -329,11 +338,16 @@ class Translator:
             said = str(_expression(node))
         except pl.exceptions.PolarsError:
             said = json.dumps(node)
-        raise NotOnSpark(f"{said[:120]}")
+        raise NotOnSparkError(f"{said[:120]}")
 
 
 def _expression(node: Node) -> pl.Expr:
     return pl.Expr.deserialize(io.StringIO(json.dumps(node)), format="json")
+
+
+def _kind(dtype: pl.DataType) -> str:
+    """Spark's name of a type of numbers."""
+    return next(name for known, name in SPARKS_NAMES.items() if dtype == known)
 
 
 def _is_literal(node: Node) -> bool:

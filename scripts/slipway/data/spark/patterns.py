@@ -63,7 +63,7 @@ def _escape(pattern: str, place: int) -> str:
         if found := known.match(pattern, place):
             return found.group()
     following = pattern[place + 1 : place + 2]
-    if following not in SAME_ESCAPES | ESCAPED_SIGNS or pattern[place + 2 : place + 3] == "{" and following in "bB":
+    if following not in SAME_ESCAPES | ESCAPED_SIGNS or (pattern[place + 2 : place + 3] == "{" and following in "bB"):
         _refuse(pattern[place : place + 2])
     return pattern[place : place + 2]
 

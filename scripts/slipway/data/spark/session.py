@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from slipway.runner.errors import InputError, RemoteError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-TOKEN = "SLIPWAY_SPARK_TOKEN"
+TOKEN = "SLIPWAY_SPARK_TOKEN"  # noqa: S105 - the variable's name
 """Variable with the token of the Spark Connect server."""
 
 SETTINGS = {
@@ -34,19 +34,17 @@ LOCAL_SETTINGS = {
 }
 
 
-@contextmanager
-def opened(remote: str) -> Iterator[SparkSession]:
-    """A session on the server at `remote` (`sc://host:port`), or where it is empty in this process.
+@cache
+def at(remote: str) -> SparkSession:
+    """The session on the server at `remote` (`sc://host:port`), or where it is empty in this process; one for all.
 
     Raises InputError where Spark cannot start here, RemoteError where the server does not answer.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what PySpark says of the versions of other packages
         session = _connected(remote) if remote else _local()
-    try:
-        yield session
-    finally:
-        session.stop()
+    atexit.register(session.stop)
+    return session
 
 
 def _local() -> SparkSession:
@@ -87,6 +85,32 @@ def _connected(remote: str) -> SparkSession:
             fix=f"Check `spark.remote` of the policy, that the runner reaches it, and the token in {TOKEN}.",
         ) from error
     return session
+
+
+def functions_for(frame: Any) -> Any:
+    """PySpark's functions of columns for this frame: those of a server are a module of their own."""
+    if _is_remote(frame):
+        from pyspark.sql.connect import functions as remote
+
+        return remote
+    from pyspark.sql import functions
+
+    return functions
+
+
+def window_for(frame: Any) -> Any:
+    """PySpark's `Window` for this frame."""
+    if _is_remote(frame):
+        from pyspark.sql.connect.window import Window as Remote
+
+        return Remote
+    from pyspark.sql import Window
+
+    return Window
+
+
+def _is_remote(frame: Any) -> bool:
+    return type(frame).__module__.startswith("pyspark.sql.connect")
 
 
 def first_line(error: BaseException) -> str:

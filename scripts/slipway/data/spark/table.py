@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +12,8 @@ import polars as pl
 
 from slipway.data.reading import find_files
 from slipway.data.spark.expressions import quoted
-from slipway.data.spark.session import first_line
-from slipway.runner.errors import InputError, PolicyError
+from slipway.data.spark.session import first_line, functions_for
+from slipway.runner.errors import InputError, PolicyError, SlipwayError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -119,7 +120,17 @@ def _carries(spark: pl.DataType, wanted: pl.DataType) -> bool:
 
 def numbered(table: Table, columns: Sequence[str]) -> DataFrame:
     """These columns, with the file that each row is from and its place in there."""
-    from pyspark.sql import functions as f
-
+    f = functions_for(table.frame)
     hidden = [f.col("_metadata.file_path").alias(FILE), f.col("_metadata.row_index").alias(PLACE)]
     return table.frame.select(*hidden, *(f.col(quoted(name)) for name in columns))
+
+
+@contextmanager
+def reading(table: Table) -> Iterator[None]:
+    """Turn what Spark raises while it reads into an InputError."""
+    try:
+        yield
+    except SlipwayError:
+        raise
+    except Exception as error:  # Spark raises its own, those of its file systems, and gRPC's
+        raise InputError(f"Spark cannot read {table.name}.", why=first_line(error)) from error

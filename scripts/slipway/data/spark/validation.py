@@ -5,8 +5,7 @@ The plan is the one that polars would carry out, and so are its verdicts: only t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -18,11 +17,11 @@ from slipway.data import validation
 from slipway.data.plan import Plan
 from slipway.data.probes import Probe
 from slipway.data.schema import Schema
-from slipway.data.spark.expressions import NotOnSpark, Translator, groups_of, quoted, tree
-from slipway.data.spark.session import first_line
-from slipway.data.spark.table import FILE, PLACE, Table, numbered
+from slipway.data.spark.expressions import NotOnSparkError, Translator, groups_of, quoted, tree
+from slipway.data.spark.session import functions_for, window_for
+from slipway.data.spark.table import FILE, PLACE, Table, numbered, reading
 from slipway.report.model import Check, Verdict
-from slipway.runner.errors import InputError, PolicyError, SlipwayError
+from slipway.runner.errors import PolicyError
 
 START = "slipway first row"
 VIOLATES = "slipway violates"
@@ -46,14 +45,12 @@ class _Run:
     """One schema on one table."""
 
     def __init__(self, plan: Plan, table: Table) -> None:
-        from pyspark.sql import functions
-
-        self.f: Any = functions
+        self.f = functions_for(table.frame)
         self.table = table
         self.types = dict(plan.frame.collect_schema())
         self.empty = pl.LazyFrame(schema=self.types)
-        self.given = Translator(table.types, table.uncarried)
-        self.translator = Translator(self.types, table.uncarried)
+        self.given = Translator(self.f, table.types, table.uncarried)
+        self.translator = Translator(self.f, self.types, table.uncarried)
         self.conversions = plan.conversions
         self.starts: Any = None
         self.unmeasured: set[int] = set()
@@ -87,7 +84,7 @@ class _Run:
                         keys[place, name] = [self.translator.rows({"Column": each}) for each in group]
                     else:
                         asked[place, name] = self._as_number(self.translator.aggregate(node), expression)
-                except NotOnSpark as reason:
+                except NotOnSparkError as reason:
                     if probe.unmeasured:
                         self.unmeasured.add(place)
                         break
@@ -137,11 +134,11 @@ class _Run:
         """The rows with `coerce` columns converted, as the plan has them."""
         try:
             changed = {each.meta.output_name(): self.given.rows(tree(each)) for each in self.conversions}
-        except NotOnSpark as reason:
+        except NotOnSparkError as reason:
             raise PolicyError(
                 "The schema asks for a conversion that Spark is not known to do as polars does.",
                 why=f"{reason}.",
-                fix="Let the job that writes the data convert them, or let polars read them: leave `engine: spark` out.",
+                fix="Let the job that writes the data convert them, or leave `engine: spark` out.",
             ) from None
         if not changed:
             return frame
@@ -169,9 +166,7 @@ class _Run:
     def _violates(self, expression: pl.Expr) -> Any:
         node = tree(expression)
         if group := groups_of(node):
-            from pyspark.sql import Window
-
-            same = Window.partitionBy(*(self.translator.rows({"Column": name}) for name in group))
+            same = window_for(self.frame).partitionBy(*(self.translator.rows({"Column": name}) for name in group))
             return self.f.count(self.f.lit(1)).over(same) > 1
         return self.translator.rows(node)
 
@@ -185,14 +180,3 @@ class _Run:
             start += rows[file]
         schema = f"{quoted(FILE)} string, {quoted(START)} bigint"
         return self.table.frame.sparkSession.createDataFrame(starts, schema)
-
-
-@contextmanager
-def reading(table: Table) -> Iterator[None]:
-    """Turn what Spark raises while it reads into an InputError."""
-    try:
-        yield
-    except SlipwayError:
-        raise
-    except Exception as error:  # Spark raises its own, those of its file systems, and gRPC's
-        raise InputError(f"Spark cannot read {table.name}.", why=first_line(error)) from error
