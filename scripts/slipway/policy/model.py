@@ -121,8 +121,9 @@ class PullRequest(Strict):
     """What holds in pull requests."""
 
     gates_from: Literal["base", "head"] = "base"
-    """Whose `data`, `reproducibility`, `evaluation` and `signing` sections, schemas and public keys judge a pull
-    request. With `base` a change cannot loosen its own gate. Only the base branch's own copy of this line counts."""
+    """Whose `data`, `spark`, `reproducibility`, `evaluation` and `signing` sections, schemas and public keys judge a
+    pull request. With `base` a change cannot loosen its own gate. Only the base branch's own copy of this line
+    counts."""
 
 
 class Reproducibility(Strict):
