@@ -57,6 +57,13 @@ def tree(expression: pl.Expr) -> Node:
     return json.loads(expression.meta.serialize(format="json"))
 
 
+def type_of(expression: pl.Expr, types: Types) -> pl.DataType:
+    """The type of the expression's values. Only its own columns are looked at: a table may have ten thousand."""
+    named = {name: types[name] for name in expression.meta.root_names()}
+    (dtype,) = pl.LazyFrame(schema=named).select(expression).collect_schema().dtypes()
+    return dtype
+
+
 def groups_of(node: Node) -> list[str]:
     """The columns whose rows are held against all other rows, where the node is that question and nothing else."""
     function = node.get("Function") if isinstance(node, dict) else None
@@ -79,7 +86,6 @@ class Translator:
         self.f = functions
         self.types = types
         self.uncarried = uncarried
-        self.empty = pl.LazyFrame(schema=dict(types))
 
     def aggregate(self, node: Node) -> Column:
         """A value over all rows."""
@@ -313,9 +319,7 @@ class Translator:
         return [self.rows(each) for each in asked]
 
     def _type(self, node: Node) -> pl.DataType:
-        expression = _expression(node)
-        (dtype,) = self.empty.select(expression).collect_schema().dtypes()
-        return dtype
+        return type_of(_expression(node), self.types)
 
     def _elements(self, node: Node) -> pl.DataType:
         dtype = self._type(node)

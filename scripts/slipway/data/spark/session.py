@@ -29,6 +29,8 @@ LOCAL_SETTINGS = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
     "spark.ui.showConsoleProgress": "false",
+    # Else every piece of an expression is made with a look at the stack, to be named in an error.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
     # On one machine a shuffle into 200 parts costs more than what is shuffled.
     "spark.sql.shuffle.partitions": "8",
 }

@@ -17,7 +17,7 @@ from slipway.data import validation
 from slipway.data.plan import Plan
 from slipway.data.probes import Probe
 from slipway.data.schema import Schema
-from slipway.data.spark.expressions import NotOnSparkError, Translator, groups_of, quoted, tree
+from slipway.data.spark.expressions import NotOnSparkError, Translator, groups_of, quoted, tree, type_of
 from slipway.data.spark.session import functions_for, window_for
 from slipway.data.spark.table import FILE, PLACE, Table, numbered, reading
 from slipway.report.model import Check, Verdict
@@ -113,22 +113,18 @@ class _Run:
 
     def _as_number(self, column: Any, expression: pl.Expr) -> Any:
         """Times leave Spark as numbers: its Python client would read them in the machine's zone."""
-        dtype = self._type(expression)
+        dtype = type_of(expression, self.types)
         if dtype == pl.Date:
             return self.f.unix_date(column)
         return self.f.unix_micros(column.cast("timestamp")) if isinstance(dtype, pl.Datetime) else column
 
     def _as_value(self, value: Any, expression: pl.Expr) -> Any:
-        dtype = self._type(expression)
+        dtype = type_of(expression, self.types)
         if not dtype.is_temporal() or value is None:
             return value
         number = pl.Series([value], dtype=pl.Int32 if dtype == pl.Date else pl.Int64)
         zone = dtype.time_zone if isinstance(dtype, pl.Datetime) else None
         return number.cast(dtype if dtype == pl.Date else pl.Datetime("us", zone)).item()
-
-    def _type(self, expression: pl.Expr) -> pl.DataType:
-        (dtype,) = self.empty.select(expression).collect_schema().dtypes()
-        return dtype
 
     def _converted(self, frame: Any) -> Any:
         """The rows with `coerce` columns converted, as the plan has them."""
