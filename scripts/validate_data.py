@@ -133,11 +133,11 @@ def inspect(name: str, dataset: Dataset, task: Task) -> Found:
         remarks.append(remark)
     place = dataset.path
     try:
-        if not engines.stays(dataset.engine, place):
+        if not dataset.stays:
             place = datasets.fetch_missing(place)
         server = task.sourced.policy.spark.remote if task.sourced else None
         as_text = schema.text_columns if schema else ()
-        rows = engines.open_rows(dataset.engine, dataset.path, place, server=server or "", text_columns=as_text)
+        rows = engines.open_rows(dataset, place, server=server or "", text_columns=as_text)
         version = datasets.identify(dataset.path)
         provenance[f"data_{name}"] = version.in_words
         subjects += (Subject(role="data", name=name, id=str(version)),)

@@ -11,16 +11,20 @@ import sys
 from datetime import datetime
 from typing import Any
 
+from slipway import profiles
 from slipway.data import reading, validation
 from slipway.data.schema import Schema
 from slipway.data.spark import session, table
 from slipway.data.spark import validation as on_spark
+from slipway.profiles import spark as profiles_spark
 from slipway.report import Check
 from slipway.runner.errors import SlipwayError
 
 
 def answer(spark: Any, case: dict[str, Any]) -> dict[str, Any]:
     """Findings of both engines, or what Spark refused."""
+    if case.get("profile"):
+        return profiled(spark, case["path"])
     schema, path = Schema.model_validate(case["schema"]), case["path"]
     now = datetime.fromisoformat(case["now"])
     frame = reading.scan(path)
@@ -35,6 +39,15 @@ def answer(spark: Any, case: dict[str, Any]) -> dict[str, Any]:
         return {"refused": type(error).__name__, "says": str(error)}
     ours = validation.validate(schema, frame, examples=case.get("examples", 3), now=now)
     return {"polars": plain(ours), "spark": plain(theirs)}
+
+
+def profiled(spark: Any, path: str) -> dict[str, Any]:
+    """The profiles of both engines."""
+    frame = reading.scan(path)
+    read = table.of_files(spark, path, dict(frame.collect_schema()))
+    cut = read.frame.repartition(3) if path.endswith(".parquet") else read.frame
+    found = profiles_spark.of_table(cut, read.types)
+    return {"polars": json.loads(profiles.text(profiles.of_frame(frame))), "spark": json.loads(profiles.text(found))}
 
 
 def plain(checks: list[Check]) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from pydantic import ValidationError
 
+from slipway import profiles
 from slipway.data.spark import patterns
 from slipway.policy.model import Spark
 from slipway.report import Report
@@ -393,6 +394,39 @@ def test_connect__finds_the_same_on_a_server(spark_python: Path, server: str, tm
     )
     remote.end()
     assert sum(check["verdict"] == "fail" for check in found) > 10
+
+
+def rounded(said: Any) -> Any:
+    """A profile but for the rounding of its sums."""
+    if isinstance(said, dict):
+        return {key: pytest.approx(each) if key in ("mean", "squares") else rounded(each) for key, each in said.items()}
+    return said
+
+
+def test_profile__is_that_of_polars(engines: Engines) -> None:
+    answer = engines.ask_of(pl.concat([nasty()] * 20), {}, profile=True)
+    assert answer["spark"]["columns"].keys() == answer["polars"]["columns"].keys()
+    assert answer["spark"] == rounded(answer["polars"])
+
+
+def test_profile_data__takes_spark_for_its_engine(spark_python: Path, tmp_path: Path) -> None:
+    nasty().write_parquet(tmp_path / "a.parquet")
+    arguments = [
+        "--data",
+        "a.parquet",
+        "--engine",
+        "spark",
+        "--columns",
+        "zoned\ndots.and`ticks",
+        "--profile",
+        "p.json",
+    ]
+    script = ROOT / "scripts" / "profile_data.py"
+    command = [spark_python, script, *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=with_java(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = profiles.read((tmp_path / "p.json").read_bytes())
+    assert found.rows == 8 and list(found.columns) == ["dots.and`ticks", "zoned"]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import polars as pl
 
 from slipway.data import leakage, reading, validation
 from slipway.data.schema import Schema
+from slipway.policy import Dataset
 from slipway.report.model import Check, Verdict
 
 if TYPE_CHECKING:
@@ -79,17 +80,17 @@ class InSpark:
 Rows = InPolars | InSpark
 
 
-def stays(engine: str, path: str) -> bool:
-    """Whether the engine reads the data where they are, so that nobody need bring them here."""
-    return engine == "spark" and "://" in path
+def open_rows(dataset: Dataset, place: str, *, server: str, text_columns: Collection[str]) -> Rows:
+    """The dataset, which lies at `place`. Raises InputError where polars cannot read its files."""
+    if dataset.engine == "spark":
+        return in_spark(dataset.path, place, server=server)
+    return InPolars(path=dataset.path, frame=reading.scan(place, text_columns=text_columns))
 
 
-def open_rows(engine: str, path: str, place: str, *, server: str, text_columns: Collection[str]) -> Rows:
-    """The dataset `path` of the policy, which lies at `place`. Raises InputError where polars cannot read its files."""
-    frame = None if stays(engine, path) else reading.scan(place, text_columns=text_columns)
-    if frame is None or engine == "spark":
-        return InSpark(path=path, place=place, server=server, frame=frame)
-    return InPolars(path=path, frame=frame)
+def in_spark(path: str, place: str, *, server: str) -> InSpark:
+    """Data for Spark to read: at an address, or at a place that this machine sees, too."""
+    frame = None if "://" in place else reading.scan(place)
+    return InSpark(path=path, place=place, server=server, frame=frame)
 
 
 def leaked(train: Rows, holdout: Rows, *, name: str) -> Check:

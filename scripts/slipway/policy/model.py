@@ -34,6 +34,11 @@ class Dataset(Strict):
     engine: Literal["polars", "spark"] = "polars"
     """What holds the dataset against its schema: polars on the runner, or Spark for data past one machine."""
 
+    @property
+    def stays(self) -> bool:
+        """Whether Spark reads the data where they are, so that nobody need bring them to the runner."""
+        return self.engine == "spark" and "://" in self.path
+
 
 class Spark(Strict):
     """The Spark of the datasets with `engine: spark`."""
