@@ -422,7 +422,7 @@ def test_profile_data__takes_spark_for_its_engine(spark_python: Path, tmp_path: 
         "p.json",
     ]
     script = ROOT / "scripts" / "profile_data.py"
-    command = [spark_python, script, *arguments]
+    command = [str(spark_python), str(script), *arguments]
     done = subprocess.run(command, cwd=tmp_path, env=with_java(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     found = profiles.read((tmp_path / "p.json").read_bytes())
