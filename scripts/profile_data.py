@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from slipway import profiles
 from slipway.data import reading
@@ -28,11 +28,15 @@ class Inputs:
     """Profile one dataset: `data` (a file, a folder or a glob), or the answer to `query`.
 
     columns: one name a line; those that the dataset lacks are left out. All of them by default.
+    engine: what reads `data`, `polars` or `spark`, which needs the packages of the group validate-data-spark.
+    spark_server: a Spark Connect server, `sc://host:port`; without it Spark runs on this machine.
     """
 
     data: str = ""
     query: str = ""
     columns: str = ""
+    engine: Literal["polars", "spark"] = "polars"
+    spark_server: str = ""
     profile: Path = Path("profile.json")
 
 
@@ -48,7 +52,12 @@ def main(given: Inputs) -> None:
     if bool(given.data) == bool(given.query):
         raise InputError("Exactly one of `data` and `query` must be given.", fix="Name a dataset, or an SQL query.")
     chosen = [line for line in given.columns.splitlines() if line] or None
-    found = of_file(given.data, chosen) if given.data else of_query(given.query, chosen)
+    if given.query:
+        found = of_query(given.query, chosen)
+    elif given.engine == "spark":
+        found = of_table(given.data, given.spark_server, chosen)
+    else:
+        found = of_file(given.data, chosen)
     given.profile.parent.mkdir(parents=True, exist_ok=True)
     given.profile.write_text(profiles.text(found), encoding="utf-8")
     commands.say(f"Profiled {found.rows:,} rows of {len(found.columns):,} columns: {given.profile}")
@@ -61,6 +70,19 @@ def of_file(data: str, columns: list[str] | None) -> profiles.Profile:
     in_strips = reading.keeps_columns_apart(data)
     with reading.unreadable(data):
         return profiles.of_frame(frame, columns, in_strips=in_strips)
+
+
+def of_table(data: str, server: str, columns: list[str] | None) -> profiles.Profile:
+    """The profile of files that Spark reads: in a store, or beside this machine."""
+    from slipway.data import engines
+    from slipway.profiles import spark
+
+    table = engines.in_spark(data, data, server=server).table
+    types = {name: dtype for name, dtype in table.types.items() if columns is None or name in columns}
+    for name in types:
+        if why := table.uncarried.get(name):
+            raise InputError(f"Spark cannot profile {data}.", why=f"{why}.".capitalize())
+    return spark.of_table(table.frame, types)
 
 
 def of_query(query: str, columns: list[str] | None) -> profiles.Profile:

@@ -7,22 +7,21 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from slipway import datasets
-from slipway.data import findings, leakage, reading, validation
+from slipway.data import engines, findings, leakage
 from slipway.data.schema import Schema, read
 from slipway.policy import Dataset, SourcedPolicy, load
 from slipway.report import Check, Report, Subject, Verdict, enforce, markdown, plain, reuse
 from slipway.report.model import Value
-from slipway.runner import outputs, stage
+from slipway.runner import environments, outputs, stage
 from slipway.runner.context import Run, report_file
 from slipway.runner.errors import InputError, SlipwayError
 
-if TYPE_CHECKING:
-    import polars as pl
-
 STAGE = "validate-data"
+SPARK_GROUP = "validate-data-spark"
+"""Requirements with Spark, which only those install who say `engine: spark`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +84,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What was found of one dataset; `version` and `frame` are None where it cannot be read."""
+    """What was found of one dataset; `version` and `rows` are None where it cannot be read."""
 
     checks: tuple[Check, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -93,7 +92,7 @@ class Found:
     subjects: tuple[Subject, ...] = ()
     schema: Schema | None = None
     version: datasets.DatasetVersion | None = None
-    frame: pl.LazyFrame | None = None
+    rows: engines.Rows | None = None
 
 
 def plan(given: Inputs) -> Task:
@@ -134,8 +133,11 @@ def inspect(name: str, dataset: Dataset, task: Task) -> Found:
         remarks.append(remark)
     place = dataset.path
     try:
-        place = datasets.fetch_missing(dataset.path)
-        frame = reading.scan(place, text_columns=schema.text_columns if schema else ())
+        if not dataset.stays:
+            place = datasets.fetch_missing(place)
+        server = task.sourced.policy.spark.remote if task.sourced else None
+        as_text = schema.text_columns if schema else ()
+        rows = engines.open_rows(dataset, place, server=server or "", text_columns=as_text)
         version = datasets.identify(dataset.path)
         provenance[f"data_{name}"] = version.in_words
         subjects += (Subject(role="data", name=name, id=str(version)),)
@@ -145,7 +147,7 @@ def inspect(name: str, dataset: Dataset, task: Task) -> Found:
         checks = (unusable(name, error, place, dataset.path),)
         return Found(checks=checks, remarks=tuple(remarks), provenance=provenance, subjects=subjects)
     found = Found(remarks=tuple(remarks), provenance=provenance, subjects=subjects, schema=schema)
-    return replace(found, version=version, frame=frame, checks=tuple(pinned(name, version, task)))
+    return replace(found, version=version, rows=rows, checks=tuple(pinned(name, version, task)))
 
 
 def unusable(name: str, error: InputError, place: str, path: str) -> Check:
@@ -168,24 +170,23 @@ def must_be_pinned(task: Task) -> bool:
 
 def judge(name: str, dataset: Dataset, found: Found, examples: int) -> Found:
     """The dataset held against its schema; every check is named after it."""
-    if found.frame is None:
+    if found.rows is None:
         return found
     try:
-        checks = against_schema(name, dataset, found.schema, found.frame, examples)
+        checks = against_schema(name, dataset, found.schema, found.rows, examples)
     except InputError as error:
-        return replace(found, checks=(unusable(name, error, dataset.path, dataset.path),), frame=None)
+        return replace(found, checks=(unusable(name, error, dataset.path, dataset.path),), rows=None)
     return replace(found, checks=(*found.checks, *checks))
 
 
 def against_schema(
-    name: str, dataset: Dataset, schema: Schema | None, frame: pl.LazyFrame, examples: int
+    name: str, dataset: Dataset, schema: Schema | None, rows: engines.Rows, examples: int
 ) -> tuple[Check, ...]:
     """The checks of the schema."""
     if schema is None:
         detail = "no schema: nothing was checked. Name one under `schema` of the dataset."
         return (Check(name=f"{name}: schema", verdict=Verdict.INCONCLUSIVE, detail=detail),)
-    with reading.unreadable(dataset.path):
-        checks = validation.validate(schema, frame, examples=examples)
+    checks = rows.checks(schema, examples=examples)
     if not checks:
         detail = f"{dataset.schema_} declares nothing: nothing was checked"
         return (Check(name=f"{name}: schema", verdict=Verdict.INCONCLUSIVE, detail=detail),)
@@ -197,20 +198,18 @@ def leaked(task: Task, found: dict[str, Found]) -> Iterator[Check]:
     training = leakage.training_name(found, task.holdout)
     if not (training and task.holdout in found):
         return
-    train, holdout = found[training].frame, found[task.holdout].frame
+    train, holdout = found[training].rows, found[task.holdout].rows
     if train is not None and holdout is not None:
-        with reading.unreadable(task.datasets[training].path):
-            yield leakage.check(train, holdout, name=leakage.name_of(training, task.holdout))
+        yield engines.leaked(train, holdout, name=leakage.name_of(training, task.holdout))
 
 
 def asked_for(task: Task, found: dict[str, Found]) -> Iterator[Check]:
     """The columns that the evaluation will ask for and the holdout lacks: before compute is spent on a candidate."""
     evaluation = task.sourced.policy.evaluation if task.sourced else None
     holdout = found.get(task.holdout)
-    if evaluation is None or holdout is None or holdout.frame is None:
+    if evaluation is None or holdout is None or holdout.rows is None:
         return
-    with reading.unreadable(task.datasets[task.holdout].path):
-        columns = holdout.frame.collect_schema().names()
+    columns = holdout.rows.columns
     for key in ("target", "cluster", "query", "series", "time"):
         said = getattr(evaluation, key)
         for name in evaluation.targets if key == "target" else [said] if said else []:
@@ -269,6 +268,8 @@ def publish(report: Report, path: Path) -> None:
 def main(given: Inputs) -> None:
     """Check every dataset, report, then let the verdict decide."""
     task = plan(given)
+    if any(dataset.engine == "spark" for dataset in task.datasets.values()):
+        environments.enter(SPARK_GROUP, "pyspark")
     path = given.report or report_file(task.model, STAGE)
     report = Report(
         stage=STAGE, model=task.model, verdict=Verdict.INCONCLUSIVE, reasons=task.remarks, subjects=task.subjects

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -22,7 +23,7 @@ def data() -> pl.DataFrame:
     )
 
 
-def profiled(folder: Path, data: str = "", **given: str) -> profiles.Profile:
+def profiled(folder: Path, data: str = "", **given: Any) -> profiles.Profile:
     main(Inputs(data=data, profile=folder / "made" / "profile.json", **given))
     return profiles.read((folder / "made" / "profile.json").read_bytes())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import polars as pl
 
@@ -34,10 +34,8 @@ def check(train: pl.LazyFrame, holdout: pl.LazyFrame, *, name: str = "leakage") 
     chance it fails.
     """
     mine, theirs = train.collect_schema(), holdout.collect_schema()
-    common = [column for column in theirs if column in mine]
-    differing = [column for column in common if mine[column] != theirs[column]]
-    if not common or differing:
-        why = f"`{differing[0]}` has two types" if differing else "the two share no column"
+    common, why = comparable(mine, theirs)
+    if why:
         return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=f"not run: {why}")
     seen = _hashes(train, common, mine).group_by("row").len().collect(engine="streaming")
     once = seen.select((pl.col("len") == 1).sum()).item()
@@ -49,10 +47,20 @@ def check(train: pl.LazyFrame, holdout: pl.LazyFrame, *, name: str = "leakage") 
         .collect(engine="streaming")
         .row(0)
     )
-    return _judged(name, shared=shared, total=total, chance=chance)
+    return judged(name, shared=shared, total=total, chance=chance)
 
 
-def _judged(name: str, *, shared: int, total: int, chance: float) -> Check:
+def comparable(train: Mapping[str, pl.DataType], holdout: Mapping[str, pl.DataType]) -> tuple[list[str], str]:
+    """The columns that both have, and why rows cannot be compared over them; empty where they can."""
+    common = [column for column in holdout if column in train]
+    differing = [column for column in common if train[column] != holdout[column]]
+    if differing:
+        return common, f"`{differing[0]}` has two types"
+    return common, "" if common else "the two share no column"
+
+
+def judged(name: str, *, shared: int, total: int, chance: float) -> Check:
+    """The check, where `shared` of `total` rows were seen before. chance: the share that chance explains."""
     values: dict[str, Value] = {"shared": shared, "rows": total, "chance": round(chance, 6)}
     detail = f"{share(shared, total)} of the holdout also occur in the training data"
     allowed = total * chance + 3 * math.sqrt(total * chance * (1 - chance))

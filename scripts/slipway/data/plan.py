@@ -30,6 +30,7 @@ class Plan:
         self.columns = _matched(schema, list(self.actual))
         self.types = dict(self.actual)
         self.given: dict[str, str] = {}
+        self.conversions: list[pl.Expr] = []
         self.frame = self._coerced(frame)
         self.items: list[Item] = [
             *self._absent_columns(),
@@ -40,7 +41,6 @@ class Plan:
 
     def _coerced(self, frame: pl.LazyFrame) -> pl.LazyFrame:
         """The frame with `coerce` columns converted; what was given stays beside them under another name."""
-        changed = []
         for name, column in self.columns:
             want, have = column.polars_type, self.actual[name]
             if want is None or not (self.schema.coerce or column.coerce) or pandera_objects.dtype_accepts(want, have):
@@ -48,8 +48,8 @@ class Plan:
             if name not in self.given and _converts(have, want):
                 self.given[name] = f"{name} (as given)"
                 self.types[name] = want
-                changed += [dtypes.converted(pl.col(name), have, want), pl.col(name).alias(self.given[name])]
-        return frame.with_columns(changed) if changed else frame
+                self.conversions += [dtypes.converted(pl.col(name), have, want), pl.col(name).alias(self.given[name])]
+        return frame.with_columns(self.conversions) if self.conversions else frame
 
     def _absent_columns(self) -> Iterator[Item]:
         for name, column in (self.schema.columns or {}).items():

@@ -40,6 +40,9 @@ class Probe:
 
     most_examples: int | None = None
 
+    unmeasured: Check | None = None
+    """What there is to say without a look at the rows, for an engine that cannot have it."""
+
 
 def violations(
     name: str,
@@ -82,7 +85,14 @@ def wrong_type(name: str, column: str, violates: pl.Expr, want: pl.DataType, hav
         why = f"{share(count, rows)} cannot be read as {want}" if count else "`coerce: true` would convert them all"
         return Check(name=name, verdict=Verdict.FAIL, detail=f"found {have}; {why}", count=count)
 
-    return Probe(name=name, measures={"count": violates.sum()}, judge=judge, violates=violates, columns=(column,))
+    return Probe(
+        name=name,
+        measures={"count": violates.sum()},
+        judge=judge,
+        violates=violates,
+        columns=(column,),
+        unmeasured=Check(name=name, verdict=Verdict.FAIL, detail=f"found {have}"),
+    )
 
 
 def exact_values(name: str, rule: UniqueValuesEq, column: str, violates: pl.Expr) -> Probe:

@@ -32,7 +32,7 @@ def validate(schema: Schema, frame: pl.LazyFrame, *, examples: int = 3, now: dat
 
 def _run(frame: pl.LazyFrame, original: pl.LazyFrame, planned: Sequence[Probe], examples: int) -> list[Check]:
     empty = pl.LazyFrame(schema=frame.collect_schema())
-    refused = _refusals(empty, planned)
+    refused = refusals(empty, planned)
     runnable = {place: probe for place, probe in enumerate(planned) if place not in refused}
     rows, measured, broken = _measure(frame, runnable, original)
     if examples <= 0:  # what polars says of a value that breaks a check quotes the value
@@ -48,7 +48,7 @@ def _run(frame: pl.LazyFrame, original: pl.LazyFrame, planned: Sequence[Probe], 
     return checks
 
 
-def _refusals(empty: pl.LazyFrame, planned: Sequence[Probe]) -> dict[int, str]:
+def refusals(empty: pl.LazyFrame, planned: Sequence[Probe]) -> dict[int, str]:
     """Which probes cannot run on data of these types, found on no rows at all."""
     try:
         empty.select(_aggregates(dict(enumerate(planned)))).collect()
@@ -99,10 +99,11 @@ def _with_examples(frame: pl.LazyFrame, probe: Probe, check: Check, most: int) -
     needed = list(dict.fromkeys([*probe.columns, *probe.violates.meta.root_names()]))
     violating = frame.select(needed).with_row_index(ROW).filter(probe.violates).head(most)
     rows = violating.select(ROW, *probe.columns).collect(engine="streaming").rows(named=True)
-    return check.model_copy(update={"examples": tuple(_shown(row) for row in rows)})
+    return check.model_copy(update={"examples": tuple(shown(row) for row in rows)})
 
 
-def _shown(row: dict[str, Any]) -> str:
+def shown(row: dict[str, Any]) -> str:
+    """An example: its number (column ROW) and its values."""
     number = row.pop(ROW)
     values = [_short(value) for value in row.values()]
     if len(values) == 1:

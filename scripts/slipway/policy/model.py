@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, FiniteFloat, StrictBool, model_validator
+from pydantic import Field, FiniteFloat, StrictBool, field_validator, model_validator
 
 from slipway.policy.drift import Drift
 from slipway.policy.evaluation import Evaluation
@@ -29,6 +30,36 @@ class Dataset(Strict):
 
     schema_: str | None = Field(default=None, alias="schema")
     """Path of the pandera schema (YAML) that the dataset must satisfy."""
+
+    engine: Literal["polars", "spark"] = "polars"
+    """What holds the dataset against its schema: polars on the runner, or Spark for data past one machine."""
+
+    @property
+    def stays(self) -> bool:
+        """Whether Spark reads the data where they are, so that nobody need bring them to the runner."""
+        return self.engine == "spark" and "://" in self.path
+
+
+class Spark(Strict):
+    """The Spark of the datasets with `engine: spark`."""
+
+    remote: str | None = None
+    """Address of a Spark Connect server: `sc://host:15002`, with `/;name=value` after it what the server wants. Its
+    token stands in SLIPWAY_SPARK_TOKEN. Without it Spark runs on the runner."""
+
+    @field_validator("remote")
+    @classmethod
+    def _is_an_address_without_a_secret(cls, given: str | None) -> str | None:
+        if given is None:
+            return None
+        found = re.fullmatch(
+            r"sc://[\w.-]+(:\d{1,5})?(/|/;(?P<said>[\w.-]+=[^;\s]+(;[\w.-]+=[^;\s]+)*))?", given, re.ASCII
+        )
+        if not found:
+            raise ValueError("must be `sc://host:port`, or `sc://host:port/;name=value;name=value`")
+        if any(each.partition("=")[0].lower() == "token" for each in (found["said"] or "").split(";")):
+            raise ValueError("must not carry the token: give it to the step as SLIPWAY_SPARK_TOKEN, from a secret")
+        return given
 
 
 class Training(Strict):
@@ -95,8 +126,9 @@ class PullRequest(Strict):
     """What holds in pull requests."""
 
     gates_from: Literal["base", "head"] = "base"
-    """Whose `data`, `reproducibility`, `evaluation` and `signing` sections, schemas and public keys judge a pull
-    request. With `base` a change cannot loosen its own gate. Only the base branch's own copy of this line counts."""
+    """Whose `data`, `spark`, `reproducibility`, `evaluation` and `signing` sections, schemas and public keys judge a
+    pull request. With `base` a change cannot loosen its own gate. Only the base branch's own copy of this line
+    counts."""
 
 
 class Reproducibility(Strict):
@@ -117,6 +149,9 @@ class Policy(Strict):
 
     data: dict[Name, Dataset] = Field(default_factory=dict)
     """The model's datasets by name."""
+
+    spark: Spark = Spark()
+    """The Spark of the datasets with `engine: spark`."""
 
     reproducibility: Reproducibility = Reproducibility()
     """What a candidate must be made from, so that it can be made again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import importlib.util
 import os
 import platform
 import re
@@ -67,6 +68,19 @@ def for_group(group: str) -> Path:
         known = ", ".join(sorted(path.stem for path in LOCKS.glob("*.txt")))
         raise InputError(f"There is no group of requirements named `{group}`.", fix=f"Choose one of: {known}.")
     return for_lock(lock)
+
+
+def enter(group: str, package: str) -> None:
+    """Have this process go on as a Python of the group's environment, where `package` is not in its own.
+
+    The stage starts anew there, with the same inputs: it must not have done anything yet.
+    """
+    if importlib.util.find_spec(package):
+        return
+    python = str(for_group(group))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(python, [python, *sys.argv], clean_environ())  # noqa: S606 - there is no shell to be started
 
 
 def for_lock(lock: Path, *, builds: bool = True) -> Path:

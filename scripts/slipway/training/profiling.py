@@ -6,6 +6,7 @@ A training takes hours and a profile takes seconds, so one that cannot be made c
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Collection
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from slipway import datasets
-from slipway.policy import Policy
+from slipway.policy import Dataset, Policy
 from slipway.runner import commands, environments, redaction
 from slipway.runner.environments import REPOSITORY
 from slipway.runner.errors import SlipwayError
@@ -25,7 +26,12 @@ FILE = "profile.json"
 TAG = "slipway.profile"
 """Tag of the version with the digest of that file."""
 
-GROUP = "profile-data"
+GROUPS = {"polars": "profile-data", "spark": "validate-data-spark"}
+"""The requirements that each engine needs."""
+
+SPARK_TOKEN = "SLIPWAY_SPARK_TOKEN"  # noqa: S105 - the variable's name
+"""What Spark's server asks for; the training's own command never sees it."""
+
 TIMEOUT = 1800.0
 """Seconds; a hundred million rows of thirty columns take a few minutes."""
 
@@ -42,7 +48,7 @@ def make(policy: Policy, model: Path, folder: Path) -> tuple[Path | None, str]:
         return None, ""
     file = folder / FILE
     try:
-        why = _run(datasets.fetch_missing(policy.data[name].path), columns(policy, model), file)
+        why = _run(policy.data[name], policy.spark.remote or "", columns(policy, model), file)
     except (SlipwayError, OSError, subprocess.SubprocessError) as error:
         why = error.what if isinstance(error, SlipwayError) else str(error)
     if not why:
@@ -68,10 +74,18 @@ def features(model: Path) -> list[str]:
         return []
 
 
-def _run(place: str, chosen: Collection[str], file: Path) -> str:
-    """Profile the data at `place`. Why it failed, in a few words; empty where it did not."""
-    given = {"INPUT_DATA": place, "INPUT_COLUMNS": "\n".join(filter(None, chosen)), "INPUT_PROFILE": str(file)}
-    python = environments.for_group(GROUP)
+def _run(dataset: Dataset, server: str, chosen: Collection[str], file: Path) -> str:
+    """Profile the dataset. server: of Spark Connect. Why it failed, in a few words; empty where it did not."""
+    given = {
+        "INPUT_DATA": dataset.path if dataset.stays else datasets.fetch_missing(dataset.path),
+        "INPUT_COLUMNS": "\n".join(filter(None, chosen)),
+        "INPUT_ENGINE": dataset.engine,
+        "INPUT_SPARK_SERVER": server,
+        "INPUT_PROFILE": str(file),
+    }
+    if dataset.engine == "spark":
+        given[SPARK_TOKEN] = os.environ.get(SPARK_TOKEN, "")
+    python = environments.for_group(GROUPS[dataset.engine])
     done = subprocess.run(
         # Without the job's settings of Python, which are those of the training's environment.
         [str(python), "-E", str(REPOSITORY / "scripts" / "profile_data.py")],
