@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ class Inputs:
     reports: tuple[str, ...]
     model: str = ""
     pull_request: int | None = None
+    commit: str = ""
     comment_author: str = ""
     full_report: str = ""
     github_token: Secret = NO_SECRET
@@ -50,6 +52,7 @@ class Outputs:
 def main(given: Inputs) -> None:
     """Render the comment into a file in any case, then post it where there is a pull request and a token."""
     run = Run.from_environ()
+    require_commit(given.commit)
     reports, missing = read_reports(given.reports)
     missing += ["A stage whose line in `reports` is empty"] * empty_lines()
     model = given.model or next((report.model for report in reports), "")
@@ -60,7 +63,8 @@ def main(given: Inputs) -> None:
             fix="Give the `report` outputs of the stages before this one, or name the `model`.",
         )
     number = given.pull_request or int(run.pull_request.get("number", 0))
-    body = render(model, reports, missing, given.full_report or run.url, run, in_pull_request=bool(number))
+    commit = given.commit or judged_commit(reports, run)
+    body = render(model, reports, missing, given.full_report or run.url, run, commit, in_pull_request=bool(number))
     file = write(model, body)
     why_not = reason_not_to_post(number, given.github_token, run)
     posted: Posted | None = None
@@ -72,7 +76,7 @@ def main(given: Inputs) -> None:
             posted = post(given, run, number, model, body, file)
     finally:
         # After the comment, which people wait for.
-        page = write_page(model, reports, missing, run, in_pull_request=bool(number))
+        page = write_page(model, reports, missing, run, commit, in_pull_request=bool(number))
         said = Outputs(
             verdict=verdict,
             comment_file=file,
@@ -123,6 +127,15 @@ def empty_lines() -> int:
     return sum(not line.strip() for line in os.environ.get(variable("reports"), "").splitlines())
 
 
+def require_commit(said: str) -> None:
+    """InputError for what is no commit's id: it would name what was not judged."""
+    if said and not re.fullmatch(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", said):
+        raise InputError(
+            f"`commit` is `{said}`, which is no commit's id.",
+            fix="Give the `commit` output of actions/checkout, or leave it empty.",
+        )
+
+
 def judged_commit(reports: list[Report], run: Run) -> str:
     """The commit that people look at. A run that no pull request started may judge another commit than its own."""
     trained = next((str(each.provenance["commit"]) for each in reports if each.provenance.get("commit")), "")
@@ -130,15 +143,22 @@ def judged_commit(reports: list[Report], run: Run) -> str:
 
 
 def render(
-    model: str, reports: list[Report], missing: list[str], full_report: str, run: Run, *, in_pull_request: bool
+    model: str,
+    reports: list[Report],
+    missing: list[str],
+    full_report: str,
+    run: Run,
+    commit: str,
+    *,
+    in_pull_request: bool,
 ) -> str:
     """The comment's body."""
-    stamp = comment.stamp(model, run_id=run.run_id, attempt=run.attempt, head_sha=judged_commit(reports, run))
+    stamp = comment.stamp(model, run_id=run.run_id, attempt=run.attempt, head_sha=commit)
     return comment.body(
         model,
         reports,
         missing=missing,
-        head_sha=judged_commit(reports, run),
+        head_sha=commit,
         full_report=full_report,
         stamp_line=stamp,
         in_pull_request=in_pull_request,
@@ -154,7 +174,9 @@ def write(model: str, body: str) -> Path:
     return file
 
 
-def write_page(model: str, reports: list[Report], missing: list[str], run: Run, *, in_pull_request: bool) -> Path:
+def write_page(
+    model: str, reports: list[Report], missing: list[str], run: Run, commit: str, *, in_pull_request: bool
+) -> Path:
     """Everything that was found as one HTML page, beside the comment."""
     from slipway.report.page import Page, render  # here: only who has a model's reports pays for it
 
@@ -162,7 +184,7 @@ def write_page(model: str, reports: list[Report], missing: list[str], run: Run, 
         model=model,
         reports=tuple(reports),
         missing=tuple(missing),
-        head_sha=judged_commit(reports, run),
+        head_sha=commit,
         run_page=run.url,
         in_pull_request=in_pull_request,
     )

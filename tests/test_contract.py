@@ -65,6 +65,7 @@ OPTIONAL = {"azure", "dvc-s3", "gcs", "huggingface", "lakefs", "moto", "s3", "va
 GROUPS = sorted({file.stem for file in (ROOT / "requirements").glob("*.in")} - {"core", "dev", "uv"} - OPTIONAL)
 
 CODE_LINES = 240
+RIGHTS = ("none", "read", "write")
 """Lines of a script without blank lines and comments. About 200 are meant; the longest, train_model.py, has 234."""
 
 OURS = "your-org/slipway"
@@ -388,6 +389,24 @@ def call_problems(step: dict[str, Any], *, whole: bool) -> Iterator[str]:
             yield from (f"{address} has no {kind} `{key}`" for key in said.keys() - listed.keys())
             needed = {key for key, each in listed.items() if each.get("required")}
             yield from (f"{address} needs the {kind} `{key}`" for key in needed - said.keys())
+        if "permissions" in step:
+            asked = rights_asked(ROOT / address.removeprefix("./").removeprefix(f"{OURS}/"))
+            has = step["permissions"]
+            # GitHub starts no such run. act does, so no run of the tests shows it.
+            yield from (
+                f"{address} needs `{right}: {level}`"
+                for right, level in asked.items()
+                if RIGHTS.index(has.get(right, "none")) < RIGHTS.index(level)
+            )
+
+
+def rights_asked(workflow: Path) -> dict[str, str]:
+    """The most that any job of a reusable workflow asks for, by right."""
+    asked: dict[str, str] = {}
+    for job in yaml.safe_load(text_of(workflow))["jobs"].values():
+        for right, level in job["permissions"].items():
+            asked[right] = max(asked.get(right, "none"), level, key=RIGHTS.index)
+    return asked
 
 
 def workflow_problems(text: str) -> list[str]:
@@ -900,6 +919,7 @@ SPOILT = [
         "- uses: your-org/slipway@<commit>\n  with: {policy: x}\n"
         "- uses: your-org/slipway/.github/workflows/pipeline.yml@<commit>\n"
         "  with: {tracking-uri: x}\n  secrets: {credentials: x}\n"
+        "  permissions:\n    contents: write # record\n    pull-requests: write # comment\n"
         "- permissions:\n    contents: read # check out\n",
         ("the token stays on disk", "persist-credentials: false", "fetch-depth: 0", "leaves the job's token"),
         ("an expression stands in run", "$TITLE", "${{ github.event.pull_request.title }}", "expression stands in"),
@@ -912,6 +932,8 @@ SPOILT = [
             "there is no your-org/slipway/actions/fit",
         ),
         ("a branch is no commit", "slipway@<commit>", "slipway@main", "not pinned"),
+        ("a called workflow lacks a right", "    pull-requests: write # comment\n", "", "needs `pull-requests: write`"),
+        ("a called workflow may only read", "contents: write # record", "contents: read # record", "`contents: write`"),
         ("a right has no reason", " # check out", "", "`contents` has no comment"),
     ),
     *spoilt(

@@ -8,54 +8,32 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import re
-import shutil
-import sqlite3
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from act.harness import PYTHON, SLIPWAY, ActRun, Lab
+from act.harness import ActRun
+from act.site import MODEL, NAME, ROOT, SECRET, Site, begin, create_store, damage, dvc, find_act, prepare_data
 from comment_fork import ENTRIES
 from github_double import bodies
 from github_double.server import GitHubDouble
 from github_double.storage import Storage
 from github_double.world import PullRequest
-from slipway.ledger.place import Place
-from slipway.ledger.store import Ledger
-from slipway.ledger.verification import records
 from slipway.report import Report, Verdict
 from slipway.report.comment import marker
-from slipway.runner import environments
 
 pytestmark = [pytest.mark.act, pytest.mark.xdist_group("act")]
 
-ROOT = Path(__file__).resolve().parents[1]
 WORKFLOW = ".github/workflows/model.yml"
 COMMENT_FORK = ".github/workflows/comment-fork.yml"
-NAME, MODEL = "acme/flights", "flight-delays"
 JOBS = ("train", "evaluate", "report")
-SECRET = "correct-horse-battery-staple"
 
 # One month to learn from and two to be judged on: enough for every verdict, and quick.
 MONTHS = ("train/2013-09.parquet", "holdout/2013-10.parquet", "holdout/2013-12.parquet")
-
-DVC_CONFIG = """\
-[core]
-    analytics = false
-    check_update = false
-    remote = store
-['remote "store"']
-    url = {remote}
-"""
 
 # A careless training script: it prints a credential. The digest proves that it had the right one.
 CARELESS = """
@@ -83,83 +61,6 @@ READER = """
 
 
 @dataclass(frozen=True)
-class Site:
-    """The user's side: the repository of the example, published, and an MLflow store.
-
-    main: a commit. cache: where environments are kept between jobs.
-    """
-
-    lab: Lab
-    flights: Path
-    cache: Path
-    main: str = ""
-
-    @property
-    def store(self) -> Path:
-        return self.lab.folder / "mlflow.db"
-
-    @property
-    def uri(self) -> str:
-        return f"sqlite:///{self.store}"
-
-    def query(self, sql: str) -> list[Any]:
-        """The first column of what MLflow's tables answer."""
-        with sqlite3.connect(self.store) as connection:
-            found = [row[0] for row in connection.execute(sql)]
-        connection.close()
-        return found
-
-    def runs(self) -> int:
-        """How many runs MLflow knows."""
-        return int(self.query("SELECT count(*) FROM runs")[0])
-
-    def commit(self, message: str) -> str:
-        """Commit and publish what was changed."""
-        commit = self.lab.commit_all(self.flights, message)
-        self.lab.publish(self.flights, NAME)
-        return commit
-
-    def propose(self, branch: str, *changes: str) -> str:
-        """Set `branch` to main and the given patches: what a force push does to a pull request."""
-        self.lab.git(self.flights, "switch", "--quiet", "--force-create", branch, self.main)
-        for change in changes:
-            self.lab.git(self.flights, "apply", str(ROOT / "examples" / "flights-candidates" / f"{change}.patch"))
-        return self.commit(f"Propose {', '.join(changes)}")
-
-    def start(
-        self,
-        github: GitHubDouble,
-        event: str,
-        payload: dict[str, Any],
-        commit: str,
-        *,
-        kept: bool = True,
-        workflow: str = WORKFLOW,
-        **rights: str,
-    ) -> ActRun:
-        """Start a workflow. `kept` keeps environments between jobs, as on a self-hosted runner, to save time.
-
-        rights: what its token may do; by default it may comment.
-        """
-        rights = rights or {"contents": "read", "pull_requests": "write"}
-        return self.lab.run(
-            NAME,
-            workflow,
-            event,
-            payload,
-            commit=commit,
-            api_url=github.base_url,
-            secrets={
-                # All that the workflow asks for, in any of its jobs.
-                "GITHUB_TOKEN": github.world.installation_token(**rights),
-                "SLIPWAY_CREDENTIALS": f"TEAM_NAME=acme\nTEAM_TOKEN={SECRET}",
-            },
-            variables={"MLFLOW_TRACKING_URI": self.uri},
-            environ={"SLIPWAY_CACHE": str(self.cache)} if kept else {},
-        )
-
-
-@dataclass(frozen=True)
 class Judged:
     """A run on a pull request, and the pull request's comments after it: id, author and body of each."""
 
@@ -173,36 +74,12 @@ class Judged:
 
 
 @pytest.fixture(scope="module")
-def act() -> Path:
-    """The program; without it a person's tests are skipped, and those of CI fail."""
-    found = os.environ.get("SLIPWAY_ACT") or shutil.which("act")
-    if found:
-        return Path(found)
-    reason = "act 0.2.87 is neither on the PATH nor named by SLIPWAY_ACT"
-    if "CI" in os.environ:
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def site(act: Path, tmp_path_factory: pytest.TempPathFactory, environments_cache: Path) -> Site:
-    folder = tmp_path_factory.mktemp("site")
-    lab = Lab(folder, act, ROOT)
-    flights = folder / "flights"
-    shutil.copytree(ROOT / "examples" / "flights", flights, ignore=shutil.ignore_patterns("data", "mlruns", ".dvc"))
-    for workflow, added in ((WORKFLOW, READER), (COMMENT_FORK, "")):
-        text = (flights / workflow).read_text()
-        pinned, count = re.subn(rf"({SLIPWAY}/\S+@)[0-9a-f]{{40}}\b", rf"\g<1>{lab.commit}", text)
-        assert count == 1
-        (flights / workflow).write_text(pinned + added)
-    with (flights / "train.py").open("a") as script:
+def site(tmp_path_factory: pytest.TempPathFactory, environments_cache: Path) -> Site:
+    made = begin(tmp_path_factory.mktemp("site"), find_act(), environments_cache)
+    made.pin(WORKFLOW, READER)
+    made.pin(COMMENT_FORK)
+    with (made.flights / "train.py").open("a") as script:
         script.write(CARELESS)
-
-    lab.git(flights, "init", "--quiet")
-    (flights / ".dvc").mkdir()
-    (flights / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
-    (flights / ".dvc" / "config").write_text(DVC_CONFIG.format(remote=folder / "dvc"))
-    made = Site(lab, flights, environments_cache)
     with ThreadPoolExecutor(1) as aside:
         store = aside.submit(create_store, made)
         track_data(made)
@@ -221,7 +98,7 @@ def github() -> Iterator[GitHubDouble]:
 def first_release(site: Site, github: GitHubDouble) -> ActRun:
     """A push to main, before any version is in production."""
     payload = {"ref": "refs/heads/main", "before": "0" * 40, "after": site.main, "deleted": False}
-    run = site.start(github, "push", payload, site.main)
+    run = site.start(github, "push", payload, site.main, workflow=WORKFLOW)
     assert github.log == []
     return run
 
@@ -231,11 +108,7 @@ def production(site: Site, first_release: ActRun) -> str:
     """A person makes the first version the one in production."""
     assert first_release.code == 0, str(first_release)
     version: str = str(site.query("SELECT version FROM model_versions")[0])
-    promote = (
-        "import sys; from slipway.registry.mlflow import PRODUCTION, Registry; "
-        "Registry(sys.argv[1]).set_alias(sys.argv[2], PRODUCTION, sys.argv[3])"
-    )
-    execute(ROOT / "scripts", sys.executable, "-c", promote, site.uri, MODEL, version)
+    site.promote(version)
     return version
 
 
@@ -246,21 +119,20 @@ def pull_request(github: GitHubDouble) -> PullRequest:
 
 @pytest.fixture(scope="module")
 def worse(site: Site, github: GitHubDouble, pull_request: PullRequest, production: str) -> Judged:
-    return judge(site, github, pull_request, site.propose("candidate", "worse"))
+    return judge(site, github, pull_request, propose(site, "candidate", "worse"))
 
 
 @pytest.fixture(scope="module")
 def better(site: Site, github: GitHubDouble, pull_request: PullRequest, worse: Judged) -> Judged:
     """A second push to the same pull request."""
-    return judge(site, github, pull_request, site.propose("candidate", "better"))
+    return judge(site, github, pull_request, propose(site, "candidate", "better"))
 
 
 @pytest.fixture(scope="module")
 def bad_delivery(site: Site) -> str:
     """Commit of a branch that brings a month of damaged data."""
     site.lab.git(site.flights, "switch", "--quiet", "--create", "delivery", site.main)
-    month = str(site.flights / "data" / MONTHS[0])
-    execute(ROOT / "examples" / "flights-candidates", sys.executable, "bad-delivery.py", month, month)
+    damage(site.flights / "data" / MONTHS[0])
     dvc(site.flights, "add", "data/train")
     dvc(site.flights, "push")
     return site.commit("A new September")
@@ -282,28 +154,15 @@ def judge(
         "pull_request": bodies.pull_request(github.world, pull_request),
         "repository": bodies.repository(github.world, pull_request.repository),
     }
-    run = site.start(github, "pull_request", payload, merge, kept=kept, **rights)
+    run = site.start(github, "pull_request", payload, merge, workflow=WORKFLOW, kept=kept, **rights)
     comments = [(each.id, each.author.login, each.body) for each in github.world.comments_of(pull_request)]
     assert comments or rights, str(run)
     return Judged(run, head, comments)
 
 
-def create_store(site: Site) -> None:
-    """A tracking server would keep artifacts by itself; a bare database has them where its first user happens to be."""
-    create = (
-        "import sys; from mlflow import MlflowClient; "
-        "MlflowClient(sys.argv[1]).create_experiment(sys.argv[2], artifact_location=sys.argv[3])"
-    )
-    execute(site.lab.folder, sys.executable, "-c", create, site.uri, MODEL, str(site.lab.folder / "models"))
-
-
 def track_data(site: Site) -> None:
-    """Prepare the data as the example says, and track the few months that are kept."""
-    build = "import pathlib, sys; from slipway.runner.environments import *; print(for_lock(pathlib.Path(sys.argv[1])))"
-    lock = str(site.flights / "prepare.txt")
-    said = execute(ROOT / "scripts", str(PYTHON), "-c", build, lock, SLIPWAY_CACHE=str(site.cache))
-    execute(site.flights, said.splitlines()[-1], "prepare.py")
-    data = site.flights / "data"
+    """Track the few months that are kept."""
+    data = prepare_data(site)
     for file in data.glob("*/*.parquet"):
         if file.relative_to(data).as_posix() not in MONTHS:
             file.unlink()
@@ -311,21 +170,12 @@ def track_data(site: Site) -> None:
     dvc(site.flights, "push")
 
 
-def dvc(folder: Path, command: str, *targets: str) -> None:
-    execute(folder, sys.executable, "-m", "dvc", command, "--quiet", *targets)
-
-
-def execute(folder: Path, *command: str, **environ: str) -> str:
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=environments.clean_environ() | environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}{done.stderr}"
-    return done.stdout
+def propose(site: Site, branch: str, *changes: str) -> str:
+    """Set `branch` to main and the given patches: what a force push does to a pull request."""
+    site.lab.git(site.flights, "switch", "--quiet", "--force-create", branch, site.main)
+    for change in changes:
+        site.lab.git(site.flights, "apply", str(ROOT / "examples" / "flights-candidates" / f"{change}.patch"))
+    return site.commit(f"Propose {', '.join(changes)}")
 
 
 def reports(run: ActRun) -> dict[str, Report]:
@@ -374,9 +224,7 @@ def test_push__every_step_of_the_pipeline_runs(first_release: ActRun) -> None:
 
 
 def test_push__every_stage_is_in_the_ledger(site: Site, first_release: ActRun, tmp_path: Path) -> None:
-    store = Place((site.lab.folder / "remotes" / f"{NAME}.git").as_uri(), tmp_path / "ledger.git")
-    ledger = Ledger(store)
-    entries = [record.entry for record in records(ledger.git, ledger.commits())]
+    entries = site.entries(tmp_path)
     first = [entry for entry in entries if entry.run.run_id == entries[1].run.run_id]
     assert [entry.event for entry in first] == ["validation", "training", "evaluation", "comment"]
     assert {(entry.model, entry.verdict) for entry in first} == {(MODEL, "pass")}
@@ -494,7 +342,7 @@ def test_workflow_dispatch__bad_data_fail_the_run_without_a_comment(
 ) -> None:
     asked = len(github.log)
 
-    run = site.start(github, "workflow_dispatch", {"ref": "refs/heads/delivery"}, bad_delivery)
+    run = site.start(github, "workflow_dispatch", {"ref": "refs/heads/delivery"}, bad_delivery, workflow=WORKFLOW)
 
     assert run.code == 1, str(run)
     assert run.outputs("report", "Post the report")["verdict"] == "fail"
@@ -504,7 +352,7 @@ def test_workflow_dispatch__bad_data_fail_the_run_without_a_comment(
 def test_push__the_same_commit_is_not_trained_again(site: Site, github: GitHubDouble, production: str) -> None:
     before = site.runs()
     payload = {"ref": "refs/heads/main", "before": site.main, "after": site.main, "deleted": False}
-    run = site.start(github, "push", payload, site.main)
+    run = site.start(github, "push", payload, site.main, workflow=WORKFLOW)
     assert run.code == 0, str(run)
     assert site.runs() == before
     assert run.outputs("train", "Train the model")["model-version"] == "1"
@@ -522,7 +370,7 @@ def forked(site: Site, github: GitHubDouble, production: str) -> tuple[PullReque
     """A pull request from a fork, and its own run, whose token may only read."""
     fork = github.world.repository("mona/flights", fork=True)
     pull_request = github.world.pull_request(github.world.repositories[NAME], fork=fork, branch="from-afar")
-    head = site.propose("from-afar", "worse")
+    head = propose(site, "from-afar", "worse")
     return pull_request, judge(site, github, pull_request, head, contents="read", pull_requests="read")
 
 

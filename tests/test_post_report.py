@@ -358,6 +358,25 @@ def test_main__the_input_names_the_pull_request(hub: GitHubDouble, step: Step, r
     assert (len(texts(hub, 1)), len(texts(hub, 2))) == (0, 1)
 
 
+def test_main__the_input_names_the_commit(step: Step, report: Reports) -> None:
+    step.event, step.environ["GITHUB_EVENT_NAME"] = {"inputs": {}}, "workflow_dispatch"
+    step.environ["GITHUB_SHA"] = "c" * 40
+
+    ran = step(report("validate-data"), pull_request="1", commit="d" * 40)
+
+    assert "commit `dddddddddddd`" in ran.file
+    assert ran.file.endswith(f"head={'d' * 40} -->\n")
+    assert "dddddddddddd" in Path(ran.said["page"]).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("given", ["main", "d" * 12, f"{'d' * 40} -->"])
+def test_main__a_commit_is_its_whole_id(step: Step, report: Reports, given: str) -> None:
+    ran = step(report(), commit=given)
+
+    assert ran.code == 1
+    assert ran.annotations[0][1].startswith(f"`commit` is `{given}`, which is no commit's id.")
+
+
 @pytest.mark.parametrize(("given", "problem"), [("two", "a whole number"), ("#2", "a whole number")])
 def test_main__a_pull_request_is_a_number(step: Step, report: Reports, given: str, problem: str) -> None:
     ran = step(report(), pull_request=given)

@@ -2,7 +2,8 @@
 
 `Lab` holds the repositories that a workflow may check out and the stand-ins for third-party actions; `Lab.run` gives an
 `ActRun`, which answers what a test asks about a run. What act cannot show: permissions of a job's token (every job has
-the same one), path and branch filters, protection of environments, timeouts of jobs, concurrency.
+the same one), path and branch filters, protection of environments, timeouts of jobs, concurrency, what a caller does
+after a workflow that it called has failed.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class StandInError(Exception):
 class ActRun:
     """One run. code: act's exit code. log: act's JSON lines. errors: its standard error."""
 
+    run_id: int
     code: int
     log: tuple[dict[str, Any], ...]
     errors: str
@@ -121,6 +123,7 @@ class Lab:
             self.git(folder, "config", "--file", self._environ["GIT_CONFIG_GLOBAL"], name, value)
         self._slipway = folder / "slipway"
         self._copy_work_tree(root)
+        self._bridge_nested_workflows()
         self.git(self._slipway, "init", "--quiet")
         self.commit = self.commit_all(self._slipway, "The work tree")
         self.publish(self._slipway, SLIPWAY)
@@ -170,6 +173,7 @@ class Lab:
         `secrets` needs GITHUB_TOKEN. `environ` is set for every step, like variables of a self-hosted runner.
         """
         self._runs += 1
+        run_id = 4200 + self._runs
         here = self.folder / f"run-{self._runs}"
         start, artifacts = here / "start", here / "artifacts"
         artifacts.mkdir(parents=True)
@@ -181,7 +185,7 @@ class Lab:
             "GITHUB_REPOSITORY": repository,
             "GITHUB_API_URL": api_url,
             "GITHUB_SERVER_URL": "https://github.com",
-            "GITHUB_RUN_ID": str(4200 + self._runs),
+            "GITHUB_RUN_ID": str(run_id),
             "GITHUB_RUN_ATTEMPT": "1",
             "GIT_TERMINAL_PROMPT": "0",
             # The proxy is for act alone.
@@ -214,7 +218,7 @@ class Lab:
         lines = (json.loads(line) for line in said.splitlines() if line.startswith("{"))
         # The line by which act records a mask holds what is masked. GitHub's log does not have it.
         log = tuple(line for line in lines if line.get("command") != "add-mask")
-        return ActRun(code=code, log=log, errors=errors, artifacts=artifacts, seconds=seconds)
+        return ActRun(run_id=run_id, code=code, log=log, errors=errors, artifacts=artifacts, seconds=seconds)
 
     def replacements(self, workflow: Path) -> dict[str, Path]:
         """The folder for each `owner/name@ref` that `workflow` uses, directly or through Slipway.
@@ -263,6 +267,28 @@ class Lab:
             if (root / name).is_file():
                 (self._slipway / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(root / name, self._slipway / name)
+
+    def _bridge_nested_workflows(self) -> None:
+        """Alter the run's copy of Slipway's workflows where one calls another, and act differs from GitHub.
+
+        GitHub looks for `./.github/workflows/x.yml` in the caller's own repository and commit; act looks for it in the
+        folder that it was started in, which is the user's. So the copy says whose it is, at any reference: what act
+        reads is the folder that `replacements` names for it.
+        https://docs.github.com/actions/how-tos/reuse-automations/reuse-workflows#calling-a-reusable-workflow
+        https://github.com/nektos/act/issues/1875
+
+        act computes a called workflow's outputs whenever one of its own jobs ends, but not when a workflow ends that it
+        calls in turn. So a last job ends after that one.
+        """
+        for file in (self._slipway / ".github" / "workflows").glob("*.yml"):
+            calls = {name: job["uses"] for name, job in _read(file)["jobs"].items() if "uses" in job}
+            nested = [name for name, used in calls.items() if used.startswith("./")]
+            if nested:
+                text = file.read_text(encoding="utf-8").replace("uses: ./.github/", f"uses: {SLIPWAY}/.github/")
+                for used in {calls[name] for name in nested}:
+                    text = text.replace(f"{SLIPWAY}{used[1:]}", f"{SLIPWAY}{used[1:]}@same-commit")
+                last = {"needs": nested, "if": "always()", "runs-on": "ubuntu-latest", "steps": [{"run": "true"}]}
+                file.write_text(f"{text.rstrip()}\n  last: {json.dumps(last)}\n", encoding="utf-8")
 
     def _own_environ(self) -> dict[str, str]:
         """act hands its whole environment to every step, so it has next to nothing of ours."""

@@ -34,8 +34,15 @@ def workflow(folder: Path, step: str) -> Path:
     return file
 
 
-@pytest.mark.parametrize("file", [".github/workflows/pipeline.yml", "examples/flights/.github/workflows/model.yml"])
-def test_replacements__every_action_of_the_pipeline_has_one(lab: Lab, file: str) -> None:
+@pytest.mark.parametrize(
+    "file",
+    [
+        *(f".github/workflows/{name}.yml" for name in ("pipeline", "drift", "retrain")),
+        "examples/flights/.github/workflows/model.yml",
+        "examples/flights-loop/.github/workflows/retrain.yml",
+    ],
+)
+def test_replacements__every_action_has_one(lab: Lab, file: str) -> None:
     found = lab.replacements(ROOT / file)
     names = {action.partition("@")[0] for action in found}
     assert names >= {f"actions/{name}" for name in ("checkout", "setup-python", "upload-artifact", "download-artifact")}
@@ -74,8 +81,10 @@ def test_checkout__is_as_deep_as_asked_for(lab: Lab, tmp_path: Path, depth: int,
         STANDIN_PATH="here",
         STANDIN_FETCH_DEPTH=depth,
         STANDIN_PERSIST_CREDENTIALS="false",
+        GITHUB_OUTPUT=tmp_path / "output",
     )
 
+    assert (tmp_path / "output").read_text() == f"commit={second}\n"
     assert done.returncode == 0, done.stderr
     assert lab.git(tmp_path / "here", "rev-list", "--all", "--count", "HEAD") == str(known)
     assert "extraheader" not in (tmp_path / "here" / ".git" / "config").read_text()

@@ -33,6 +33,8 @@ def main() -> None:
     commit = git(folder, "rev-parse", "HEAD").strip()
     if re.fullmatch(r"[0-9a-f]{40}", ref) and commit != ref:
         raise SystemExit(f"::error::{ref} is not a commit")
+    with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as outputs:
+        outputs.write(f"commit={commit}\n")
     print(f"Checked out {repository} at {commit}")
 
 
