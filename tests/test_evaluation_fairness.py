@@ -93,6 +93,35 @@ def test_gate__a_group_that_was_not_measured_is_named_and_lets_nothing_pass() ->
     assert judged(evaluation({"selection_rate": {"max_gap": 0.2}}), failing, None, sex=few).verdict is Verdict.FAIL
 
 
+def test_gate__rare_groups_are_one_where_the_policy_says_so() -> None:
+    outcome, sex = lending(4000, apart=0)
+    sex[:90] = ["c"] * 30 + ["d"] * 40 + ["e"] * 20
+    gates = {"selection_rate": {"max_gap": 0.4}, "recall": {"max_gap": 0.4}}
+    strict = judged(evaluation(gates, min_rows=80), outcome, None, sex=sex)
+    assert strict.verdict is Verdict.INCONCLUSIVE
+    found = judged(evaluation(gates, min_rows=80, rare="join"), outcome, None, sex=sex)
+    assert found.verdict is Verdict.PASS
+    groups = {row[1]: row[2] for row in found.tables[1].rows}
+    assert groups["sex: 3 rare values together"] == 90
+    assert found.reasons == (
+        "Too few rows to be judged by themselves, so judged together: sex = e (20 rows), sex = c (30 rows), "
+        "sex = d (40 rows). The policy asks for 80 rows.",
+    )
+    assert [row[:2] for row in found.tables[2].rows] == [("sex = e", 20), ("sex = c", 30), ("sex = d", 40)]
+
+
+def test_gate__a_rare_group_by_itself_is_said_where_no_gate_waits_for_it() -> None:
+    outcome, sex = lending(4000, apart=0)
+    sex[:30] = ["c"] * 30
+    found = judged(evaluation({"selection_rate": {"max_gap": 0.4}}, min_rows=80, rare="join"), outcome, None, sex=sex)
+    assert found.verdict is Verdict.PASS
+    assert found.reasons[0].startswith("Not judged, and no gate waits for it: sex = c (30 rows), 0.75 % of the rows.")
+    alone = judged(evaluation({"selection_rate": {"max_gap": 0.4}}, min_rows=3000, rare="join"), outcome, None, sex=sex)
+    assert alone.verdict is Verdict.INCONCLUSIVE, "no two groups are left"
+    assert "there are no two groups to compare. Not measured: sex = a (" in alone.reasons[0]
+    assert len(alone.reasons) == 1, "nothing is said to be judged together"
+
+
 def test_change__of_the_gap_is_paired() -> None:
     outcome, sex = lending(4000, apart=0.1)
     found = judged(evaluation({"selection_rate": {}}), outcome, outcome, sex=sex)

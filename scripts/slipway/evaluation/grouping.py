@@ -24,7 +24,10 @@ LONGEST = 60
 
 @dataclass(frozen=True)
 class Grouping:
-    """Every row in one group. name: of the column or columns. labels: of groups. codes: (rows,) positions in them."""
+    """Every row in one group, or in none. name: of the column or columns. labels: of groups.
+
+    codes: (rows,) positions in the labels; -1 for a row that is in no group.
+    """
 
     name: str
     labels: tuple[str, ...]
@@ -33,7 +36,12 @@ class Grouping:
     @property
     def sizes(self) -> Integers:
         """(groups,) rows of each group."""
-        return np.bincount(self.codes, minlength=len(self.labels))
+        return np.bincount(self.codes + 1, minlength=len(self.labels) + 1)[1:]
+
+    def members(self) -> list[Integers]:
+        """The rows of each group, in the order of the data."""
+        order = np.argsort(self.codes, kind="stable")  # rows in no group come first
+        return np.split(order, len(order) - np.cumsum(self.sizes[::-1])[::-1])[1:]
 
 
 def group(values: pl.Series, *, bins: int, at_most: int | None = None) -> Grouping:

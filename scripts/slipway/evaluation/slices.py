@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
 
-import numpy as np
 import polars as pl
 
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gates import Gate, gates_of, too_few
-from slipway.evaluation.grouping import Grouping, cross, group, take, take_sampling, too_small
+from slipway.evaluation.grouping import cross, group, take, take_sampling, too_small
 from slipway.evaluation.intervals import Interval, Sampling
 from slipway.evaluation.judgement import Measured, check, columns, measure, metric_of, rows_of
 from slipway.evaluation.metrics import Metric
 from slipway.evaluation.multiplicity import benjamini_hochberg
-from slipway.evaluation.outcomes import Integers, Outcome
+from slipway.evaluation.outcomes import Outcome
+from slipway.evaluation.rare import Rare, join_rare, least, remarks_on, table_of
 from slipway.policy import Evaluation, MetricRule, Slices
 from slipway.report import Cell, Check, Column, Table, Verdict
 
@@ -64,6 +64,8 @@ def judge_slices(
     judged: list[Judged] = []
     unjudged: list[Check] = []
     reasons: list[str] = []
+    rare: list[Rare] = []
+    alone: list[Rare] = []
     few = too_few(sampling, evaluation.min_rows)
     for entry in asked.columns:
         columns = [entry] if isinstance(entry, str) else entry
@@ -71,25 +73,38 @@ def judge_slices(
         if len(grouping.labels) > asked.max_slices:
             why = f"it makes {len(grouping.labels):,} slices, and the policy's `max_slices` is {asked.max_slices:,}"
             reasons.append(f"The slices of {grouping.name} were not judged: {why}.")
-            for metric, rule in metrics:
-                gates = _applicable(metric, rule, first_release=production is None)
-                unjudged += [_unjudged(f"{grouping.name}: {metric.name}: {gate.text}", why) for gate in gates]
+            unjudged += _none_judged(grouping.name, metrics, why, first_release=production is None)
             continue
-        for label, rows in _members(grouping):
+        if asked.rare == "join" and not few:
+            found = len(grouping.labels)
+            grouping, joined = join_rare(grouping, sampling, asked.min_rows)
+            if len(joined) == found:  # their union says nothing of any of them
+                alone += [replace(each, joined="") for each in joined]
+                why = f"none of its {found:,} slices is large enough: {least(asked.min_rows, sampling)}"
+                none = list(_none_judged(grouping.name, metrics, why, first_release=production is None))
+                reasons += [each.detail for each in none]
+                unjudged += none
+                continue
+            rare += joined
+        for label, rows in zip(grouping.labels, grouping.members(), strict=True):
             part = take_sampling(sampling, rows)
             theirs = None if production is None else take(production, rows)
             pair, share = (take(candidate, rows), theirs), len(rows) / sampling.rows
             judged += _judge_one(evaluation, asked, label, metrics, pair, part, few=few, share=share)
     judged = _marked(judged, 1 - sampling.confidence)
     checks = [each for one in judged for _, each in one.decided] + unjudged
-    tables = _tables(judged, sampling, first_release=production is None)
-    return Findings(tuple(checks), tables, (*_reasons(judged), *reasons))
+    tables = _tables(judged, sampling, first_release=production is None) + table_of(rare + alone, "slice")
+    said = remarks_on(rare, asked.min_rows, sampling) if checks else ()
+    return Findings(tuple(checks), tables, (*_reasons(judged), *reasons, *said))
 
 
-def _members(grouping: Grouping) -> Iterator[tuple[str, Integers]]:
-    """Each group's label and rows, in the order of the rows."""
-    order = np.argsort(grouping.codes, kind="stable")
-    yield from zip(grouping.labels, np.split(order, np.cumsum(grouping.sizes)[:-1]), strict=True)
+def _none_judged(
+    name: str, metrics: list[tuple[Metric, MetricRule]], why: str, *, first_release: bool
+) -> Iterator[Check]:
+    """The gates of a column of which no slice was judged."""
+    for metric, rule in metrics:
+        for gate in _applicable(metric, rule, first_release=first_release):
+            yield _unjudged(f"{name}: {metric.name}: {gate.text}", why)
 
 
 def _judge_one(
