@@ -36,6 +36,11 @@ def read_text(text: str, model: type[T], *, file: str, page: str = "docs/policy.
     )
 
 
+def line_of(text: str, location: tuple[str | int, ...]) -> int:
+    """The line (from 1) of the deepest part of `location`, keys and positions, that `text` (YAML) has."""
+    return _locate(yaml.compose(text, Loader=yaml.SafeLoader), location)[0]
+
+
 def _parse(text: str, file: str) -> tuple[yaml.Node, Any]:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
