@@ -492,9 +492,12 @@ def test_evaluate__a_misspelt_metric(toy: Toy) -> None:
     policy = write_policy(toy, metrics={"roc_acu": {}})
     done = evaluate(toy, policy=policy)
     assert done.code == 1
-    assert done.error.startswith("`roc_acu` is no metric for binary tasks; did you mean `roc_auc`?")
+    assert (
+        "`evaluation.metrics.roc_acu`: `roc_acu` is no metric for binary tasks; did you mean `roc_auc`?" in done.error
+    )
     (annotation,) = done.annotations
     assert annotation.file == policy
+    assert "roc_acu" in (toy.folder / policy).read_text().splitlines()[annotation.line - 1]
 
 
 def test_evaluate__a_policy_without_evaluation(new_toy: Toy) -> None:
@@ -613,19 +616,19 @@ def test_evaluate__ready_made_predictions_cannot_be_timed_or_disturbed(toy: Toy,
 def test_evaluate__a_disturbance_of_a_column_that_is_not_there(toy: Toy) -> None:
     policy = write_policy(toy, robustness={"noise": {**NOISE, "columns": ["x9"]}})
     done = evaluate(toy, policy=policy, model_version=add(toy, MODEL, GOOD))
-    assert_refused(done, "The holdout has no column `x9` to disturb.", production="1")
+    assert_refused(done, "The holdout data/holdout.parquet has no column `x9`.", production="1")
 
 
 def test_evaluate__a_metric_of_groups_that_the_task_has_not_is_told_before_a_model_predicts(toy: Toy) -> None:
     fairness = {"groups": ["day"], "metrics": {"selection_rate": {"max_gap": 0.1}}}
     policy = write_policy(toy, task="regression", target="amount", metrics={"r2": {}}, fairness=fairness)
     done = evaluate(toy, policy=policy)
-    assert done.error.startswith("`selection_rate` is no metric for regression tasks")
+    assert "`selection_rate` is no metric for regression tasks" in done.error
 
 
 def test_evaluate__a_misspelt_metric_of_a_disturbance(toy: Toy) -> None:
     done = evaluate(toy, policy=write_policy(toy, robustness={"noise": {**NOISE, "metric": "roc_acu"}}))
-    assert done.error.startswith("`roc_acu` is no metric for binary tasks; did you mean `roc_auc`?")
+    assert "`evaluation.robustness.noise.metric`: `roc_acu` is no metric for binary tasks" in done.error
 
 
 # The other tasks

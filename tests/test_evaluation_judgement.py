@@ -286,7 +286,7 @@ def test_one_fail_among_passes_fails() -> None:
 
 def test_unknown_metric__suggests_the_nearest() -> None:
     production, candidate = models()
-    with pytest.raises(KeyError, match="did you mean `roc_auc`"):
+    with pytest.raises(ValueError, match="did you mean `roc_auc`"):
         judged({"auc_roc": {}}, candidate, production)
 
 

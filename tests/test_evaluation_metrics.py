@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 from sklearn.exceptions import UndefinedMetricWarning
 
-from slipway.evaluation.metrics import METRICS, Metric, Task, UndefinedError, find
+from slipway.evaluation.fairness import OF_GROUPS
+from slipway.evaluation.metrics import FAMILIES, METRICS, Metric, Task, UndefinedError, find
 from slipway.evaluation.metrics.forecasting import seasonal_naive_scale
 from slipway.evaluation.outcomes import (
     Binary,
@@ -26,6 +27,7 @@ from slipway.evaluation.outcomes import (
     Ranking,
     Regression,
 )
+from slipway.policy import metrics as of_policy
 from test_evaluation_reference import EVERY, MAKERS, PRICES, REFERENCES, multiclass
 
 
@@ -414,10 +416,15 @@ def test_find__a_functions_name(function: str, name: str, task: Task) -> None:
     assert find(function, task).name == name
 
 
-def test_find__names_are_unambiguous() -> None:
+def test_find__has_the_metrics_that_the_policy_knows_and_no_others() -> None:
     for task in get_args(Task):
-        names = [name for metric in EVERY if metric.task == task for name in (metric.name, *metric.aliases)]
-        assert len(names) == len(set(names))
+        assert [metric.name for metric in METRICS if metric.task == task] == [*of_policy.RANGES[task]]
+        families = {family.name: (family.symbol, family.example) for family in FAMILIES if family.task == task}
+        assert families == {
+            name: (each.symbol, each.example) for name, each in of_policy.FAMILIES.get(task, {}).items()
+        }
+        of_groups = {metric.name for metric in OF_GROUPS if metric.task == task}
+        assert of_groups == {*of_policy.OF_GROUPS.get(task, {})}
 
 
 @pytest.mark.parametrize(

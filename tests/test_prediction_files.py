@@ -24,7 +24,13 @@ def suffix(request: pytest.FixtureRequest) -> str:
 
 
 def evaluation(task: str = "binary", **more: Any) -> Evaluation:
-    said = {"task": task, "holdout": "h", "target": "late", "metrics": {"accuracy": {}}, **more}
+    said = {
+        "task": task,
+        "holdout": "h",
+        "target": "late",
+        "metrics": {"r2" if task == "regression" else "accuracy": {}},
+        **more,
+    }
     return Evaluation.model_validate(said)
 
 

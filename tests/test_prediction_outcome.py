@@ -20,7 +20,13 @@ from slipway.runner.errors import GateError, InputError
 
 
 def evaluation(task: str = "binary", **more: Any) -> Evaluation:
-    said = {"task": task, "holdout": "h", "target": "late", "metrics": {"accuracy": {}}, **more}
+    said = {
+        "task": task,
+        "holdout": "h",
+        "target": "late",
+        "metrics": {"r2" if task == "regression" else "accuracy": {}},
+        **more,
+    }
     return Evaluation.model_validate(said)
 
 

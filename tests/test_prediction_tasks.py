@@ -21,9 +21,11 @@ from slipway.prediction.outcome import outcomes
 from slipway.prediction.process import Job, Predictions, predict_all
 from slipway.runner.errors import GateError, InputError
 
+METRIC = {"ranking": "ndcg", "regression": "r2", "forecasting": "r2"}
+
 
 def evaluation(task: str, **more: Any) -> Evaluation:
-    said = {"task": task, "holdout": "h", "target": "y", "metrics": {"accuracy": {}}, **more}
+    said = {"task": task, "holdout": "h", "target": "y", "metrics": {METRIC.get(task, "accuracy"): {}}, **more}
     return Evaluation.model_validate(said)
 
 

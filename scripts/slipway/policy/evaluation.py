@@ -7,9 +7,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, FiniteFloat, StrictBool, model_validator
 
+from slipway.policy import limits
 from slipway.policy.latency import Latency
+from slipway.policy.metrics import Task
 from slipway.policy.robustness import Robustness
-from slipway.policy.strict import NUMBER, Label, Strict
+from slipway.policy.strict import NUMBER, Label, Strict, misplaced
 
 OnInconclusive = Literal["warn", "fail"]
 Baseline = Literal["registry", "base-branch"]
@@ -23,8 +25,6 @@ BUILT_IN_SCORERS = {
     "leak": False,
 }
 """Whether more is better, by name."""
-Task = Literal["binary", "multiclass", "multilabel", "ranking", "regression", "forecasting", "text"]
-
 OF_TASKS: dict[str, tuple[Task, ...]] = {
     "positive": ("binary",),
     "costs": ("binary",),
@@ -349,6 +349,12 @@ class Evaluation(Strict):
             raise ValueError("the metric `expected_cost` needs `costs`")
         if self.costs is not None and not counted:
             raise ValueError("`costs` count only in the metric `expected_cost`, which `metrics` does not name")
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_can_be_meant(self) -> Self:
+        for place, problem in limits.problems(self):
+            raise misplaced(problem, place)
         return self
 
     @property

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from slipway.evaluation.outcomes import Booleans, Floats
-
-Task = Literal["binary", "multiclass", "multilabel", "ranking", "regression", "forecasting", "text"]
+from slipway.policy.metrics import Task
 
 
 class UndefinedError(Exception):
@@ -53,7 +52,6 @@ class Metric:
     greater_is_better: bool
     estimate: Callable[[Any], Estimate] | None = None
     weighted: Callable[[Any, Floats], Floats] | None = None
-    aliases: tuple[str, ...] = ()
     of_labels: bool = False
     named: Callable[[Any], Booleans] | None = None
 
