@@ -23,11 +23,12 @@ from slipway.report import Report, Verdict
 
 def evaluation(metrics: dict[str, Any], task: str = "binary", **more: Any) -> Evaluation:
     fairness = {"groups": ["sex"], "metrics": metrics, "min_rows": 20, **more}
+    metric = "r2" if task == "regression" else "accuracy"
     said = {
         "task": task,
         "holdout": "h",
         "target": "y",
-        "metrics": {"r2" if task == "regression" else "accuracy": {}},
+        "metrics": {metric: {}},
         "fairness": fairness,
     }
     return Evaluation.model_validate(said)

@@ -24,11 +24,12 @@ def suffix(request: pytest.FixtureRequest) -> str:
 
 
 def evaluation(task: str = "binary", **more: Any) -> Evaluation:
+    metric = "r2" if task == "regression" else "accuracy"
     said = {
         "task": task,
         "holdout": "h",
         "target": "late",
-        "metrics": {"r2" if task == "regression" else "accuracy": {}},
+        "metrics": {metric: {}},
         **more,
     }
     return Evaluation.model_validate(said)

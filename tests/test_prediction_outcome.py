@@ -20,11 +20,12 @@ from slipway.runner.errors import GateError, InputError
 
 
 def evaluation(task: str = "binary", **more: Any) -> Evaluation:
+    metric = "r2" if task == "regression" else "accuracy"
     said = {
         "task": task,
         "holdout": "h",
         "target": "late",
-        "metrics": {"r2" if task == "regression" else "accuracy": {}},
+        "metrics": {metric: {}},
         **more,
     }
     return Evaluation.model_validate(said)
