@@ -391,3 +391,39 @@ def test_slices__of_texts_are_compared_by_their_scorers() -> None:
     assert worst_slices(asked, models[0], models[1], [], Sampling(ROWS)) == Findings()
     assert judge_baseline(asked, models[0], Sampling(ROWS)) == Findings()
     assert tripwires(asked, models[0], models[1], [pl.Series("carrier", carrier)]).checks == ()
+
+
+def test_slices__the_worst_of_a_first_release_are_those_farthest_behind_the_holdout() -> None:
+    candidate, _, columns = holdout(spoilt="UA")
+    asked = evaluation(columns=["carrier", "distance"], metrics={"roc_auc": {"min": 0.1}, "log_loss": {}}, min_rows=50)
+    found = judged(asked, candidate, None, columns)
+    assert [row[0] for row in found.tables[0].rows[:2]] == ["carrier = UA", "carrier = UA"]
+    assert "farthest behind the whole holdout's value" in found.tables[0].note
+    assert not any(row[-1] in ("worse", "better") for table in found.tables for row in table.rows)
+
+
+def test_slices__that_are_folded_stand_in_the_policys_order() -> None:
+    candidate, production, columns = holdout()
+    asked = evaluation(
+        columns=["carrier", "distance"], metrics={"roc_auc": {"margin": 0.3}, "log_loss": {}}, min_rows=50
+    )
+    folded = [str(row[0]) for row in judged(asked, candidate, production, columns).tables[1].rows]
+    names = ["carrier = B6", "carrier = DL", "carrier = UA"]
+    carriers = [name for name in folded if name in names]
+    assert carriers == sorted(carriers) == folded[: len(carriers)], "by column, each in the order of its slices"
+
+
+def test_slices__of_too_small_a_holdout_are_one_reason() -> None:
+    candidate, production, columns = holdout()
+    asked = evaluation(metrics={"accuracy": {"min": 0.1}, "roc_auc": {"min": 0.1}}).model_copy(
+        update={"min_rows": 9999}
+    )
+    found = judged(asked, candidate, production, columns)
+    assert found.reasons == ("No gate can judge: the holdout has 3,000 rows, and the policy asks for 9,999.",)
+
+
+def test_group__names_of_ranges_have_no_exponent() -> None:
+    values = pl.Series("d", np.linspace(21270.5, 99999.25, 400))
+    assert group(values, bins=2).labels == ("d ≤ 60536", "d > 60536")
+    small = pl.Series("d", np.linspace(0.00051, 0.9, 400))
+    assert group(small, bins=4).labels[0] == "d ≤ 0.2237"

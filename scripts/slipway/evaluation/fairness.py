@@ -131,7 +131,7 @@ def _check(
     gate = Gate(f"gap at most {rule.max_gap:.12g}", False, rule.max_gap, above=False)
     name = f"{name}: {gate.text}"
     if few:
-        return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=f"{name}: {few}.")
+        return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=f"No gate can judge: {few}.")
     absent = [f"{each.label} ({each.why})" for each in groups if each.why]
     more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
     lacking = f" Not measured: {'; '.join(absent[:NAMED])}{more}." if absent else ""

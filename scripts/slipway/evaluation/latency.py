@@ -229,7 +229,7 @@ def _number(value: float) -> str:
 def _rows(
     name: str, own: Span, theirs: Span | None, ratio: Span | None, decided: list[Check]
 ) -> Iterator[tuple[Cell, ...]]:
-    """What was measured, with its gate if it has one; a second gate in a row of its own."""
+    """What was measured, with its gate if it has one; again for a second gate, since rows are folded one by one."""
     measured = (
         _number(theirs.value) if theirs else "–",
         _number(own.value),
@@ -238,8 +238,8 @@ def _rows(
     )
     # Other suites' gates count, too: until all are judged, a cell holds the name of the check that it is about.
     gates = [(each.name.partition(": ")[2], each.name) for each in decided] or [("none", "–")]
-    for number, (gate, verdict) in enumerate(gates):
-        yield (name, *(measured if number == 0 else ("", "", "", "")), gate, verdict)
+    for gate, verdict in gates:
+        yield (name, *measured, gate, verdict)
 
 
 def _table(rows: list[tuple[Cell, ...]], candidate: Timings, confidence: float) -> Table:
