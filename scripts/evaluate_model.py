@@ -175,11 +175,12 @@ def finish(
     if production and not production.registered:
         against = f"the {production.name}" if production.commit else f"the predictions {production.name}"
     evaluation = require_evaluation(sourced)
+    quality = "" if evaluation.gates_quality else " No gate judged how good it is."
     ran = any(not each.predictions for each in both) or evaluation.own_scorers  # else nobody's code ran here
     return report.model_copy(
         update={
             "verdict": findings.verdict,
-            "headline": f"Candidate {candidate.name} against {against} on {len(holdout.truth):,} rows.",
+            "headline": f"Candidate {candidate.name} against {against} on {len(holdout.truth):,} rows.{quality}",
             "reasons": findings.reasons,
             "checks": findings.checks,
             "tables": (*findings.tables, *changed.policy_changes(sourced)),

@@ -318,6 +318,15 @@ def test_evaluate__a_first_release_passes_by_its_absolute_gates(toy: Toy) -> Non
     assert done.report["provenance"]["production"] == "none"
 
 
+def test_evaluate__a_pass_that_no_gate_of_quality_gave_says_so(toy: Toy) -> None:
+    fairness = {"groups": ["day"], "min_rows": 20, "metrics": {"selection_rate": {"max_gap": 1}}}
+    policy = write_policy(toy, metrics={"roc_auc": {}}, fairness=fairness, leakage=JUMP)
+    done = evaluate(toy, policy=policy, model_version=add(toy, MODEL, GOOD))
+    assert_told(done, "pass", production="1")
+    assert done.report["headline"].endswith("on 1,500 rows. No gate judged how good it is.")
+    assert "No metric of the policy has a gate, so no quality over the whole holdout was judged." in done.reasons
+
+
 def test_evaluate__inconclusive_fails_the_step_where_the_policy_says_so(toy: Toy) -> None:
     """Here for a first release without an absolute gate."""
     add(toy, "open", GOOD, alias=CANDIDATE)

@@ -374,6 +374,22 @@ def test_read__a_metric_or_limit_that_cannot_be_meant_is_refused(section: str, k
     assert word[1].rpartition(".")[2] in text.splitlines()[failure.line - 1], "the line is that of the key itself"
 
 
+@pytest.mark.parametrize(
+    ("more", "gated"),
+    [
+        ({}, False),
+        ({"metrics": {"roc_auc": {"margin": 0}}}, True),
+        ({"beats_baseline": True}, True),
+        ({"slices": {"columns": ["a"], "metrics": {"roc_auc": {"min": 0.5}}}}, True),
+        ({"slices": {"columns": ["a"]}}, False),
+        ({"fairness": {"groups": ["a"], "metrics": {"recall": {"max_gap": 0.1}}}}, False),
+    ],
+)
+def test_gates_quality__is_whether_any_gate_looks_at_how_good_the_model_is(more: dict[str, Any], gated: bool) -> None:
+    said = {"task": "binary", "holdout": "h", "target": "y", "metrics": {"roc_auc": {}}, **more}
+    assert Evaluation.model_validate(said).gates_quality is gated
+
+
 def test_read__limits_that_lie_in_a_metrics_range_are_taken() -> None:
     for task, name, rule in (
         ("binary", "expected_cost", {"min": -50}),

@@ -363,6 +363,12 @@ class Evaluation(Strict):
         return tuple(self.target) if isinstance(self.target, list) else (self.target,) if self.target else ()
 
     @property
+    def gates_quality(self) -> bool:
+        """Whether any gate looks at how good the model is: of all rows, or within slices."""
+        rules = [*self.metrics.values(), *(self.slices.metrics.values() if self.slices else ())]
+        return self.beats_baseline or any(rule.model_dump(exclude_none=True) for rule in rules)
+
+    @property
     def cluster_column(self) -> str | None:
         """The column whose equal values mark rows that are not independent, if any."""
         return self.cluster or self.query or self.time
