@@ -174,7 +174,7 @@ def assert_table(done: Done, expected: dict[str, tuple[float, float]]) -> None:
 def test_evaluate__a_better_candidate_passes_and_again_with_the_same_report(toy: Toy, tmp_path: Path) -> None:
     version = add(toy, MODEL, GOOD)
     rules = {"roc_auc": {"better_by": 0.02}, "log_loss": {"better_by": 0}, "accuracy": {"margin": 0.01}}
-    policy = write_policy(toy, metrics={**rules, "average_precision": {"margin": 0.01}})  # this one is resampled
+    policy = write_policy(toy, metrics={**rules, "average_precision": {"margin": 0.01}})
     first = evaluate(toy, policy=policy, model_version=version, report=str(tmp_path / "elsewhere" / "report.json"))
     assert first.code == 0, first.log
     assert first.outputs["report"] == str(tmp_path / "elsewhere" / "report.json")

@@ -9,13 +9,11 @@ import polars as pl
 import pytest
 from scipy.stats import t
 
-from slipway.evaluation import metrics
 from slipway.evaluation.fairness import MOST_GROUPS, find, judge_fairness, known
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gaps import change_of, gap_of, measure_groups
 from slipway.evaluation.grouping import Grouping
 from slipway.evaluation.intervals import Sampling
-from slipway.evaluation.metrics import Metric
 from slipway.evaluation.outcomes import Binary, Outcome, Regression
 from slipway.policy import Evaluation
 from slipway.report import Report, Verdict
@@ -238,11 +236,7 @@ def test_gate__a_group_that_production_has_no_value_for_is_judged() -> None:
     assert by_group["sex = b"] == ("–", "0.5000")
 
 
-def test_known__tells_before_a_model_predicts_what_no_gap_is_measured_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_known__tells_before_a_model_predicts_what_no_gap_is_measured_of() -> None:
     assert known("mean_prediction", "regression").name == "mean_prediction"
     with pytest.raises(KeyError, match="`selection_rate` is no metric for regression"):
         known("selection_rate", "regression")
-    drawn = Metric("accuracy", "binary", True, weighted=lambda _, weights: weights[:, 0])
-    monkeypatch.setattr(metrics, "METRICS", (drawn,))
-    with pytest.raises(KeyError, match="no closed form"):
-        known("accuracy", "binary")

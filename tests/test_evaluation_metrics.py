@@ -32,11 +32,7 @@ from test_evaluation_reference import EVERY, MAKERS, PRICES, REFERENCES, multicl
 
 
 def value_of(metric: Metric, outcome: Outcome) -> float:
-    """Its value by whichever of its two ways it has."""
-    if metric.estimate is not None:
-        return metric.estimate(outcome).value
-    assert metric.weighted is not None
-    return float(metric.weighted(outcome, np.ones((1, len(outcome))))[0])
+    return metric.estimate(outcome).value
 
 
 def without_probability(outcome: Outcome) -> Outcome:
@@ -479,10 +475,6 @@ def test_find__a_familys_member_is_named_as_it_is_meant() -> None:
     assert find("mean_pinball_loss@0.95", "forecasting").task == "forecasting"
 
 
-def test_metric__has_exactly_one_way_to_its_value() -> None:
-    assert all((metric.estimate is None) != (metric.weighted is None) for metric in EVERY)
-
-
 def test_metric__of_labels_tells_which_need_no_probability() -> None:
     for metric in EVERY:
         if metric.task in ("ranking", "regression", "forecasting"):
@@ -494,21 +486,3 @@ def test_metric__of_labels_tells_which_need_no_probability() -> None:
         else:
             with pytest.raises(UndefinedError):
                 value_of(metric, outcome)
-
-
-# Weights of the bootstrap's metrics --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("metric", [metric for metric in EVERY if metric.weighted], ids=lambda metric: metric.name)
-@pytest.mark.parametrize("rows", [8, 75])
-def test_weighted__equals_the_value_over_repeated_rows(metric: Metric, rows: int) -> None:
-    assert metric.weighted is not None
-    outcome = MAKERS[metric.task](rows, 3)
-    times = np.random.default_rng(0).integers(0, 4, size=(20, rows))
-    values = metric.weighted(outcome, times.astype(np.float64))
-    for drawn, value in zip(times, values, strict=True):
-        if isinstance(outcome, Multilabel) and not (drawn @ outcome.truth > 0).all():
-            assert np.isnan(value)  # a label without a row has no value; scikit-learn warns
-            continue
-        expected = REFERENCES[metric.task, metric.name](repeated(outcome, drawn), None)
-        assert value == pytest.approx(expected, rel=1e-9)

@@ -47,17 +47,14 @@ OF_GROUPS: tuple[Metric, ...] = (
 
 
 def known(name: str, task: Task) -> Metric:
-    """The metric of groups of that name. Raises KeyError for one that the task lacks or that has no influence.
+    """The metric of groups of that name. Raises KeyError for one that the task lacks.
 
     Texts have none of their own: theirs are the evaluation's.
     """
     for metric in OF_GROUPS:
         if (metric.name, metric.task) == (name, task):
             return metric
-    metric = metrics.find(name, task)
-    if metric.estimate is None:
-        raise KeyError(f"`{name}` has no closed form, so gaps between groups have no interval")
-    return metric
+    return metrics.find(name, task)
 
 
 def find(name: str, evaluation: Evaluation, outcome: Outcome) -> Metric:

@@ -15,10 +15,12 @@ from scipy import stats
 
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gates import Gate
-from slipway.evaluation.intervals import DRAWS
 from slipway.evaluation.outcomes import Floats
 from slipway.policy import Latency, LeastRule, MostRule
 from slipway.report import Cell, Check, Column, Table, Verdict
+
+DRAWS = 2_000
+"""Resamples of a ratio of two interleaved series."""
 
 SHARES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
 QUANTITIES = (*SHARES, "throughput", "load_seconds", "memory_mb", "size_mb")

@@ -167,7 +167,7 @@ def _evidence(measured: Measured) -> tuple[float, float | None]:
     if difference.standard_error == 0:
         return 0.0, 1.0 if difference.value == 0 else None
     # Bonett and Price's interval is not centred on the value, but on what its imaginary rows make of it.
-    centre = difference.value if "bootstrap" in difference.method else (difference.low + difference.high) / 2
+    centre = (difference.low + difference.high) / 2
     errors = centre / difference.standard_error
     harm = -errors if measured.metric.greater_is_better else errors
     under, up_to = difference.below(0.0)
