@@ -12,9 +12,7 @@ from pathlib import Path
 from slipway import datasets
 from slipway.comparison import changed, contenders, guards, running, suites
 from slipway.comparison.contenders import Contender
-from slipway.evaluation import fairness
 from slipway.evaluation.findings import Findings
-from slipway.evaluation.metrics import find
 from slipway.policy import Evaluation, SourcedPolicy, load
 from slipway.prediction import scored
 from slipway.prediction.holdout import Holdout, overlapping, read_holdout
@@ -88,7 +86,7 @@ def main(given: Inputs) -> None:
 
 
 def require_evaluation(sourced: SourcedPolicy) -> Evaluation:
-    """The policy's evaluation section, with metrics that its task has."""
+    """The policy's evaluation section."""
     evaluation = sourced.policy.evaluation
     if evaluation is None:
         raise PolicyError(
@@ -96,17 +94,6 @@ def require_evaluation(sourced: SourcedPolicy) -> Evaluation:
             fix="Add it with task, holdout, target and metrics; docs/policy.md shows all of it.",
             file=str(sourced.path),
         )
-    if evaluation.task == "text":
-        return evaluation
-    named = [*evaluation.metrics, *(evaluation.slices.metrics if evaluation.slices else ())]
-    named += [said.metric for said in evaluation.robustness.declared.values()] if evaluation.robustness else []
-    try:
-        for name in named:
-            find(name, evaluation.task)
-        for name in evaluation.fairness.metrics if evaluation.fairness else ():
-            fairness.known(name, evaluation.task)
-    except KeyError as unknown:
-        raise PolicyError(f"{unknown.args[0]}.", file=str(sourced.path)) from None
     return evaluation
 
 
@@ -188,11 +175,12 @@ def finish(
     if production and not production.registered:
         against = f"the {production.name}" if production.commit else f"the predictions {production.name}"
     evaluation = require_evaluation(sourced)
+    quality = "" if evaluation.gates_quality else " No gate judged how good it is."
     ran = any(not each.predictions for each in both) or evaluation.own_scorers  # else nobody's code ran here
     return report.model_copy(
         update={
             "verdict": findings.verdict,
-            "headline": f"Candidate {candidate.name} against {against} on {len(holdout.truth):,} rows.",
+            "headline": f"Candidate {candidate.name} against {against} on {len(holdout.truth):,} rows.{quality}",
             "reasons": findings.reasons,
             "checks": findings.checks,
             "tables": (*findings.tables, *changed.policy_changes(sourced)),

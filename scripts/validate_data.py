@@ -12,7 +12,7 @@ from typing import Literal
 from slipway import datasets
 from slipway.data import engines, findings, leakage
 from slipway.data.schema import Schema, read
-from slipway.policy import Dataset, SourcedPolicy, load
+from slipway.policy import Dataset, SourcedPolicy, load, missing_columns
 from slipway.report import Check, Report, Subject, Verdict, enforce, markdown, plain, reuse
 from slipway.report.model import Value
 from slipway.runner import environments, outputs, stage
@@ -207,15 +207,10 @@ def asked_for(task: Task, found: dict[str, Found]) -> Iterator[Check]:
     """The columns that the evaluation will ask for and the holdout lacks: before compute is spent on a candidate."""
     evaluation = task.sourced.policy.evaluation if task.sourced else None
     holdout = found.get(task.holdout)
-    if evaluation is None or holdout is None or holdout.rows is None:
+    if task.sourced is None or evaluation is None or holdout is None or holdout.rows is None:
         return
-    columns = holdout.rows.columns
-    for key in ("target", "cluster", "query", "series", "time"):
-        said = getattr(evaluation, key)
-        for name in evaluation.targets if key == "target" else [said] if said else []:
-            if name not in columns:
-                detail = f"`evaluation.{key}` names it; the columns are {', '.join(columns[:20])}"
-                yield Check(name=f"{task.holdout}: column {name}", verdict=Verdict.FAIL, detail=detail)
+    for each in missing_columns(task.sourced, evaluation, holdout.rows.columns):
+        yield Check(name=f"{task.holdout}: column {each.column}", verdict=Verdict.FAIL, detail=each.in_words)
 
 
 def key_of(task: Task, found: dict[str, Found], examples: int) -> str:

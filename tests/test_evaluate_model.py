@@ -174,7 +174,7 @@ def assert_table(done: Done, expected: dict[str, tuple[float, float]]) -> None:
 def test_evaluate__a_better_candidate_passes_and_again_with_the_same_report(toy: Toy, tmp_path: Path) -> None:
     version = add(toy, MODEL, GOOD)
     rules = {"roc_auc": {"better_by": 0.02}, "log_loss": {"better_by": 0}, "accuracy": {"margin": 0.01}}
-    policy = write_policy(toy, metrics={**rules, "average_precision": {"margin": 0.01}})  # this one is resampled
+    policy = write_policy(toy, metrics={**rules, "average_precision": {"margin": 0.01}})
     first = evaluate(toy, policy=policy, model_version=version, report=str(tmp_path / "elsewhere" / "report.json"))
     assert first.code == 0, first.log
     assert first.outputs["report"] == str(tmp_path / "elsewhere" / "report.json")
@@ -316,6 +316,15 @@ def test_evaluate__a_first_release_passes_by_its_absolute_gates(toy: Toy) -> Non
     assert "First release: no version is in production yet" in done.reasons
     assert done.report["headline"].endswith("against no production version (first release) on 1,500 rows.")
     assert done.report["provenance"]["production"] == "none"
+
+
+def test_evaluate__a_pass_that_no_gate_of_quality_gave_says_so(toy: Toy) -> None:
+    fairness = {"groups": ["day"], "min_rows": 20, "metrics": {"selection_rate": {"max_gap": 1}}}
+    policy = write_policy(toy, metrics={"roc_auc": {}}, fairness=fairness, leakage=JUMP)
+    done = evaluate(toy, policy=policy, model_version=add(toy, MODEL, GOOD))
+    assert_told(done, "pass", production="1")
+    assert done.report["headline"].endswith("on 1,500 rows. No gate judged how good it is.")
+    assert "No metric of the policy has a gate, so no quality over the whole holdout was judged." in done.reasons
 
 
 def test_evaluate__inconclusive_fails_the_step_where_the_policy_says_so(toy: Toy) -> None:
@@ -492,9 +501,12 @@ def test_evaluate__a_misspelt_metric(toy: Toy) -> None:
     policy = write_policy(toy, metrics={"roc_acu": {}})
     done = evaluate(toy, policy=policy)
     assert done.code == 1
-    assert done.error.startswith("`roc_acu` is no metric for binary tasks; did you mean `roc_auc`?")
+    assert (
+        "`evaluation.metrics.roc_acu`: `roc_acu` is no metric for binary tasks; did you mean `roc_auc`?" in done.error
+    )
     (annotation,) = done.annotations
     assert annotation.file == policy
+    assert "roc_acu" in (toy.folder / policy).read_text().splitlines()[annotation.line - 1]
 
 
 def test_evaluate__a_policy_without_evaluation(new_toy: Toy) -> None:
@@ -613,19 +625,19 @@ def test_evaluate__ready_made_predictions_cannot_be_timed_or_disturbed(toy: Toy,
 def test_evaluate__a_disturbance_of_a_column_that_is_not_there(toy: Toy) -> None:
     policy = write_policy(toy, robustness={"noise": {**NOISE, "columns": ["x9"]}})
     done = evaluate(toy, policy=policy, model_version=add(toy, MODEL, GOOD))
-    assert_refused(done, "The holdout has no column `x9` to disturb.", production="1")
+    assert_refused(done, "The holdout data/holdout.parquet has no column `x9`.", production="1")
 
 
 def test_evaluate__a_metric_of_groups_that_the_task_has_not_is_told_before_a_model_predicts(toy: Toy) -> None:
     fairness = {"groups": ["day"], "metrics": {"selection_rate": {"max_gap": 0.1}}}
     policy = write_policy(toy, task="regression", target="amount", metrics={"r2": {}}, fairness=fairness)
     done = evaluate(toy, policy=policy)
-    assert done.error.startswith("`selection_rate` is no metric for regression tasks")
+    assert "`selection_rate` is no metric for regression tasks" in done.error
 
 
 def test_evaluate__a_misspelt_metric_of_a_disturbance(toy: Toy) -> None:
     done = evaluate(toy, policy=write_policy(toy, robustness={"noise": {**NOISE, "metric": "roc_acu"}}))
-    assert done.error.startswith("`roc_acu` is no metric for binary tasks; did you mean `roc_auc`?")
+    assert "`evaluation.robustness.noise.metric`: `roc_acu` is no metric for binary tasks" in done.error
 
 
 # The other tasks

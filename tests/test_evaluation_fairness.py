@@ -9,13 +9,11 @@ import polars as pl
 import pytest
 from scipy.stats import t
 
-from slipway.evaluation import metrics
 from slipway.evaluation.fairness import MOST_GROUPS, find, judge_fairness, known
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gaps import change_of, gap_of, measure_groups
 from slipway.evaluation.grouping import Grouping
 from slipway.evaluation.intervals import Sampling
-from slipway.evaluation.metrics import Metric
 from slipway.evaluation.outcomes import Binary, Outcome, Regression
 from slipway.policy import Evaluation
 from slipway.report import Report, Verdict
@@ -23,7 +21,14 @@ from slipway.report import Report, Verdict
 
 def evaluation(metrics: dict[str, Any], task: str = "binary", **more: Any) -> Evaluation:
     fairness = {"groups": ["sex"], "metrics": metrics, "min_rows": 20, **more}
-    said = {"task": task, "holdout": "h", "target": "y", "metrics": {"accuracy": {}}, "fairness": fairness}
+    metric = "r2" if task == "regression" else "accuracy"
+    said = {
+        "task": task,
+        "holdout": "h",
+        "target": "y",
+        "metrics": {metric: {}},
+        "fairness": fairness,
+    }
     return Evaluation.model_validate(said)
 
 
@@ -91,6 +96,35 @@ def test_gate__a_group_that_was_not_measured_is_named_and_lets_nothing_pass() ->
     failing, sexes = lending(4000, apart=0.4)
     few = ["c" if place < 10 else each for place, each in enumerate(sexes)]
     assert judged(evaluation({"selection_rate": {"max_gap": 0.2}}), failing, None, sex=few).verdict is Verdict.FAIL
+
+
+def test_gate__rare_groups_are_one_where_the_policy_says_so() -> None:
+    outcome, sex = lending(4000, apart=0)
+    sex[:90] = ["c"] * 30 + ["d"] * 40 + ["e"] * 20
+    gates = {"selection_rate": {"max_gap": 0.4}, "recall": {"max_gap": 0.4}}
+    strict = judged(evaluation(gates, min_rows=80), outcome, None, sex=sex)
+    assert strict.verdict is Verdict.INCONCLUSIVE
+    found = judged(evaluation(gates, min_rows=80, rare="join"), outcome, None, sex=sex)
+    assert found.verdict is Verdict.PASS
+    groups = {row[1]: row[2] for row in found.tables[1].rows}
+    assert groups["sex: 3 rare values together"] == 90
+    assert found.reasons == (
+        "Too few rows to be judged by themselves, so judged together: sex = e (20 rows), sex = c (30 rows), "
+        "sex = d (40 rows). The policy asks for 80 rows.",
+    )
+    assert [row[:2] for row in found.tables[2].rows] == [("sex = e", 20), ("sex = c", 30), ("sex = d", 40)]
+
+
+def test_gate__a_rare_group_by_itself_is_said_where_no_gate_waits_for_it() -> None:
+    outcome, sex = lending(4000, apart=0)
+    sex[:30] = ["c"] * 30
+    found = judged(evaluation({"selection_rate": {"max_gap": 0.4}}, min_rows=80, rare="join"), outcome, None, sex=sex)
+    assert found.verdict is Verdict.PASS
+    assert found.reasons[0].startswith("Not judged, and no gate waits for it: sex = c (30 rows), 0.75 % of the rows.")
+    alone = judged(evaluation({"selection_rate": {"max_gap": 0.4}}, min_rows=3000, rare="join"), outcome, None, sex=sex)
+    assert alone.verdict is Verdict.INCONCLUSIVE, "no two groups are left"
+    assert "there are no two groups to compare. Not measured: sex = a (" in alone.reasons[0]
+    assert len(alone.reasons) == 1, "nothing is said to be judged together"
 
 
 def test_change__of_the_gap_is_paired() -> None:
@@ -202,11 +236,7 @@ def test_gate__a_group_that_production_has_no_value_for_is_judged() -> None:
     assert by_group["sex = b"] == ("–", "0.5000")
 
 
-def test_known__tells_before_a_model_predicts_what_no_gap_is_measured_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_known__tells_before_a_model_predicts_what_no_gap_is_measured_of() -> None:
     assert known("mean_prediction", "regression").name == "mean_prediction"
     with pytest.raises(KeyError, match="`selection_rate` is no metric for regression"):
         known("selection_rate", "regression")
-    drawn = Metric("drawn", "binary", True, weighted=lambda _, weights: weights[:, 0])
-    monkeypatch.setattr(metrics, "METRICS", (drawn,))
-    with pytest.raises(KeyError, match="no closed form"):
-        known("drawn", "binary")

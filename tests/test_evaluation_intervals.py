@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,10 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from slipway.evaluation import intervals
 from slipway.evaluation.grouping import take
 from slipway.evaluation.intervals import (
-    DRAWS,
     Interval,
     Sampling,
     bonett_price,
@@ -26,7 +23,7 @@ from slipway.evaluation.intervals import (
 )
 from slipway.evaluation.metrics import Metric, UndefinedError, find
 from slipway.evaluation.outcomes import Binary, Floats, Integers, Multiclass, Outcome, Regression, Text
-from test_evaluation_reference import BY_ROW, MAKERS, binary, multiclass, regression
+from test_evaluation_reference import BY_ROW, MAKERS, multiclass, regression
 
 ALL = [pytest.param(metric, id=f"{metric.task}-{metric.name}") for metric in BY_ROW]
 
@@ -218,14 +215,14 @@ def test_clusters__give_the_sandwich_by_hand() -> None:
     assert "5 clusters" in found.method
 
 
-@pytest.mark.parametrize("metric", [metric for metric in BY_ROW if metric.estimate], ids=lambda m: f"{m.task}-{m.name}")
+@pytest.mark.parametrize("metric", BY_ROW, ids=lambda m: f"{m.task}-{m.name}")
 def test_clusters__of_one_row_are_rows(metric: Metric) -> None:
     production, candidate = pair(metric, 90)
     rows = of_difference(metric, production, candidate, Sampling(90))
     alone = of_difference(metric, production, candidate, Sampling(90, clusters=np.arange(90)))
     # Up to G / (G - 1), of a few imaginary rows more for labels; Bonett & Price for plain shares is another formula.
     assert alone.standard_error == pytest.approx(rows.standard_error * np.sqrt(90 / 89), rel=0.05)
-    share_of_rows = metric.estimate is not None and metric.estimate(candidate).correct is not None
+    share_of_rows = metric.estimate(candidate).correct is not None
     if not metric.of_labels and not share_of_rows:
         assert alone.standard_error == pytest.approx(rows.standard_error * np.sqrt(90 / 89), rel=1e-12)
 
@@ -238,7 +235,7 @@ def test_clusters__repeated_rows_add_no_evidence(metric: Metric) -> None:
     alone = of_difference(metric, *once, Sampling(70, clusters=np.arange(70)))
     repeated = of_difference(metric, four[0], four[1], Sampling(280, clusters=np.repeat(np.arange(70), 4)))
     as_if_independent = of_difference(metric, four[0], four[1], Sampling(280))
-    tolerance = 0.25 if metric.of_labels or metric.weighted else 0.05
+    tolerance = 0.25 if metric.of_labels else 0.05
     assert repeated.standard_error == pytest.approx(alone.standard_error, rel=tolerance)
     assert as_if_independent.standard_error < 0.7 * repeated.standard_error
 
@@ -423,7 +420,6 @@ def test_imaginary_rows__are_no_clusters_of_evidence() -> None:
 def test_imaginary_rows__fade_with_the_rows() -> None:
     f1 = find("f1", "binary")
     production, candidate = pair(f1, 20_000)
-    assert f1.estimate is not None
     influence = f1.estimate(candidate).influence - f1.estimate(production).influence
     plain = np.sqrt((influence**2).sum()) / 20_000
     assert of_difference(f1, production, candidate, Sampling(20_000)).standard_error == pytest.approx(plain, rel=2e-3)
@@ -462,84 +458,6 @@ def test_of_one__an_error_that_overflows_is_no_interval() -> None:
 # Bootstrap ---------------------------------------------------------------------------------------------------------
 
 
-def resampled(metric: Metric, value: Callable[[Any, Floats], Floats]) -> Metric:
-    """The metric by the bootstrap, from a formula with weights."""
-    return replace(metric, estimate=None, weighted=value, of_labels=False)
-
-
-def weighted_accuracy(o: Binary, weights: Floats) -> Floats:
-    return np.asarray(weights @ (o.truth == o.label) / weights.sum(axis=1))
-
-
-def weighted_f1(o: Binary, weights: Floats) -> Floats:
-    both, either = weights @ (o.truth & o.label), weights @ o.truth + weights @ o.label
-    return np.asarray(2 * both / either)
-
-
-def weighted_mean_error(o: Regression, weights: Floats) -> Floats:
-    return np.asarray(weights @ losses(o) / weights.sum(axis=1))
-
-
-def weighted_recall(o: Binary, weights: Floats) -> Floats:
-    with np.errstate(invalid="ignore"):
-        return np.asarray(weights @ (o.truth & o.label) / (weights @ o.truth))
-
-
-def weighted_median_error(o: Regression, weights: Floats) -> Floats:
-    repeated = [np.median(np.repeat(losses(o), times.astype(int))) for times in weights]
-    return np.array(repeated, dtype=float)
-
-
-DRAWN_RECALL = resampled(find("recall", "binary"), weighted_recall)
-DRAWN_MEDIAN = resampled(find("median_absolute_error", "regression"), weighted_median_error)
-
-
-@pytest.mark.parametrize("metric", [DRAWN_RECALL, DRAWN_MEDIAN], ids=lambda metric: metric.name)
-def test_bootstrap__follows_from_the_seed_alone(metric: Metric) -> None:
-    production, candidate = pair(metric, 80)
-    first, again, other = (
-        of_difference(metric, production, candidate, Sampling(80, seed=s)) for s in (1, 1, 2**63 + 5)
-    )
-    assert first == again
-    assert ends(first) != ends(other)
-    assert ends(first) == pytest.approx(ends(other), abs=0.2 * (first.high - first.low))
-    assert f"{DRAWS:,} draws" in first.method
-
-
-@pytest.mark.parametrize("clusters", [None, np.arange(80) // 3])
-@pytest.mark.parametrize("cells", [1, 80 * 7, 80 * 3000])
-def test_bootstrap__does_not_change_with_the_size_of_its_pieces(
-    cells: int, clusters: Integers | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    production, candidate = pair(DRAWN_RECALL, 80)
-    monkeypatch.setattr(intervals, "DRAWS", 200)
-    whole = of_difference(DRAWN_RECALL, production, candidate, Sampling(80, clusters=clusters))
-    monkeypatch.setattr(intervals, "CELLS_AT_ONCE", cells)
-    pieces = of_difference(DRAWN_RECALL, production, candidate, Sampling(80, clusters=clusters))
-    # The same draws; the last bit of a sum may depend on the shape of the array.
-    assert ends(pieces) == pytest.approx(ends(whole), rel=1e-12)
-    assert pieces.standard_error == pytest.approx(whole.standard_error, rel=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("metric", "value"),
-    [(find("accuracy", "binary"), weighted_accuracy), (find("f1", "binary"), weighted_f1), (MAE, weighted_mean_error)],
-    ids=lambda each: getattr(each, "name", ""),
-)
-@pytest.mark.parametrize("clusters", [None, np.arange(600) // 4])
-def test_bootstrap__agrees_with_the_closed_form(
-    metric: Metric, value: Callable[[Any, Floats], Floats], clusters: Integers | None
-) -> None:
-    production, candidate = pair(metric, 600)
-    sampling = Sampling(600, clusters=clusters)
-    closed = of_difference(metric, production, candidate, sampling)
-    drawn = of_difference(resampled(metric, value), production, candidate, sampling)
-    assert drawn.value == pytest.approx(closed.value, rel=1e-12)
-    # 2,000 draws find a standard error within 1.6 % (one sigma), and a quantile within about 5 % of it.
-    assert drawn.standard_error == pytest.approx(closed.standard_error, rel=0.07)
-    assert ends(drawn) == pytest.approx(ends(closed), abs=0.25 * closed.standard_error)
-
-
 @pytest.mark.parametrize(
     ("task", "name"),
     [
@@ -565,42 +483,6 @@ def test_bootstrap__ends_are_those_of_the_formula(task: Any, name: str) -> None:
     low, high = np.quantile(draws, [0.025, 0.975])
     found = of_difference(metric, production, candidate, Sampling(3000))
     assert ends(found) == pytest.approx((low, high), abs=0.082 * (high - low))
-
-
-def test_clusters__bootstrap_of_one_row_are_rows() -> None:
-    production, candidate = pair(DRAWN_RECALL, 60)
-    rows, alone = Sampling(60), Sampling(60, clusters=np.arange(60))
-    assert of_difference(DRAWN_RECALL, production, candidate, rows) == of_difference(
-        DRAWN_RECALL, production, candidate, alone
-    )
-
-
-def test_bootstrap__draws_each_unit_as_often_as_any_other() -> None:
-    weights = np.concatenate(list(intervals._weights(Sampling(50, clusters=np.arange(50) // 10, seed=3))))
-    assert weights.shape == (DRAWS, 50)
-    assert (weights.reshape(DRAWS, 5, 10) == weights.reshape(DRAWS, 5, 10)[:, :, :1]).all()
-    assert (weights[:, ::10].sum(axis=1) == 5).all()
-    assert weights.mean(axis=0) == pytest.approx(np.ones(50), abs=4 * np.sqrt(0.8 / DRAWS))
-
-
-def test_bootstrap__refuses_where_too_many_draws_have_no_value() -> None:
-    o = binary(60, 0)
-    rare = replace(o, truth=np.arange(60) < 2)
-    # No positive among the draws: (1 - 2 / 60)^60 = 13 %.
-    with pytest.raises(UndefinedError, match=r"only 17\d\d of 2000 resamples"):
-        of_one(DRAWN_RECALL, rare, Sampling(60))
-
-
-def test_bootstrap__says_how_many_draws_have_no_value() -> None:
-    rare = replace(binary(60, 0), truth=np.arange(60) < 4)  # (1 - 4 / 60)^60 = 1.6 % of the draws
-    assert re.fullmatch(
-        r"paired bootstrap, 2,000 draws, [234]\d without a value", of_one(DRAWN_RECALL, rare, Sampling(60)).method
-    )
-
-
-def test_bootstrap__high_confidence_takes_more_draws() -> None:
-    found = of_one(DRAWN_RECALL, binary(60, 0), Sampling(60, confidence=0.9999))
-    assert "100,000 draws" in found.method
 
 
 # Coverage ----------------------------------------------------------------------------------------------------------
@@ -651,7 +533,6 @@ def misses(metric: Metric, make: Callable[[int, int], tuple[Any, Any]], rows: in
 
 
 def _value(metric: Metric, outcome: Outcome) -> float:
-    assert metric.estimate is not None
     return metric.estimate(outcome).value
 
 

@@ -119,6 +119,15 @@ def test_judge__ratios_need_production() -> None:
     assert set(verdicts(rules, slow, timings()).values()) == {"fail"}
 
 
+def test_judge__each_gate_of_a_quantity_has_a_row_with_its_numbers() -> None:
+    rules = Latency.model_validate({"p50_ms": {"max": 20, "ratio": 1.2}})
+    found = judge_latency(rules, timings(), timings(3 * FAST), confidence=0.95, seed=1)
+    rows = [row for row in found.tables[0].rows if row[0] == "p50_ms"]
+    assert len(rows) == 2
+    assert rows[0][1:5] == rows[1][1:5]
+    assert [row[5] for row in rows] == ["at most 20", "at most 1.2 × production"]
+
+
 def test_judge__too_few_requests_are_inconclusive_never_a_pass() -> None:
     few = replace(timings(), single_ms=np.full(50, 1.0))
     found = judge_latency(Latency.model_validate({"p95_ms": {"max": 100}}), few, None, confidence=0.95, seed=1)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 from sklearn.exceptions import UndefinedMetricWarning
 
-from slipway.evaluation.metrics import METRICS, Metric, Task, UndefinedError, find
+from slipway.evaluation.fairness import OF_GROUPS
+from slipway.evaluation.metrics import FAMILIES, METRICS, Metric, Task, UndefinedError, find
 from slipway.evaluation.metrics.forecasting import seasonal_naive_scale
 from slipway.evaluation.outcomes import (
     Binary,
@@ -26,15 +27,12 @@ from slipway.evaluation.outcomes import (
     Ranking,
     Regression,
 )
+from slipway.policy import metrics as of_policy
 from test_evaluation_reference import EVERY, MAKERS, PRICES, REFERENCES, multiclass
 
 
 def value_of(metric: Metric, outcome: Outcome) -> float:
-    """Its value by whichever of its two ways it has."""
-    if metric.estimate is not None:
-        return metric.estimate(outcome).value
-    assert metric.weighted is not None
-    return float(metric.weighted(outcome, np.ones((1, len(outcome))))[0])
+    return metric.estimate(outcome).value
 
 
 def without_probability(outcome: Outcome) -> Outcome:
@@ -414,10 +412,15 @@ def test_find__a_functions_name(function: str, name: str, task: Task) -> None:
     assert find(function, task).name == name
 
 
-def test_find__names_are_unambiguous() -> None:
+def test_find__has_the_metrics_that_the_policy_knows_and_no_others() -> None:
     for task in get_args(Task):
-        names = [name for metric in EVERY if metric.task == task for name in (metric.name, *metric.aliases)]
-        assert len(names) == len(set(names))
+        assert [metric.name for metric in METRICS if metric.task == task] == [*of_policy.RANGES[task]]
+        families = {family.name: (family.symbol, family.example) for family in FAMILIES if family.task == task}
+        assert families == {
+            name: (each.symbol, each.example) for name, each in of_policy.FAMILIES.get(task, {}).items()
+        }
+        of_groups = {metric.name for metric in OF_GROUPS if metric.task == task}
+        assert of_groups == {*of_policy.OF_GROUPS.get(task, {})}
 
 
 @pytest.mark.parametrize(
@@ -472,10 +475,6 @@ def test_find__a_familys_member_is_named_as_it_is_meant() -> None:
     assert find("mean_pinball_loss@0.95", "forecasting").task == "forecasting"
 
 
-def test_metric__has_exactly_one_way_to_its_value() -> None:
-    assert all((metric.estimate is None) != (metric.weighted is None) for metric in EVERY)
-
-
 def test_metric__of_labels_tells_which_need_no_probability() -> None:
     for metric in EVERY:
         if metric.task in ("ranking", "regression", "forecasting"):
@@ -487,21 +486,3 @@ def test_metric__of_labels_tells_which_need_no_probability() -> None:
         else:
             with pytest.raises(UndefinedError):
                 value_of(metric, outcome)
-
-
-# Weights of the bootstrap's metrics --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("metric", [metric for metric in EVERY if metric.weighted], ids=lambda metric: metric.name)
-@pytest.mark.parametrize("rows", [8, 75])
-def test_weighted__equals_the_value_over_repeated_rows(metric: Metric, rows: int) -> None:
-    assert metric.weighted is not None
-    outcome = MAKERS[metric.task](rows, 3)
-    times = np.random.default_rng(0).integers(0, 4, size=(20, rows))
-    values = metric.weighted(outcome, times.astype(np.float64))
-    for drawn, value in zip(times, values, strict=True):
-        if isinstance(outcome, Multilabel) and not (drawn @ outcome.truth > 0).all():
-            assert np.isnan(value)  # a label without a row has no value; scikit-learn warns
-            continue
-        expected = REFERENCES[metric.task, metric.name](repeated(outcome, drawn), None)
-        assert value == pytest.approx(expected, rel=1e-9)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,12 +10,11 @@ from scipy import stats
 
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gates import Gate, detectable
-from slipway.evaluation.intervals import Interval, Sampling, _below_draws, bonett_price, of_difference, of_one, wilson
+from slipway.evaluation.intervals import Interval, Sampling, bonett_price, of_difference, of_one, wilson
 from slipway.evaluation.metrics import find
 from slipway.evaluation.multiplicity import account, benjamini_hochberg, holm
 from slipway.evaluation.outcomes import Binary, Regression
 from slipway.report import Check, Column, Table, Verdict
-from test_evaluation_intervals import weighted_mean_error
 
 LEVEL = 0.025
 
@@ -100,42 +97,6 @@ def test_p__agrees_with_the_interval_at_the_ends_of_what_can_be(
 ) -> None:
     for place in (limit, interval.low, interval.high):
         hold_to_the_verdict(interval, Gate("", True, place, above, strict))
-
-
-@given(
-    draws=st.lists(st.integers(-3, 3).map(float), min_size=200, max_size=200),
-    limit=st.integers(-8, 8).map(lambda half: half / 2),
-    above=st.booleans(),
-    strict=st.booleans(),
-)
-def test_p__of_tied_draws_agrees_with_their_percentiles(
-    draws: list[float], limit: float, above: bool, strict: bool
-) -> None:
-    ordered = np.sort(draws)
-    low, high = np.quantile(ordered, [LEVEL, 1 - LEVEL])
-    error = float(ordered.std(ddof=1))
-    middle = float(np.median(ordered))
-    below = _below_draws(ordered, middle, error)
-    interval = Interval(middle, float(low), float(high), error, "", below)
-    hold_to_the_verdict(interval, Gate("", True, limit, above, strict))
-
-
-def test_p__of_a_harm_beyond_all_draws_shrinks_with_its_distance() -> None:
-    draws = np.sort(np.random.default_rng(2).normal(size=2_000))
-    below = _below_draws(draws, 0.0, 1.0)
-    assert 1 - below(draws[-1] + 0.01)[0] == pytest.approx(1 / 2001, rel=0.3)
-    assert 1 - below(6.0)[0] == pytest.approx(stats.norm.sf(6), rel=1e-6)
-    assert below(-6.0)[0] == pytest.approx(stats.norm.sf(6), rel=1e-6)
-
-
-def test_account__a_bootstrap_fail_by_a_mile_stands_among_hundreds_of_gates() -> None:
-    random = np.random.default_rng(4)
-    zero, small, large = np.zeros(300), random.normal(size=300), 9 * random.normal(size=300)
-    drawn = replace(find("mean_absolute_error", "regression"), estimate=None, weighted=weighted_mean_error)
-    found = of_difference(drawn, Regression(zero, small), Regression(zero, large), Sampling(300))
-    p = Gate("not worse by 0.1", True, 0.1, above=False).p_beyond(found)
-    others = tuple(gate_check(str(number), Verdict.PASS, 0.9) for number in range(400))
-    assert account(Findings((gate_check("mile", Verdict.FAIL, p), *others)), 0.95).verdict is Verdict.FAIL
 
 
 def test_p__no_uncertainty() -> None:

@@ -163,9 +163,81 @@ def test_slices__clusters_are_those_of_the_slice() -> None:
     assert values["candidate"] == pytest.approx(roc_auc_score(candidate.truth[rows], candidate.probability[rows]))
 
 
-def test_slices__with_few_rows_or_clusters_are_never_green() -> None:
+def few(rows: int, **others: int) -> pl.DataFrame:
+    """Carriers, of which the last ones have few rows."""
+    names = np.array([name for name, size in others.items() for _ in range(size)], dtype=object)
+    return pl.DataFrame({"carrier": np.concatenate([np.resize(["UA", "DL"], rows - len(names)), names])})
+
+
+def test_slices__rare_values_are_judged_together_and_named() -> None:
+    candidate, production, _ = holdout()
+    columns = few(ROWS, B6=150, HA=31, YV=60)
+    found = judged(evaluation(metrics={"roc_auc": {"margin": 0.3}}), candidate, production, columns)
+    assert by_name(found) == {
+        "carrier = DL: roc_auc: not worse by 0.3": Verdict.PASS,
+        "carrier = UA: roc_auc: not worse by 0.3": Verdict.PASS,
+        "carrier: 3 rare values together: roc_auc: not worse by 0.3": Verdict.PASS,
+    }
+    (check,) = [each for each in found.checks if "together" in each.name]
+    rows = np.flatnonzero(columns["carrier"].is_in(["B6", "HA", "YV"]).to_numpy())
+    expected = of_difference(
+        find("roc_auc", "binary"), take(production, rows), take(candidate, rows), Sampling(len(rows))
+    )
+    assert (check.values["value"], check.values["low"]) == (expected.value, expected.low)
+    assert found.reasons == (
+        "Too few rows to be judged by themselves, so judged together: carrier = HA (31 rows), carrier = YV (60 rows), "
+        "carrier = B6 (150 rows). The policy asks for 200 rows.",
+    )
+    rare = next(table for table in found.tables if table.title == "Slices: too few rows to be judged by themselves")
+    assert [row[:2] for row in rare.rows] == [("carrier = HA", 31), ("carrier = YV", 60), ("carrier = B6", 150)]
+    assert {row[2] for row in rare.rows} == {"in “carrier: 3 rare values together”"}
+
+
+def test_slices__a_rare_value_by_itself_is_said_and_leaves_nothing_open() -> None:
+    candidate, production, _ = holdout()
+    columns = few(ROWS, HA=31)
+    found = judged(evaluation(metrics={"roc_auc": {"margin": 0.3}}), candidate, production, columns)
+    assert found.verdict is Verdict.PASS
+    assert not any("HA" in each.name for each in found.checks)
+    assert found.reasons == (
+        "Not judged, and no gate waits for it: carrier = HA (31 rows), 1 % of the rows. The policy asks for 200 rows.",
+    )
+    rare = found.tables[-1]
+    assert rare.rows == (("carrier = HA", 31, "not judged"),)
+
+
+def test_slices__rare_values_that_are_few_even_together_are_not_judged() -> None:
+    candidate, production, _ = holdout()
+    found = judged(
+        evaluation(metrics={"roc_auc": {"margin": 0.3}}), candidate, production, few(ROWS, HA=31, OO=40, YV=50, XX=1)
+    )
+    assert found.verdict is Verdict.PASS
+    assert found.reasons == (
+        "Not judged, and no gate waits for them: carrier = XX (1 row), carrier = HA (31 rows), carrier = OO (40 rows) "
+        "and 1 more, 4.1 % of the rows. The policy asks for 200 rows.",
+    )
+
+
+def test_slices__a_column_of_rare_values_alone_is_never_green() -> None:
     candidate, production, columns = holdout()
-    asked = evaluation(metrics={"roc_auc": {"margin": 0.3}})
+    found = judged(evaluation(metrics={"roc_auc": {"margin": 0.3}}, min_rows=2000), candidate, production, columns)
+    assert by_name(found) == {"carrier: roc_auc: not worse by 0.3": Verdict.INCONCLUSIVE}
+    assert found.checks[0].detail == (
+        "carrier: roc_auc: not worse by 0.3: not judged, since none of its 3 slices is large enough: the policy asks "
+        "for 2,000 rows."
+    )
+    assert found.reasons == (found.checks[0].detail,)
+    assert {row[2] for row in found.tables[-1].rows} == {"not judged"}
+    clustered = judged(
+        evaluation(metrics={"roc_auc": {"margin": 0.3}}), candidate, production, columns, np.arange(ROWS) // 500
+    )
+    assert by_name(clustered) == {"carrier: roc_auc: not worse by 0.3": Verdict.INCONCLUSIVE}
+    assert clustered.checks[0].detail.endswith("the policy asks for 200 rows, and an interval for 10 clusters.")
+
+
+def test_slices__rare_values_stay_open_where_the_policy_says_so() -> None:
+    candidate, production, columns = holdout()
+    asked = evaluation(metrics={"roc_auc": {"margin": 0.3}}, rare="inconclusive")
     found = judged(asked, candidate, production, columns)
     assert by_name(found)["carrier = B6: roc_auc: not worse by 0.3"] is Verdict.INCONCLUSIVE
     assert found.verdict is Verdict.INCONCLUSIVE
@@ -176,6 +248,14 @@ def test_slices__with_few_rows_or_clusters_are_never_green() -> None:
     clustered = judged(asked, candidate, production, columns, clusters=np.arange(ROWS) // 500)
     assert {each.verdict for each in clustered.checks} == {Verdict.INCONCLUSIVE}
     assert "clusters, and an interval needs 10" in clustered.reasons[0]
+
+
+def test_slices__rare_crosses_are_judged_together() -> None:
+    candidate, production, columns = holdout()
+    columns = columns.with_columns(half=pl.Series(np.resize(["am", "pm"], ROWS)))
+    asked = evaluation(columns=[["carrier", "half"]], metrics={"roc_auc": {"margin": 0.5}}, min_rows=100)
+    found = judged(asked, candidate, production, columns)
+    assert "carrier and half: 2 rare values together: roc_auc: not worse by 0.5" in by_name(found)
 
 
 def test_slices__of_a_holdout_with_fewer_rows_than_the_policy_asks_for_are_not_judged() -> None:
@@ -215,13 +295,13 @@ def test_slices__without_gates_are_marked_after_correction() -> None:
     candidate, production, columns = holdout(spoilt="DL")
     found = judged(evaluation(columns=["carrier", "distance"]), candidate, production, columns)
     assert found.checks == ()
-    marks = {(row[0], row[2]): row[-1] for table in found.tables for row in table.rows}
+    marks = {(row[0], row[2]): row[-1] for table in found.tables[:2] for row in table.rows}
     assert marks["carrier = DL", "roc_auc\u00a0↑"] == "worse"
     assert marks["carrier = DL", "log_loss\u00a0↓"] == "worse"
     assert marks["carrier = UA", "roc_auc\u00a0↑"] == "–"
-    assert [table.folded for table in found.tables] == [False, True]
+    assert [table.folded for table in found.tables] == [False, True, True]
     assert "over 12 comparisons" in found.tables[0].note
-    assert len(marks) == 14  # seven slices, one of them too small, by two metrics
+    assert len(marks) == 12  # six slices by two metrics; one more is too small
 
 
 def test_slices__false_marks_are_rare_where_nothing_differs() -> None:
@@ -311,3 +391,39 @@ def test_slices__of_texts_are_compared_by_their_scorers() -> None:
     assert worst_slices(asked, models[0], models[1], [], Sampling(ROWS)) == Findings()
     assert judge_baseline(asked, models[0], Sampling(ROWS)) == Findings()
     assert tripwires(asked, models[0], models[1], [pl.Series("carrier", carrier)]).checks == ()
+
+
+def test_slices__the_worst_of_a_first_release_are_those_farthest_behind_the_holdout() -> None:
+    candidate, _, columns = holdout(spoilt="UA")
+    asked = evaluation(columns=["carrier", "distance"], metrics={"roc_auc": {"min": 0.1}, "log_loss": {}}, min_rows=50)
+    found = judged(asked, candidate, None, columns)
+    assert [row[0] for row in found.tables[0].rows[:2]] == ["carrier = UA", "carrier = UA"]
+    assert "farthest behind the whole holdout's value" in found.tables[0].note
+    assert not any(row[-1] in ("worse", "better") for table in found.tables for row in table.rows)
+
+
+def test_slices__that_are_folded_stand_in_the_policys_order() -> None:
+    candidate, production, columns = holdout()
+    asked = evaluation(
+        columns=["carrier", "distance"], metrics={"roc_auc": {"margin": 0.3}, "log_loss": {}}, min_rows=50
+    )
+    folded = [str(row[0]) for row in judged(asked, candidate, production, columns).tables[1].rows]
+    names = ["carrier = B6", "carrier = DL", "carrier = UA"]
+    carriers = [name for name in folded if name in names]
+    assert carriers == sorted(carriers) == folded[: len(carriers)], "by column, each in the order of its slices"
+
+
+def test_slices__of_too_small_a_holdout_are_one_reason() -> None:
+    candidate, production, columns = holdout()
+    asked = evaluation(metrics={"accuracy": {"min": 0.1}, "roc_auc": {"min": 0.1}}).model_copy(
+        update={"min_rows": 9999}
+    )
+    found = judged(asked, candidate, production, columns)
+    assert found.reasons == ("No gate can judge: the holdout has 3,000 rows, and the policy asks for 9,999.",)
+
+
+def test_group__names_of_ranges_have_no_exponent() -> None:
+    values = pl.Series("d", np.linspace(21270.5, 99999.25, 400))
+    assert group(values, bins=2).labels == ("d ≤ 60536", "d > 60536")
+    small = pl.Series("d", np.linspace(0.00051, 0.9, 400))
+    assert group(small, bins=4).labels[0] == "d ≤ 0.2237"

@@ -191,7 +191,7 @@ def test_read__every_problem_is_named_at_once() -> None:
     failure = refusal(changed("model: flight-delays", "modle: x").replace("seed: 2013", "seed: soon"))
     assert failure.what == "slipway.yml has 3 problems."
     assert "- line 1: `model` is required" in failure.why
-    assert "- line 13: `training.seed`: input should be a valid integer" in failure.why
+    assert "- line 13: `training.seed`: must be a whole number" in failure.why
     assert "- line 2: `modle` is not a known key; did you mean `model`?" in failure.why
 
 
@@ -282,35 +282,35 @@ def test_read__what_is_no_mapping_is_refused(text: str) -> None:
         ("evaluation.metrics.roc_auc", "margin", float("inf"), "finite number"),
         ("evaluation.metrics.roc_auc", "min", float("nan"), "finite number"),
         ("evaluation.metrics.roc_auc", "max", float("-inf"), "finite number"),
-        ("evaluation.metrics.roc_auc", "margin", -0.001, "greater than or equal to 0"),
+        ("evaluation.metrics.roc_auc", "margin", -0.001, "must be at least 0, and is -0.001"),
         ("evaluation.metrics.log_loss", "better_by", float("nan"), "finite number"),
-        ("evaluation.metrics.log_loss", "better_by", -1, "greater than or equal to 0"),
-        ("evaluation.metrics.roc_auc", "margin", "half", "valid number"),
+        ("evaluation.metrics.log_loss", "better_by", -1, "must be at least 0, and is -1"),
+        ("evaluation.metrics.roc_auc", "margin", "half", "must be a number"),
         ("evaluation.metrics", "accuracy", None, "must be a mapping of keys to values (`{}` for none)"),
         ("evaluation.metrics", "accuracy", 0.9, "must be a mapping"),
-        ("evaluation", "metrics", {}, "at least 1 item"),
-        ("evaluation", "threshold", 0, "greater than 0"),
-        ("evaluation", "threshold", 1, "less than 1"),
+        ("evaluation", "metrics", {}, "must have at least 1 entry"),
+        ("evaluation", "threshold", 0, "must be above 0, and is 0"),
+        ("evaluation", "threshold", 1, "must be below 1, and is 1"),
         ("evaluation", "threshold", float("nan"), "finite number"),
-        ("evaluation", "confidence", 0.49, "greater than or equal to 0.5"),
-        ("evaluation", "confidence", 95, "less than 1"),
+        ("evaluation", "confidence", 0.49, "must be at least 0.5, and is 0.49"),
+        ("evaluation", "confidence", 95, "must be below 1, and is 95"),
         ("evaluation", "confidence", float("nan"), "finite number"),
-        ("evaluation", "min_rows", 1, "greater than or equal to 2"),
-        ("evaluation", "min_rows", 10.5, "integer"),
+        ("evaluation", "min_rows", 1, "must be at least 2, and is 1"),
+        ("evaluation", "min_rows", 10.5, "must be a whole number"),
         ("evaluation", "min_rows", True, "must be a number, not true or false"),
         ("evaluation", "on_inconclusive", "pass", "'warn' or 'fail'"),
         ("evaluation", "task", "clustering", "'binary', 'multiclass', "),
-        ("evaluation", "target", 3, "valid string"),
-        ("evaluation", "positive", 1.5, "valid integer"),
-        ("training", "command", [], "at least 1 item"),
-        ("training", "command", 3, "valid string"),
-        ("training", "timeout_minutes", 0, "greater than 0"),
+        ("evaluation", "target", 3, "must be text, or a list"),
+        ("evaluation", "positive", 1.5, "must be true or false, or a whole number, or text"),
+        ("training", "command", [], "must be text, or a list of at least 1 entry"),
+        ("training", "command", 3, "must be text, or a list"),
+        ("training", "timeout_minutes", 0, "must be above 0, and is 0"),
         ("training", "timeout_minutes", float("inf"), "finite number"),
-        ("training", "timeout_minutes", 7201, "less than or equal to 7200"),
+        ("training", "timeout_minutes", 7201, "must be at most 7200, and is 7201"),
         ("training", "seed", True, "must be a number, not true or false"),
         ("pull_request", "gates_from", "main", "'base' or 'head'"),
-        ("data", "a/b", {"path": "x"}, "should match pattern"),
-        ("data.train", "path", None, "valid string"),
+        ("data", "a/b", {"path": "x"}, "must have the form `^[A-Za-z0-9]"),
+        ("data.train", "path", None, "must be text"),
     ],
 )
 def test_read__a_wrong_value_says_what_it_must_be(section: str, key: str, value: Any, said: str) -> None:
@@ -320,9 +320,93 @@ def test_read__a_wrong_value_says_what_it_must_be(section: str, key: str, value:
     assert failure.line > 1
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "value", "said"),
+    [
+        ("evaluation.metrics.roc_auc", "min", 1.5, "min`: is 1.5, and roc_auc lies between 0 and 1"),
+        ("evaluation.metrics.roc_auc", "min", 55, "(1 % is 0.01: 0.55?)"),
+        (
+            "evaluation.metrics.roc_auc",
+            "margin",
+            2,
+            "margin`: is 2, and roc_auc lies between 0 and 1, so no two of its",
+        ),
+        ("evaluation.metrics.log_loss", "max", -0.5, "max`: is -0.5, and log_loss lies at or above 0"),
+        (
+            "evaluation.metrics",
+            "roc_acu",
+            {},
+            "roc_acu`: `roc_acu` is no metric for binary tasks; did you mean `roc_auc`?",
+        ),
+        ("evaluation.metrics", "neg_log_loss", {"min": -0.5}, "min`: is -0.5, and neg_log_loss lies at or above 0"),
+        (
+            "evaluation",
+            "slices",
+            {"columns": ["a"], "metrics": {"acuracy": {}}},
+            "slices.metrics.acuracy`: `acuracy` is no metric for binary tasks; did you mean `accuracy`?",
+        ),
+        (
+            "evaluation",
+            "fairness",
+            {"groups": ["a"], "metrics": {"selection_rate": {"max_gap": 5}}},
+            "fairness.metrics.selection_rate.max_gap`: is 5, and selection_rate lies between 0 and 1",
+        ),
+        (
+            "evaluation",
+            "robustness",
+            {"noise": {"columns": ["a"], "metric": "f2", "max_drop": 0.1}},
+            "robustness.noise.metric`: `f2` is no metric for binary tasks; did you mean `f1`?",
+        ),
+        (
+            "evaluation",
+            "robustness",
+            {"noise": {"columns": ["a"], "metric": "f1", "max_drop": 10}},
+            "robustness.noise.max_drop`: is 10, and f1 lies between 0 and 1, so no two of its values are as far apart",
+        ),
+    ],
+)
+def test_read__a_metric_or_limit_that_cannot_be_meant_is_refused(section: str, key: str, value: Any, said: str) -> None:
+    text = with_value(section, key, value)
+    failure = refusal(text)
+    assert said in str(failure)
+    word = re.search(r"`evaluation\.([\w.]+)`", failure.what)
+    assert word is not None
+    assert word[1].rpartition(".")[2] in text.splitlines()[failure.line - 1], "the line is that of the key itself"
+
+
+@pytest.mark.parametrize(
+    ("more", "gated"),
+    [
+        ({}, False),
+        ({"metrics": {"roc_auc": {"margin": 0}}}, True),
+        ({"beats_baseline": True}, True),
+        ({"slices": {"columns": ["a"], "metrics": {"roc_auc": {"min": 0.5}}}}, True),
+        ({"slices": {"columns": ["a"]}}, False),
+        ({"fairness": {"groups": ["a"], "metrics": {"recall": {"max_gap": 0.1}}}}, False),
+    ],
+)
+def test_gates_quality__is_whether_any_gate_looks_at_how_good_the_model_is(more: dict[str, Any], gated: bool) -> None:
+    said = {"task": "binary", "holdout": "h", "target": "y", "metrics": {"roc_auc": {}}, **more}
+    assert Evaluation.model_validate(said).gates_quality is gated
+
+
+def test_read__limits_that_lie_in_a_metrics_range_are_taken() -> None:
+    for task, name, rule in (
+        ("binary", "expected_cost", {"min": -50}),
+        ("binary", "matthews_corrcoef", {"min": -1, "margin": 2}),
+        ("regression", "r2", {"min": -3}),
+        ("regression", "mean_absolute_error", {"max": 1e9, "margin": 1e6}),
+        ("multiclass", "brier_score", {"max": 2}),
+        ("ranking", "ndcg@10", {"min": 0, "margin": 1}),
+    ):
+        more: dict[str, Any] = {"costs": {"false_positive": 1, "false_negative": 1}} if name == "expected_cost" else {}
+        more |= {"query": "q"} if task == "ranking" else {}
+        Evaluation.model_validate({"task": task, "holdout": "h", "target": "y", "metrics": {name: rule}, **more})
+
+
 @pytest.mark.parametrize("version", [0, 2, "one"])
 def test_read__another_version_is_refused(version: int | str) -> None:
-    assert "`version`: input should be 1" in refusal(f"version: {version}\nmodel: m").what
+    assert "`version`: must be 1" in refusal(f"version: {version}\nmodel: m").what
 
 
 @pytest.mark.parametrize("name", ["", " a", ".hidden", "a/b", "a:b", "-x", "é", "x" * 201, "a\n"])
@@ -784,7 +868,8 @@ def test_schema__accepts_what_the_types_accept() -> None:
 
 
 def of_task(task: str, **more: Any) -> str:
-    said = {"task": task, "holdout": "h", "target": "y", "metrics": {"accuracy": {}}, **more}
+    metric = {"ranking": "ndcg", "regression": "r2", "forecasting": "r2"}.get(task, "accuracy")
+    said = {"task": task, "holdout": "h", "target": "y", "metrics": {metric: {}}, **more}
     return yaml.safe_dump({"version": 1, "model": "m", "data": {"h": {"path": "h"}}, "evaluation": said})
 
 
@@ -798,10 +883,10 @@ def of_task(task: str, **more: Any) -> str:
         (of_task("multiclass", threshold=0.5), "`threshold` belongs to binary and multilabel tasks"),
         (of_task("ranking"), "`task: ranking` needs `query`"),
         (of_task("forecasting"), "`task: forecasting` needs `time`"),
-        (of_task("forecasting", time="t", season=0), "greater than or equal to 1"),
+        (of_task("forecasting", time="t", season=0), "must be at least 1, and is 0"),
         (of_task("binary", target=["a", "b"]), "`target` is a list of columns only in multilabel tasks"),
         (of_task("multilabel", target=["a", "a"]), "`target` names a column twice"),
-        (of_task("multilabel", target=["a"]), "at least 2 items"),
+        (of_task("multilabel", target=["a"]), "a list of at least 2 entries"),
         (of_task("binary", metrics={"expected_cost": {}}), "the metric `expected_cost` needs `costs`"),
         (of_task("binary", costs={"false_positive": 1, "false_negative": 9}), "`costs` count only in the metric"),
         (

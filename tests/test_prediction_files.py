@@ -24,7 +24,14 @@ def suffix(request: pytest.FixtureRequest) -> str:
 
 
 def evaluation(task: str = "binary", **more: Any) -> Evaluation:
-    said = {"task": task, "holdout": "h", "target": "late", "metrics": {"accuracy": {}}, **more}
+    metric = "r2" if task == "regression" else "accuracy"
+    said = {
+        "task": task,
+        "holdout": "h",
+        "target": "late",
+        "metrics": {metric: {}},
+        **more,
+    }
     return Evaluation.model_validate(said)
 
 
@@ -194,6 +201,23 @@ def test_read__another_order_is_noticed_where_columns_of_the_holdout_came_along(
     assert "evaluation.key" in raised.value.fix
     path = write(tmp_path, suffix, id=["r0", "r1", "r2"], prediction=[0, 1, 1])
     assert labels(read_predictions(path, rows, evaluation())) == [0, 1, 1]
+
+
+def test_read__a_wrong_positive_label_is_no_fault_of_the_file(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path, suffix, prediction=[0, 1])
+    with pytest.raises(InputError, match="The positive label 'yes' does not occur in the target `late`") as raised:
+        read_predictions(path, holdout(tmp_path, [0, 1]), evaluation(positive="yes"))
+    assert "`positive`" in raised.value.fix
+
+
+@pytest.mark.parametrize("bad", [float("inf"), float("-inf")])
+def test_read__an_infinite_probability_fails_the_model_as_one_that_is_missing(
+    tmp_path: Path, suffix: str, bad: float
+) -> None:
+    path = write(tmp_path, suffix, probability_0=[0.5, 1.0], probability_1=[0.5, bad])
+    rows = holdout(tmp_path, [0, 1])
+    with pytest.raises(GateError, match="no finite probability for 1 of 2 rows"):
+        outcomes(evaluation(), rows.truth, {"The candidate": read_predictions(path, rows, evaluation())})
 
 
 # What cannot be a prediction

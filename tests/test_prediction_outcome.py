@@ -14,13 +14,20 @@ from slipway.evaluation.intervals import Sampling, of_one
 from slipway.evaluation.metrics import find
 from slipway.evaluation.outcomes import Binary, Multiclass, Outcome, Regression
 from slipway.policy import Evaluation
-from slipway.prediction.outcome import cluster_positions, outcomes, positive_label
+from slipway.prediction.outcome import cluster_positions, outcomes, positive_label, unheard
 from slipway.prediction.process import Predictions
 from slipway.runner.errors import GateError, InputError
 
 
 def evaluation(task: str = "binary", **more: Any) -> Evaluation:
-    said = {"task": task, "holdout": "h", "target": "late", "metrics": {"accuracy": {}}, **more}
+    metric = "r2" if task == "regression" else "accuracy"
+    said = {
+        "task": task,
+        "holdout": "h",
+        "target": "late",
+        "metrics": {metric: {}},
+        **more,
+    }
     return Evaluation.model_validate(said)
 
 
@@ -303,6 +310,28 @@ def test_predictions__probabilities_not_finite_are_counted() -> None:
     said = predictions([0, 1], [0, 1], [(0.5, 0.5), (0.5, float("nan"))])
     with pytest.raises(GateError, match="no finite probability for 1 of 2 rows"):
         outcome(evaluation(), [0, 1], said)
+
+
+def test_predictions__rows_without_a_number_are_named() -> None:
+    said = predictions([float("nan") if place % 3 == 1 else 1.0 for place in range(20)])
+    with pytest.raises(GateError) as raised:
+        outcome(evaluation("regression"), [1.0] * 20, said)
+    assert "row 1, 4, 7, 10, 13 and others of the holdout, counted from 0" in raised.value.fix
+    with pytest.raises(GateError) as raised:
+        outcome(evaluation("regression"), [1.0, 2.0], predictions([1.0, None]))
+    assert "row 1 of the holdout, counted from 0" in raised.value.fix
+
+
+def test_unheard__labels_that_a_threshold_takes_the_place_of_are_said() -> None:
+    said = {"The file": predictions([0, 1, 1], [0, 1], [(0.9, 0.1), (0.6, 0.4), (0.2, 0.8)])}
+    truth, asked = pl.Series([0, 1, 1]), evaluation(threshold=0.5)
+    assert list(unheard(asked, truth, said, outcomes(asked, truth, said))) == [
+        "The policy's `threshold` of 0.5 decides: the labels of The file differ from it in 1 of 3 rows, and were not "
+        "looked at."
+    ]
+    asked = evaluation(threshold=0.3)
+    assert list(unheard(asked, truth, said, outcomes(asked, truth, said))) == []
+    assert list(unheard(evaluation(), truth, said, {})) == []
 
 
 def test_predictions__the_model_at_fault_is_named() -> None:

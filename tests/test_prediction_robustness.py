@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.outcomes import Regression
-from slipway.evaluation.robustness import judge_robustness
+from slipway.evaluation.robustness import judge_robustness, strength
 from slipway.policy import Evaluation, Robustness
 from slipway.prediction.perturbation import perturb_features
 from slipway.report import Verdict
@@ -118,7 +118,7 @@ def test_judge__the_candidates_own_loss(max_drop: float, verdict: Verdict) -> No
     assert check.values["disturbed"] - check.values["clean"] == pytest.approx(check.values["value"])
     assert check.values["production_drop"] == pytest.approx(0.1, abs=0.02)
     assert (verdict is Verdict.PASS) == (found.reasons == ())
-    assert found.tables[0].rows[0][0] == "noise (x)"
+    assert found.tables[0].rows[0][0] == "noise (x; 0.1 standard deviations)"
 
 
 def test_judge__a_column_that_nobody_reads_is_said() -> None:
@@ -130,6 +130,20 @@ def test_judge__a_column_that_nobody_reads_is_said() -> None:
     assert check.verdict is Verdict.PASS
     assert "the model may not read what was disturbed" in check.detail
     assert "may not read" not in judged(0.6, 0.5).checks[0].detail
+
+
+def test_judge__how_much_was_disturbed_is_said() -> None:
+    found = judged(0.5, 0.3)
+    assert found.tables[0].rows[0][0] == "noise (x; 0.1 standard deviations)"
+    rule = {"columns": ["x"], "metric": "r2", "max_drop": 0.1}
+    said = Robustness.model_validate(
+        {"missing": {**rule, "share": 0.25}, "swap": rule, "units": {**rule, "factor": 1.609}}
+    ).declared
+    assert {name: strength(each) for name, each in said.items()} == {
+        "missing": "25 % of the rows",
+        "swap": "10 % of the rows",
+        "units": "times 1.609",
+    }
 
 
 def test_judge__without_production() -> None:

@@ -21,9 +21,11 @@ from slipway.prediction.outcome import outcomes
 from slipway.prediction.process import Job, Predictions, predict_all
 from slipway.runner.errors import GateError, InputError
 
+METRIC = {"ranking": "ndcg", "regression": "r2", "forecasting": "r2"}
+
 
 def evaluation(task: str, **more: Any) -> Evaluation:
-    said = {"task": task, "holdout": "h", "target": "y", "metrics": {"accuracy": {}}, **more}
+    said = {"task": task, "holdout": "h", "target": "y", "metrics": {METRIC.get(task, "accuracy"): {}}, **more}
     return Evaluation.model_validate(said)
 
 
@@ -234,6 +236,21 @@ def model_saying(said: Any, probabilities: Any = None) -> Any:
 
 
 LABELS = np.array([[1, 0, 1], [0, 0, 1]])
+
+
+def test_worker__what_mlflow_quotes_of_the_rows_is_left_out() -> None:
+    """As MLflow 3 words it, with the whole data frame in the message."""
+    frame = "   x1   x2\n0  1.0  secret\n1  2.0  b\n[60 rows x 2 columns]"
+    said = worker.in_short(
+        f"Failed to enforce schema of data '{frame}' with schema '['x1': long (required)]'. "
+        "Error: Incompatible input types for column x1. Can not safely convert float64 to int64."
+    )
+    assert said == (
+        "Failed to enforce schema of the data with schema '['x1': long (required)]'. "
+        "Error: Incompatible input types for column x1. Can not safely convert float64 to int64."
+    )
+    assert worker.in_short("a\n  b") == "a b"
+    assert len(worker.in_short("x" * 5000)) < 620
 
 
 def test_worker__labels() -> None:

@@ -236,10 +236,21 @@ def test_enforce__a_pass_passes(on_inconclusive: Policy, on_runner: None, capsys
 
 
 @pytest.mark.parametrize("on_inconclusive", ["warn", "fail"])
-def test_enforce__a_fail_fails_with_its_reasons(on_inconclusive: Policy) -> None:
+def test_enforce__a_fail_fails_with_its_reasons(on_inconclusive: Policy, on_runner: None) -> None:
     with pytest.raises(GateError) as caught:
         enforce(report(verdict=FAIL, headline="Worse.", reasons=("a", "b")), on_inconclusive=on_inconclusive)
     assert str(caught.value) == "Worse.\nWhy: \n- a\n- b"
+
+
+def test_enforce__does_not_repeat_what_a_person_has_just_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "")
+    with pytest.raises(GateError) as caught:
+        enforce(report(verdict=FAIL, headline="Worse.", reasons=("a", "b")), on_inconclusive="warn")
+    assert str(caught.value) == "Worse."
+    enforce(report(verdict=OPEN, headline="Close.", reasons=("a",)), on_inconclusive="warn")
+    assert "- a" not in capsys.readouterr().out
 
 
 def test_enforce__inconclusive_may_warn(on_runner: None, capsys: pytest.CaptureFixture[str]) -> None:

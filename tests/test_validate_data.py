@@ -136,10 +136,32 @@ def test_a_column_that_only_the_evaluation_asks_for(folder: Path) -> None:
     step = run(folder)
     assert step.code == 1
     failing = {check.name: check.detail for check in step.report.checks if check.verdict is Verdict.FAIL}
+    line, known = said[: said.index("target: late")].count("\n") + 1, "the columns are id, amount, kind"
     assert failing == {
-        "holdout: column late": "`evaluation.target` names it; the columns are id, amount, kind",
-        "holdout: column airline": "`evaluation.cluster` names it; the columns are id, amount, kind",
+        "holdout: column late": f"`evaluation.target` (slipway.yml, line {line}) names it; {known}",
+        "holdout: column airline": f"`evaluation.cluster` (slipway.yml, line {line + 1}) names it; {known}",
     }
+
+
+def test_every_misspelt_column_of_the_evaluation_is_found_with_its_line(folder: Path) -> None:
+    policy = folder / "repo" / "slipway.yml"
+    said = POLICY.replace(
+        "target: kind",
+        "target: kind\n  key: [id, ammount]\n  slices:\n    columns: [kind, [knd, amount]]\n"
+        "  fairness: {groups: [kidn], metrics: {accuracy: {}}}\n"
+        "  robustness:\n    noise: {columns: [amout], metric: accuracy, max_drop: 0.1}",
+    )
+    policy.write_text(said)
+    step = run(folder)
+    assert step.code == 1
+    first = said[: said.index("key:")].count("\n") + 1
+    details = [check.detail for check in step.report.checks if check.verdict is Verdict.FAIL]
+    assert details == [
+        f"`evaluation.key` (slipway.yml, line {first}) names it; did you mean `amount`?",
+        f"`evaluation.slices.columns` (slipway.yml, line {first + 2}) names it; did you mean `kind`?",
+        f"`evaluation.fairness.groups` (slipway.yml, line {first + 3}) names it; did you mean `kind`?",
+        f"`evaluation.robustness.noise.columns` (slipway.yml, line {first + 5}) names it; did you mean `amount`?",
+    ]
 
 
 def test_columns_of_a_task_that_only_the_evaluation_asks_for(folder: Path) -> None:

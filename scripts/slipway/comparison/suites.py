@@ -22,7 +22,7 @@ from slipway.evaluation.search import worst_slices
 from slipway.evaluation.slices import judge_slices
 from slipway.policy import Evaluation, SourcedPolicy
 from slipway.prediction.holdout import Holdout, overlap
-from slipway.prediction.outcome import cluster_positions, outcomes
+from slipway.prediction.outcome import cluster_positions, outcomes, unheard
 from slipway.prediction.process import Predictions
 from slipway.prediction.scored import text_outcomes
 
@@ -49,10 +49,14 @@ def judge_all(
     )
     named = {NAMES[role]: each for role, each in said.items()}
     judged: Mapping[str, Outcome]
+    remarks: tuple[str, ...] = ()
     if evaluation.task == "text":
         judged = text_outcomes(sourced, evaluation, holdout, named, scratch)
     else:
         judged = outcomes(evaluation, holdout.truth, named, holdout.keys)
+        # A file brings its labels on purpose; of a model everybody knows that a threshold takes its place.
+        files = {NAMES[role]: each for role, each in said.items() if models.ready_made(role)}
+        remarks = tuple(unheard(evaluation, holdout.truth, files, judged))
     by_role = {role: judged[NAMES[role]] for role in said}
     candidate, production = by_role["candidate"], by_role.get("production")
     found = judge(evaluation, candidate, production, sampling)
@@ -63,7 +67,7 @@ def judge_all(
     found += judge_baseline(evaluation, candidate, sampling)
     found += running.disturb(models, holdout, evaluation, by_role, sampling, scratch)
     found += running.time(models, holdout, evaluation, seed, timings)
-    found += Findings(charts=charts_of(candidate, production, evaluation.confidence))
+    found += Findings(reasons=remarks, charts=charts_of(candidate, production, evaluation.confidence))
     return account(found, evaluation.confidence)
 
 

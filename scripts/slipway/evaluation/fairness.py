@@ -16,6 +16,7 @@ from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.judgement import decimals, metric_of
 from slipway.evaluation.metrics import Metric, Task, mean, ratio, share
 from slipway.evaluation.outcomes import Outcome, Text
+from slipway.evaluation.rare import Rare, join_rare, remarks_on, table_of
 from slipway.policy import Evaluation, GapRule
 from slipway.report import Cell, Check, Column, Table, Verdict
 from slipway.report.model import Value
@@ -46,17 +47,14 @@ OF_GROUPS: tuple[Metric, ...] = (
 
 
 def known(name: str, task: Task) -> Metric:
-    """The metric of groups of that name. Raises KeyError for one that the task lacks or that has no influence.
+    """The metric of groups of that name. Raises KeyError for one that the task lacks.
 
     Texts have none of their own: theirs are the evaluation's.
     """
     for metric in OF_GROUPS:
         if (metric.name, metric.task) == (name, task):
             return metric
-    metric = metrics.find(name, task)
-    if metric.estimate is None:
-        raise KeyError(f"`{name}` has no closed form, so gaps between groups have no interval")
-    return metric
+    return metrics.find(name, task)
 
 
 def find(name: str, evaluation: Evaluation, outcome: Outcome) -> Metric:
@@ -77,9 +75,15 @@ def judge_fairness(
     checks: list[Check] = []
     gaps: list[tuple[Cell, ...]] = []
     values: list[tuple[Cell, ...]] = []
+    rare: list[Rare] = []
+    few = too_few(sampling, evaluation.min_rows)
     for entry in asked.groups:
         columns = [entry] if isinstance(entry, str) else entry
         grouping = cross([group(named[column], bins=BINS) for column in columns])
+        if asked.rare == "join" and not few and len(grouping.labels) <= MOST_GROUPS:
+            fewer, joined = join_rare(grouping, sampling, asked.min_rows)
+            if len(fewer.labels) > 1:  # else no gap is left, and the gates say which groups were too small
+                grouping, rare = fewer, [*rare, *joined]
         for name, rule in asked.metrics.items():
             metric = find(name, evaluation, candidate)
             groups = _groups(metric, candidate, production, grouping, sampling, asked.min_rows)
@@ -87,14 +91,14 @@ def judge_fairness(
             # Only over the same groups can the two be compared.
             comparable = all(each.production for each in groups if each.candidate)
             theirs = gap_of([each.production for each in groups if each.production], sampling) if comparable else None
-            few = too_few(sampling, evaluation.min_rows)
             judged = _check(f"{grouping.name}: {metric.name}", rule, ours, groups, sampling, few)
             checks += [judged] if judged else []
             gaps.append(_gap_line(grouping.name, metric, ours, theirs, rule, judged, sampling))
             values += [_group_line(grouping.name, metric, each) for each in groups]
     ordered = sorted(checks, key=lambda each: each.verdict is not Verdict.FAIL)
     reasons = tuple(each.detail for each in ordered if each.verdict is not Verdict.PASS)
-    return Findings(tuple(checks), _tables(gaps, values, sampling), reasons)
+    reasons += tuple(remarks_on(rare, asked.min_rows, sampling)) if checks else ()
+    return Findings(tuple(checks), (*_tables(gaps, values, sampling), *table_of(rare, "group")), reasons)
 
 
 def _groups(
@@ -124,7 +128,7 @@ def _check(
     gate = Gate(f"gap at most {rule.max_gap:.12g}", False, rule.max_gap, above=False)
     name = f"{name}: {gate.text}"
     if few:
-        return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=f"{name}: {few}.")
+        return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=f"No gate can judge: {few}.")
     absent = [f"{each.label} ({each.why})" for each in groups if each.why]
     more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
     lacking = f" Not measured: {'; '.join(absent[:NAMED])}{more}." if absent else ""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import reduce
 from itertools import count, pairwise
+from math import floor, log10
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,10 @@ LONGEST = 60
 
 @dataclass(frozen=True)
 class Grouping:
-    """Every row in one group. name: of the column or columns. labels: of groups. codes: (rows,) positions in them."""
+    """Every row in one group, or in none. name: of the column or columns. labels: of groups.
+
+    codes: (rows,) positions in the labels; -1 for a row that is in no group.
+    """
 
     name: str
     labels: tuple[str, ...]
@@ -33,7 +37,12 @@ class Grouping:
     @property
     def sizes(self) -> Integers:
         """(groups,) rows of each group."""
-        return np.bincount(self.codes, minlength=len(self.labels))
+        return np.bincount(self.codes + 1, minlength=len(self.labels) + 1)[1:]
+
+    def members(self) -> list[Integers]:
+        """The rows of each group, in the order of the data."""
+        order = np.argsort(self.codes, kind="stable")  # rows in no group come first
+        return np.split(order, len(order) - np.cumsum(self.sizes[::-1])[::-1])[1:]
 
 
 def group(values: pl.Series, *, bins: int, at_most: int | None = None) -> Grouping:
@@ -147,8 +156,16 @@ def _ranges(name: str, edges: list[str]) -> list[str]:
 def _numbers(values: Floats) -> list[str]:
     """Each as short as tells them apart."""
     whole = all(value == np.rint(value) and abs(value) < 1e15 for value in values)
-    short = [f"{value:.0f}" if whole else f"{value:.4g}" for value in values]
+    short = [f"{value:.0f}" if whole else _digits(value) for value in values]
     return short if len(set(short)) == len(short) else [repr(float(value)) for value in values]
+
+
+def _digits(value: float) -> str:
+    """Four significant digits, without an exponent where people read the number as well."""
+    if not 1e-4 <= abs(value) < 1e15:
+        return f"{value:.4g}"
+    text = f"{value:.{max(0, 3 - floor(log10(abs(value))))}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _texts(values: Sequence[str]) -> list[str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from scipy import special
@@ -12,12 +11,8 @@ from scipy import special
 from slipway.evaluation.metrics import Metric, UndefinedError
 from slipway.evaluation.outcomes import Binary, Booleans, Floats, Integers, Multiclass, Multilabel, Outcome
 
-DRAWS = 2_000
 NAMED = 3
 """Rows, or clusters, that carry a label at least, for a precision of it: with fewer the coverage falls short."""
-
-CELLS_AT_ONCE = 4_000_000
-"""Weights held at once by the bootstrap (8 bytes each), whatever the number of rows."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +38,7 @@ class Sampling:
     """How the rows were sampled, and the level of the intervals.
 
     clusters: (rows,) positions 0..n-1 of the group that each row belongs to, or None where rows are independent.
-    seed: of the bootstrap; the same inputs give the same intervals.
+    seed: of what draws at random (the search for the worst slice, disturbances): the same inputs, the same report.
     """
 
     rows: int
@@ -60,31 +55,28 @@ class Sampling:
 def of_one(metric: Metric, outcome: Outcome, sampling: Sampling) -> Interval:
     """The metric of one model. Raises UndefinedError where it has no value, or no interval, on these rows."""
     _check_units(sampling)
-    if metric.estimate is None:
-        interval = _bootstrap(metric, [outcome], sampling)
+    estimate = metric.estimate(outcome)
+    if estimate.correct is not None and sampling.clusters is None:
+        return wilson(int(estimate.correct.sum()), len(estimate.correct), sampling.confidence)
+    check_named(metric, [outcome], sampling)
+    centre, influence = estimate.value, estimate.influence
+    bounds = _bounds(metric)
+    if metric.of_labels:
+        # As Agresti & Coull 1998 add two successes and two failures to a share.
+        imagined = metric.estimate(with_imaginary_rows(outcome, (True, True, False, False)))
+        influence = imagined.influence
+        if bounds is not None and not bounds[0] < centre < bounds[1]:
+            centre = imagined.value
+    spread = _spread(influence, sampling)
+    if estimate.correct is not None and spread.error == 0:
+        # Whole clusters agree, so that as many are known, and no more.
+        return wilson(sampling.units if estimate.value else 0, sampling.units, sampling.confidence)
+    if bounds is not None and bounds[0] < centre < bounds[1]:
+        interval = _within(bounds, estimate.value, centre, spread, sampling.confidence)
+    elif bounds is not None:
+        interval = _student(estimate.value, spread, sampling.confidence)
     else:
-        estimate = metric.estimate(outcome)
-        if estimate.correct is not None and sampling.clusters is None:
-            return wilson(int(estimate.correct.sum()), len(estimate.correct), sampling.confidence)
-        check_named(metric, [outcome], sampling)
-        centre, influence = estimate.value, estimate.influence
-        bounds = _bounds(metric)
-        if metric.of_labels:
-            # As Agresti & Coull 1998 add two successes and two failures to a share.
-            imagined = metric.estimate(with_imaginary_rows(outcome, (True, True, False, False)))
-            influence = imagined.influence
-            if bounds is not None and not bounds[0] < centre < bounds[1]:
-                centre = imagined.value
-        spread = _spread(influence, sampling)
-        if estimate.correct is not None and spread.error == 0:
-            # Whole clusters agree, so that as many are known, and no more.
-            return wilson(sampling.units if estimate.value else 0, sampling.units, sampling.confidence)
-        if bounds is not None and bounds[0] < centre < bounds[1]:
-            interval = _within(bounds, estimate.value, centre, spread, sampling.confidence)
-        elif bounds is not None:
-            interval = _student(estimate.value, spread, sampling.confidence)
-        else:
-            interval = _hall(estimate.value, spread, sampling.confidence)
+        interval = _hall(estimate.value, spread, sampling.confidence)
     if metric.greater_is_better and interval.value == 1 and interval.standard_error == 0:
         raise UndefinedError("it is perfect on these rows, which does not show how far from perfect it is on others")
     return interval
@@ -93,8 +85,6 @@ def of_one(metric: Metric, outcome: Outcome, sampling: Sampling) -> Interval:
 def of_difference(metric: Metric, production: Outcome, candidate: Outcome, sampling: Sampling) -> Interval:
     """Candidate minus production, paired row by row. Raises UndefinedError where one of them has no value."""
     _check_units(sampling)
-    if metric.estimate is None:
-        return _bootstrap(metric, [candidate, production], sampling)
     ours, theirs = metric.estimate(candidate), metric.estimate(production)
     # Shares of all rows are paired row by row; two models' precisions are shares of different rows.
     shares = [
@@ -330,66 +320,3 @@ def _within(bounds: tuple[float, float], value: float, centre: float, spread: Sp
     if error == 0:
         low = high = value
     return Interval(value, float(low), float(high), spread.error, f"{spread.method}, log odds", below)
-
-
-def _bootstrap(metric: Metric, outcomes: list[Outcome], sampling: Sampling) -> Interval:
-    """Percentile interval of the metric, or of the first model's minus the second's, over resampled units."""
-    assert metric.weighted is not None
-    signs = (1.0, -1.0)
-    pairs = list(zip(signs, outcomes, strict=False))
-    whole = np.ones((1, sampling.rows))
-    value = float(sum(sign * metric.weighted(outcome, whole)[0] for sign, outcome in pairs))
-    draws = np.concatenate(
-        [
-            sum((sign * metric.weighted(outcome, weights) for sign, outcome in pairs), np.zeros(len(weights)))
-            for weights in _weights(sampling)
-        ]
-    )
-    asked, draws = len(draws), np.sort(draws[np.isfinite(draws)])
-    if len(draws) < 0.95 * asked:
-        raise UndefinedError(f"it has a value in only {len(draws)} of {asked} resamples: too few rows of one class")
-    tail = (1 - sampling.confidence) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    method = f"paired bootstrap, {asked:,} draws"
-    if len(draws) < asked:
-        method += f", {asked - len(draws):,} without a value"
-    error = float(draws.std(ddof=1))
-    return Interval(value, float(low), float(high), error, method, _below_draws(draws, value, error))
-
-
-def _below_draws(draws: Floats, value: float, error: float) -> Callable[[float], tuple[float, float]]:
-    """The inverse of the quantiles that the percentile interval is made of. draws: sorted, (draws,).
-
-    No share of draws is told more finely than 1 / (draws + 1) (Davison & Hinkley 1997, section 4.4). Where a limit lies
-    beyond all draws, the normal tail with the bootstrap's standard error says how far, but never more than that: a harm
-    that no draw leaves in doubt must be able to stand among hundreds of gates.
-    """
-    finest = 1 / (len(draws) + 1)
-    last = len(draws) - 1
-
-    def level(limit: float, side: Literal["left", "right"]) -> float:
-        place = int(np.searchsorted(draws, limit, side))
-        if 0 < place <= last:  # between two draws, as np.quantile interpolates
-            step = draws[place] - draws[place - 1]
-            part = (limit - draws[place - 1]) / step if step > 0 else 0.0
-            return float(np.clip((place - 1 + part) / last, finest, 1 - finest))
-        if error == 0:
-            return float(place > 0)
-        tail = min(finest, float(special.ndtr(-abs(limit - value) / error)))
-        return 1 - tail if place else tail
-
-    return lambda limit: (level(limit, "left"), level(limit, "right"))
-
-
-def _weights(sampling: Sampling) -> Iterator[Floats]:
-    """How often each row is drawn, (draws, rows) a piece; whole clusters are drawn together."""
-    random = np.random.default_rng(sampling.seed)
-    units = sampling.units
-    # At least five draws beyond each end of the interval.
-    draws = max(DRAWS, round(10 / (1 - sampling.confidence)))
-    at_once = max(1, min(draws, CELLS_AT_ONCE // sampling.rows))
-    for start in range(0, draws, at_once):
-        count = min(at_once, draws - start)
-        drawn = random.integers(0, units, size=(count, units)) + np.arange(count)[:, None] * units
-        times = np.bincount(drawn.ravel(), minlength=count * units).reshape(count, units).astype(np.float64)
-        yield times if sampling.clusters is None else times[:, sampling.clusters]

@@ -94,7 +94,7 @@ def check(measured: Measured, gate: Gate, evaluation: Evaluation, sampling: Samp
     verdict, needed = gate.decide(interval), None
     few = too_few(sampling, evaluation.min_rows)
     if few:
-        verdict, detail = Verdict.INCONCLUSIVE, f"{name}: {few}."
+        verdict, detail = Verdict.INCONCLUSIVE, f"No gate can judge: {few}."
     else:
         if verdict is Verdict.INCONCLUSIVE:
             needed = rows_to_settle(interval, gate.limit, rows=sampling.rows, confidence=sampling.confidence)
@@ -135,12 +135,15 @@ def _sentence(
         case Verdict.FAIL:
             return f"{found} ({span}): all of it is beyond the limit {limit} of “{gate.text}”."
         case Verdict.INCONCLUSIVE:
-            return f"{found} ({span}): the limit {limit} of “{gate.text}” lies inside. {_advice(needed, sampling.rows)}"
+            distance = abs(interval.value - gate.limit)
+            advice = _advice(needed, sampling.rows, distance)
+            return f"{found} ({span}): the limit {limit} of “{gate.text}” lies inside. {advice}"
 
 
-def _advice(needed: int | None, rows: int) -> str:
+def _advice(needed: int | None, rows: int, distance: float) -> str:
     if needed is None:
-        return f"The value is so near to the limit that no reasonable number of rows would settle it ({rows:,} so far)."
+        where = f"only {distance:.2g} from the limit, a small part of the interval" if distance else "on the limit"
+        return f"The value is {where}: no reasonable number of rows would settle it ({rows:,} so far)."
     if needed <= rows:
         return f"Another holdout of as many rows ({rows:,}) would probably settle it."
     scale = 10 ** (floor(log10(needed)) - 1)  # two significant digits: it is an estimate

@@ -15,10 +15,12 @@ from scipy import stats
 
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gates import Gate
-from slipway.evaluation.intervals import DRAWS
 from slipway.evaluation.outcomes import Floats
 from slipway.policy import Latency, LeastRule, MostRule
 from slipway.report import Cell, Check, Column, Table, Verdict
+
+DRAWS = 2_000
+"""Resamples of a ratio of two interleaved series."""
 
 SHARES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
 QUANTITIES = (*SHARES, "throughput", "load_seconds", "memory_mb", "size_mb")
@@ -229,7 +231,7 @@ def _number(value: float) -> str:
 def _rows(
     name: str, own: Span, theirs: Span | None, ratio: Span | None, decided: list[Check]
 ) -> Iterator[tuple[Cell, ...]]:
-    """What was measured, with its gate if it has one; a second gate in a row of its own."""
+    """What was measured, with its gate if it has one; again for a second gate, since rows are folded one by one."""
     measured = (
         _number(theirs.value) if theirs else "–",
         _number(own.value),
@@ -238,8 +240,8 @@ def _rows(
     )
     # Other suites' gates count, too: until all are judged, a cell holds the name of the check that it is about.
     gates = [(each.name.partition(": ")[2], each.name) for each in decided] or [("none", "–")]
-    for number, (gate, verdict) in enumerate(gates):
-        yield (name, *(measured if number == 0 else ("", "", "", "")), gate, verdict)
+    for gate, verdict in gates:
+        yield (name, *measured, gate, verdict)
 
 
 def _table(rows: list[tuple[Cell, ...]], candidate: Timings, confidence: float) -> Table:

@@ -248,7 +248,6 @@ def _skill(outcome: Known, *, by_label: bool = False) -> tuple[str, float | None
         metric, nothing = find("accuracy", "multiclass"), float(np.bincount(outcome.truth).max() / len(outcome))
     else:
         metric, nothing = find("r2", "regression"), 0.0
-    assert metric.estimate is not None
     name = metric.name if metric.greater_is_better else f"1 - {metric.name}"
     try:
         with np.errstate(over="ignore", invalid="ignore"):

@@ -56,7 +56,8 @@ def account(findings: Findings, confidence: float) -> Findings:
     for check in checks:
         verdicts[check.name] = combine([check.verdict, verdicts.get(check.name, check.verdict)])
     tables = tuple(_settled(table, verdicts) for table in findings.tables)
-    reasons = [changed.get(reason, reason) for reason in findings.reasons]
+    # Several suites may have the same trouble: it is said once.
+    reasons = list(dict.fromkeys(changed.get(reason, reason) for reason in findings.reasons))
     failed = {check.detail for check in checks if check.verdict is Verdict.FAIL}
     reasons.sort(key=lambda reason: reason not in failed)  # a fail of any suite comes before what is open
     return replace(findings, checks=tuple(checks), tables=tables, reasons=tuple(reasons))

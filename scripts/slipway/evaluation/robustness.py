@@ -10,7 +10,7 @@ from slipway.evaluation.intervals import Interval, Sampling
 from slipway.evaluation.judgement import Measured, check, decimals, measure
 from slipway.evaluation.metrics import Metric, find
 from slipway.evaluation.outcomes import Outcome
-from slipway.policy import Evaluation
+from slipway.policy import Evaluation, Missing, Noise, Swap, Units
 from slipway.report import Cell, Check, Column, Table, Verdict
 
 
@@ -36,7 +36,7 @@ def judge_robustness(
         gate = Gate(f"worse by at most {said.max_drop:.12g}", True, limit or 0.0, above=up)
         own = _loss(metric, candidate, name, sampling)
         theirs = _loss(metric, production, name, sampling) if production else None
-        title = f"{name} ({', '.join(said.columns)})"
+        title = f"{name} ({', '.join(said.columns)}; {strength(said)})"
         if isinstance(own, str):
             named = f"{name}: {metric.name}: {gate.text}"
             checks.append(Check(name=named, verdict=Verdict.FAIL, detail=f"Under {title}: {own}"))
@@ -75,6 +75,16 @@ def judge_robustness(
     failed = tuple(each.detail for each in checks if each.verdict is Verdict.FAIL)
     unsettled = tuple(each.detail for each in checks if each.verdict is Verdict.INCONCLUSIVE)
     return Findings(tuple(checks), (Table(title="Robustness", columns=columns, rows=tuple(rows)),), failed + unsettled)
+
+
+def strength(said: Noise | Missing | Swap | Units) -> str:
+    """How much is disturbed."""
+    match said:
+        case Noise():
+            return f"{said.scale:g} standard deviations"
+        case Units():
+            return f"times {said.factor:g}"
+    return f"{100 * said.share:g} % of the rows"
 
 
 def not_disturbed(evaluation: Evaluation, why: str) -> Findings:

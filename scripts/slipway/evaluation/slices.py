@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
 
-import numpy as np
 import polars as pl
 
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gates import Gate, gates_of, too_few
-from slipway.evaluation.grouping import Grouping, cross, group, take, take_sampling, too_small
+from slipway.evaluation.grouping import cross, group, take, take_sampling, too_small
 from slipway.evaluation.intervals import Interval, Sampling
 from slipway.evaluation.judgement import Measured, check, columns, measure, metric_of, rows_of
 from slipway.evaluation.metrics import Metric
 from slipway.evaluation.multiplicity import benjamini_hochberg
-from slipway.evaluation.outcomes import Integers, Outcome
+from slipway.evaluation.outcomes import Outcome
+from slipway.evaluation.rare import Rare, join_rare, least, remarks_on, table_of
 from slipway.policy import Evaluation, MetricRule, Slices
 from slipway.report import Cell, Check, Column, Table, Verdict
 
@@ -64,32 +64,48 @@ def judge_slices(
     judged: list[Judged] = []
     unjudged: list[Check] = []
     reasons: list[str] = []
+    rare: list[Rare] = []
+    alone: list[Rare] = []
     few = too_few(sampling, evaluation.min_rows)
+    overall = {} if production else {metric.name: _value(metric, candidate, sampling) for metric, _ in metrics}
     for entry in asked.columns:
         columns = [entry] if isinstance(entry, str) else entry
         grouping = cross([group(named[column], bins=asked.bins) for column in columns])
         if len(grouping.labels) > asked.max_slices:
             why = f"it makes {len(grouping.labels):,} slices, and the policy's `max_slices` is {asked.max_slices:,}"
             reasons.append(f"The slices of {grouping.name} were not judged: {why}.")
-            for metric, rule in metrics:
-                gates = _applicable(metric, rule, first_release=production is None)
-                unjudged += [_unjudged(f"{grouping.name}: {metric.name}: {gate.text}", why) for gate in gates]
+            unjudged += _none_judged(grouping.name, metrics, why, first_release=production is None)
             continue
-        for label, rows in _members(grouping):
+        if asked.rare == "join" and not few:
+            found = len(grouping.labels)
+            grouping, joined = join_rare(grouping, sampling, asked.min_rows)
+            if len(joined) == found:  # their union says nothing of any of them
+                alone += [replace(each, joined="") for each in joined]
+                why = f"none of its {found:,} slices is large enough: {least(asked.min_rows, sampling)}"
+                none = list(_none_judged(grouping.name, metrics, why, first_release=production is None))
+                reasons += [each.detail for each in none]
+                unjudged += none
+                continue
+            rare += joined
+        for label, rows in zip(grouping.labels, grouping.members(), strict=True):
             part = take_sampling(sampling, rows)
             theirs = None if production is None else take(production, rows)
             pair, share = (take(candidate, rows), theirs), len(rows) / sampling.rows
-            judged += _judge_one(evaluation, asked, label, metrics, pair, part, few=few, share=share)
+            judged += _judge_one(evaluation, asked, label, metrics, pair, part, overall, few=few, share=share)
     judged = _marked(judged, 1 - sampling.confidence)
     checks = [each for one in judged for _, each in one.decided] + unjudged
-    tables = _tables(judged, sampling, first_release=production is None)
-    return Findings(tuple(checks), tables, (*_reasons(judged), *reasons))
+    tables = _tables(judged, sampling, first_release=production is None) + table_of(rare + alone, "slice")
+    said = remarks_on(rare, asked.min_rows, sampling) if checks else ()
+    return Findings(tuple(checks), tables, (*_reasons(judged, few), *reasons, *said))
 
 
-def _members(grouping: Grouping) -> Iterator[tuple[str, Integers]]:
-    """Each group's label and rows, in the order of the rows."""
-    order = np.argsort(grouping.codes, kind="stable")
-    yield from zip(grouping.labels, np.split(order, np.cumsum(grouping.sizes)[:-1]), strict=True)
+def _none_judged(
+    name: str, metrics: list[tuple[Metric, MetricRule]], why: str, *, first_release: bool
+) -> Iterator[Check]:
+    """The gates of a column of which no slice was judged."""
+    for metric, rule in metrics:
+        for gate in _applicable(metric, rule, first_release=first_release):
+            yield _unjudged(f"{name}: {metric.name}: {gate.text}", why)
 
 
 def _judge_one(
@@ -99,11 +115,14 @@ def _judge_one(
     metrics: list[tuple[Metric, MetricRule]],
     outcomes: tuple[Outcome, Outcome | None],
     sampling: Sampling,
+    overall: Mapping[str, float | None],
     *,
     few: str,
     share: float,
 ) -> Iterator[Judged]:
-    """few: why the whole holdout is too small; empty where it is not. share: of the slice in the holdout's rows."""
+    """overall: the candidate's metrics over the whole holdout, where there is no production.
+
+    few: why the whole holdout is too small; empty where it is not. share: of the slice in the holdout's rows."""
     candidate, production = outcomes
     small = few or too_small(sampling, asked.min_rows)
     why = few or f"it has {small}"
@@ -117,7 +136,7 @@ def _judge_one(
             continue
         measured = measure(metric, candidate, production, sampling)
         found = tuple((gate, _of_slice(check(measured, gate, evaluation, sampling), label, share)) for gate in gates)
-        harm, p = _evidence(measured)
+        harm, p = _evidence(measured) if production else (_behind(measured, overall.get(metric.name)), None)
         compared = any(gate.relative for gate in gates)
         yield Judged(label, sampling.rows, metric, measured, found, harm=harm, p=None if compared else p)
 
@@ -148,11 +167,25 @@ def _evidence(measured: Measured) -> tuple[float, float | None]:
     if difference.standard_error == 0:
         return 0.0, 1.0 if difference.value == 0 else None
     # Bonett and Price's interval is not centred on the value, but on what its imaginary rows make of it.
-    centre = difference.value if "bootstrap" in difference.method else (difference.low + difference.high) / 2
+    centre = (difference.low + difference.high) / 2
     errors = centre / difference.standard_error
     harm = -errors if measured.metric.greater_is_better else errors
     under, up_to = difference.below(0.0)
     return harm, min(1.0, 2 * min(1 - under, up_to))
+
+
+def _value(metric: Metric, outcome: Outcome, sampling: Sampling) -> float | None:
+    interval = measure(metric, outcome, None, sampling).candidate
+    return interval.value if isinstance(interval, Interval) else None
+
+
+def _behind(measured: Measured, overall: float | None) -> float:
+    """How many standard errors the slice is worse than the whole holdout: what a first release can be ordered by."""
+    own = measured.candidate
+    if not isinstance(own, Interval) or overall is None or own.standard_error == 0:
+        return 0.0
+    errors = (own.value - overall) / own.standard_error
+    return -errors if measured.metric.greater_is_better else errors
 
 
 def _marked(judged: list[Judged], rate: float) -> list[Judged]:
@@ -172,18 +205,23 @@ def _tables(judged: list[Judged], sampling: Sampling, *, first_release: bool) ->
     """The worst lines, and all others folded; each table stands by itself."""
     if not judged:
         return ()
+    places = {id(each): place for place, each in enumerate(judged)}
     lines = [(each, row) for each in judged for row in _lines(each, first_release=first_release)]
     ordered = sorted(lines, key=lambda line: _rank(line[0]))
     head = (Column(name="slice"), Column(name="rows", kind="number"))
     tested = sum(each.p is not None for each in judged)
-    note = "Not enough rows: not judged, never a pass. "
+    note = "Not enough rows: not judged, never a pass. " if any(each.small for each in judged) else ""
+    if first_release:
+        note += "The worst are those farthest behind the whole holdout's value, in standard errors. "
     if tested:
         rate = 100 * (1 - sampling.confidence)
         note += (
             "“worse” and “better” stand where no gate judges and the difference remains after Benjamini and Hochberg's "
             f"correction over {tested:,} comparisons; {rate:.3g} % of such words are expected to be wrong."
         )
-    worst, others = ordered[:WORST], ordered[WORST:]
+    worst = ordered[:WORST]
+    # What is folded is looked up, by slice: after what is open it stands in the order of the policy.
+    others = sorted(ordered[WORST:], key=lambda line: (*_rank(line[0])[:2], places[id(line[0])]))
     tables = [("Slices" if not others else f"Slices: the worst {WORST} of {len(ordered):,} lines", worst, False)]
     if others:
         tables.append((f"Slices: the other {len(others):,} lines", others, True))
@@ -215,7 +253,7 @@ def _lines(each: Judged, *, first_release: bool) -> Iterator[tuple[Cell, ...]]:
         yield (each.label, each.rows, *cells)
 
 
-def _reasons(judged: list[Judged]) -> tuple[str, ...]:
+def _reasons(judged: list[Judged], few: str) -> tuple[str, ...]:
     """Every fail; the first open slices, the others counted; small slices in one sentence."""
     worst_first = sorted((each for each in judged if not each.small), key=_rank)
     found = [check for each in worst_first for _, check in each.decided]
@@ -224,6 +262,8 @@ def _reasons(judged: list[Judged]) -> tuple[str, ...]:
     reasons += unsettled[:SAID]
     if len(unsettled) > SAID:
         reasons.append(f"{len(unsettled) - SAID} more comparisons within slices are open; the table has them.")
+    if few and any(each.decided for each in judged):
+        return (f"No gate can judge: {few}.",)
     small = list(dict.fromkeys(f"{each.label} ({each.small})" for each in judged if each.small and each.decided))
     if small:
         more = f" and {len(small) - SAID} more" if len(small) > SAID else ""

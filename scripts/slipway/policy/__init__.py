@@ -1,5 +1,6 @@
 """Ground floor: slipway.yml as typed values, and the strict reading of every YAML file that a person writes."""
 
+from slipway.policy.columns import missing_columns
 from slipway.policy.drift import Drift
 from slipway.policy.evaluation import Evaluation, Fairness, GapRule, Isolation, Leakage, MetricRule, Scorer, Slices
 from slipway.policy.latency import Latency, LeastRule, MostRule
@@ -39,5 +40,6 @@ __all__ = [
     "Training",
     "Units",
     "load",
+    "missing_columns",
     "read_text",
 ]

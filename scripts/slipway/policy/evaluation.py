@@ -7,12 +7,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, FiniteFloat, StrictBool, model_validator
 
+from slipway.policy import limits
 from slipway.policy.latency import Latency
+from slipway.policy.metrics import Task
 from slipway.policy.robustness import Robustness
-from slipway.policy.strict import NUMBER, Label, Strict
+from slipway.policy.strict import NUMBER, Label, Strict, misplaced
 
 OnInconclusive = Literal["warn", "fail"]
 Baseline = Literal["registry", "base-branch"]
+Rare = Literal["join", "inconclusive"]
 BUILT_IN_SCORERS = {
     "exact_match": True,
     "token_f1": True,
@@ -22,8 +25,6 @@ BUILT_IN_SCORERS = {
     "leak": False,
 }
 """Whether more is better, by name."""
-Task = Literal["binary", "multiclass", "multilabel", "ranking", "regression", "forecasting", "text"]
-
 OF_TASKS: dict[str, tuple[Task, ...]] = {
     "positive": ("binary",),
     "costs": ("binary",),
@@ -105,7 +106,11 @@ class Slices(Strict):
     """How many quantile ranges a numeric column is cut into, where it has more values than that."""
 
     min_rows: Annotated[int, Field(ge=20), NUMBER] = 200
-    """A slice with fewer rows is not judged: inconclusive where a gate asks for it."""
+    """A slice with fewer rows is not judged by itself."""
+
+    rare: Rare = "join"
+    """What becomes of slices that are too small: `join` judges those of one column, or cross, together, and where they
+    are too few even so names them and waits for none; `inconclusive` leaves the gates of each of them open."""
 
     max_slices: Annotated[int, Field(ge=1, le=1000), NUMBER] = 100
     """A column, or cross, that makes more slices is not judged: inconclusive where a gate asks for it."""
@@ -144,7 +149,11 @@ class Fairness(Strict):
     """Columns of the holdout whose values are the groups; a list of columns is their cross."""
 
     min_rows: Annotated[int, Field(ge=20), NUMBER] = 100
-    """A group with fewer rows is named and not judged: a gate that could pass without it is inconclusive."""
+    """A group with fewer rows is named and not judged by itself."""
+
+    rare: Rare = "inconclusive"
+    """What becomes of groups that are too small: by default a gate that could pass without them is inconclusive, since
+    one of them may be treated worst; `join` makes those of one column, or cross, one group, as for slices."""
 
     metrics: Annotated[dict[str, GapRule], Field(min_length=1)]
     """Rules by metric: those of the task, and `selection_rate`, `false_positive_rate`, `mean_prediction`."""
@@ -342,10 +351,22 @@ class Evaluation(Strict):
             raise ValueError("`costs` count only in the metric `expected_cost`, which `metrics` does not name")
         return self
 
+    @model_validator(mode="after")
+    def _metrics_can_be_meant(self) -> Self:
+        for place, problem in limits.problems(self):
+            raise misplaced(problem, place)
+        return self
+
     @property
     def targets(self) -> tuple[str, ...]:
         """The columns that hold the truth."""
         return tuple(self.target) if isinstance(self.target, list) else (self.target,) if self.target else ()
+
+    @property
+    def gates_quality(self) -> bool:
+        """Whether any gate looks at how good the model is: of all rows, or within slices."""
+        rules = [*self.metrics.values(), *(self.slices.metrics.values() if self.slices else ())]
+        return self.beats_baseline or any(rule.model_dump(exclude_none=True) for rule in rules)
 
     @property
     def cluster_column(self) -> str | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import types
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from slipway.policy import wording
 from slipway.runner.errors import PolicyError
 
 T = TypeVar("T", bound=BaseModel)
@@ -25,15 +28,48 @@ def read_text(text: str, model: type[T], *, file: str, page: str = "docs/policy.
     except ValidationError as invalid:
         # A key that is missing was often misspelt: the line that mends it comes first.
         errors = sorted(invalid.errors(), key=lambda error: error["type"] == "missing")
-        problems = [_problem(error, node, model) for error in errors]
-    lines = [f"line {line}: {message}" if line else message for line, message in problems]
+        problems = _merged(_problem(error, node, model) for error in errors)
+    lines = [f"line {each.line}: {each.in_words}" if each.line else each.in_words for each in problems]
     raise PolicyError(
         f"{file} is not valid: {lines[0]}" if len(lines) == 1 else f"{file} has {len(lines)} problems.",
         why="" if len(lines) == 1 else "\n" + "\n".join(f"- {line}" for line in lines),
         fix=f"Correct {file}; {page} explains every key.",
         file=file,
-        line=problems[0][0],
+        line=problems[0].line,
     )
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong. line: 0 if unknown. path: the key that `message` is about; empty where the message names it."""
+
+    line: int
+    path: str
+    message: str
+
+    @property
+    def in_words(self) -> str:
+        """The whole sentence."""
+        return f"`{self.path}`: {self.message}" if self.path else self.message
+
+
+def _merged(problems: Iterable[Problem]) -> list[Problem]:
+    """As a value of several types has one error for each that it could have: one sentence that names them all."""
+    found: dict[tuple[int, str, str], list[str]] = {}
+    for each in problems:
+        start, must, rest = each.message.rpartition(wording.MUST)
+        mergeable = bool(each.path and must and not start)
+        place = (each.line, each.path, "" if mergeable else each.message)
+        found.setdefault(place, []).append(rest if mergeable else "")
+    return [
+        Problem(line, path, message or wording.MUST + wording.either(dict.fromkeys(rests)))
+        for (line, path, message), rests in found.items()
+    ]
+
+
+def line_of(text: str, location: tuple[str | int, ...]) -> int:
+    """The line (from 1) of the deepest part of `location`, keys and positions, that `text` (YAML) has."""
+    return _locate(yaml.compose(text, Loader=yaml.SafeLoader), location)[0]
 
 
 def _parse(text: str, file: str) -> tuple[yaml.Node, Any]:
@@ -81,9 +117,9 @@ def _refuse_repeated_keys(node: yaml.Node | None, file: str, visited: set[int]) 
             _refuse_repeated_keys(value, file, visited)
 
 
-def _problem(error: Any, root: yaml.Node | None, model: type[BaseModel]) -> tuple[int, str]:
-    """Line (0 if unknown) and sentence of one of pydantic's errors."""
-    line, found = _locate(root, error["loc"])
+def _problem(error: Any, root: yaml.Node | None, model: type[BaseModel]) -> Problem:
+    """One of pydantic's errors, in our words."""
+    line, found = _locate(root, (*error["loc"], *error.get("ctx", {}).get("place", ())))
     path = ".".join(str(part) for part in found)
     if error["type"] == "extra_forbidden":
         if found[-1:] != [error["loc"][-1]]:  # it came through a merge key (`<<`), so it stands elsewhere in the file
@@ -92,13 +128,13 @@ def _problem(error: Any, root: yaml.Node | None, model: type[BaseModel]) -> tupl
         known = sorted(_keys_at(model, found[:-1]))
         close = difflib.get_close_matches(str(found[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(known)}"
-        return line, f"`{path}` is not a known key; {hint}"
+        return Problem(line, "", f"`{path}` is not a known key; {hint}")
     if error["type"] == "missing":
-        return line, f"`{'.'.join(map(str, [*found, error['loc'][-1]]))}` is required"
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] in ("model_type", "dict_type"):
-        message = f"{'' if path else 'the file '}must be a mapping of keys to values (`{{}}` for none)"
-    return line, f"`{path}`: {message[0].lower()}{message[1:]}" if path else message
+        return Problem(line, "", f"`{'.'.join(map(str, [*found, error['loc'][-1]]))}` is required")
+    message = wording.of(error)
+    if not path and error["type"] in ("model_type", "dict_type"):
+        return Problem(line, "", f"the file {message}")
+    return Problem(line, path, message)
 
 
 def _locate(node: yaml.Node | None, location: tuple[Any, ...]) -> tuple[int, list[Any]]:

@@ -30,6 +30,9 @@ class SourcedPolicy:
     proposed: Policy | None = None
     """The policy as this pull request would have it, where that is another one than what judges it."""
 
+    text: str = ""
+    """The file's text that the gates were read from: an error names its line."""
+
     def data_for(self, purpose: Literal["candidate", "drift"]) -> dict[str, Dataset]:
         """The datasets that a candidate is made from and judged on, or the one that production sees.
 
@@ -100,25 +103,26 @@ def load(path: Path, run: Run) -> SourcedPolicy:
         PolicyError: the policy is missing or says something that cannot be meant.
         InputError: the base commit is not in this clone, so its gates cannot be read.
     """
-    head = read_text(_in_work_tree(path, "policy"), Policy, file=str(path))
+    text = _in_work_tree(path, "policy")
+    head = read_text(text, Policy, file=str(path))
     if not run.base_sha:
-        return SourcedPolicy(head, path)
+        return SourcedPolicy(head, path, text=text)
     _require_commit(run.base_sha)
     base_text = _at_commit(run.base_sha, str(path))
     if base_text is None:
         remark = f"The policy `{path}` is new in this pull request: its own gates were applied."
-        return SourcedPolicy(head, path, remarks=(remark,))
+        return SourcedPolicy(head, path, remarks=(remark,), text=text)
     base = read_text(base_text, Policy, file=f"{path} of the base branch")
     if base.pull_request.gates_from == "head":
-        return SourcedPolicy(head, path)
+        return SourcedPolicy(head, path, text=text)
     judged = base.model_copy(update={"training": head.training})
     if judged.digest == head.digest:
-        return SourcedPolicy(judged, path, gates_commit=run.base_sha)
+        return SourcedPolicy(judged, path, gates_commit=run.base_sha, text=base_text)
     remark = (
         f"This pull request changes `{path}`. It was judged by the base branch's gates; the new ones hold once it is "
         "merged."
     )
-    return SourcedPolicy(judged, path, gates_commit=run.base_sha, remarks=(remark,), proposed=head)
+    return SourcedPolicy(judged, path, gates_commit=run.base_sha, remarks=(remark,), proposed=head, text=base_text)
 
 
 def file_digest(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from pydantic_core import PydanticCustomError
 
 Label = StrictBool | StrictInt | StrictStr
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]*$", max_length=200)]
@@ -20,6 +21,11 @@ def _no_truth_value(value: object) -> object:
 
 NUMBER = BeforeValidator(_no_truth_value)
 """Stands last in `Annotated`, so that the limits before it reach the JSON Schema."""
+
+
+def misplaced(problem: str, place: tuple[str, ...]) -> PydanticCustomError:
+    """The error for a validator of a whole section to raise about one key of it: `reading` names that key's line."""
+    return PydanticCustomError("misplaced", "{problem}", {"problem": problem, "place": place})
 
 
 class Strict(BaseModel):

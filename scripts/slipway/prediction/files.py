@@ -13,6 +13,7 @@ import polars as pl
 
 from slipway.policy import Evaluation
 from slipway.prediction.holdout import Holdout
+from slipway.prediction.outcome import positive_label
 from slipway.prediction.process import Predictions
 from slipway.runner.errors import InputError
 
@@ -139,6 +140,8 @@ def _classes(path: Path, table: pl.DataFrame, truth: pl.Series, evaluation: Eval
     """Labels and class names as values of the target's own type."""
     labels = {*truth.drop_nulls().unique().to_list()}
     if evaluation.positive is not None:
+        if labels and not truth.dtype.is_float():
+            positive_label(evaluation, truth.drop_nulls())  # a wrong `positive` is no fault of the file
         labels.add(evaluation.positive)
     by_text = {_text(label): label for label in labels}
     columns = [name for name in table.columns if name.startswith(PREFIX)]
@@ -192,7 +195,7 @@ def _labels(path: Path, table: pl.DataFrame) -> Predictions:
     for place, label in enumerate(labels):
         if likely:
             probability = _numbers(path, table[f"{PREFIX}{label}"]).cast(pl.Float64)
-            if ((probability < 0) | (probability > 1)).any():
+            if (probability.is_finite() & ((probability < 0) | (probability > 1))).any():
                 _refuse(path, f"has probabilities below 0 or above 1 in `{PREFIX}{label}`")
             frame[f"{PREFIX}{place}"] = probability
         said = _flags(path, table[f"{LABEL}{label}"]) if given else probability >= EVEN
@@ -211,15 +214,16 @@ def _flags(path: Path, values: pl.Series) -> pl.Series:
 
 
 def _check_probabilities(path: Path, probabilities: list[pl.Series]) -> None:
-    """Shares of one. Missing ones are counted later, for every model alike."""
+    """Shares of one. Missing and infinite ones are counted later, for every model alike."""
     if not probabilities:
         return
     if len(probabilities) < 2:
         _refuse(path, "has probabilities of one class only", f"Give `{PREFIX}<class>` for every class.")
     scores = np.column_stack([each.to_numpy() for each in probabilities])
     with np.errstate(invalid="ignore"):
-        outside = int(((scores < 0) | (scores > 1)).any(axis=1).sum())
-        unequal = int((abs(scores.sum(axis=1) - 1) > 1e-3).sum())
+        finite = np.isfinite(scores).all(axis=1)
+        outside = int((((scores < 0) | (scores > 1)).any(axis=1) & finite).sum())
+        unequal = int(((abs(scores.sum(axis=1) - 1) > 1e-3) & finite).sum())
     if outside:
         _refuse(path, f"has probabilities below 0 or above 1 in {outside:,} rows")
     if unequal:

@@ -10,7 +10,7 @@ import polars as pl
 
 from slipway import datasets
 from slipway.data import leakage, reading
-from slipway.policy import Evaluation, SourcedPolicy
+from slipway.policy import Evaluation, SourcedPolicy, missing_columns
 from slipway.report import Check, Report, Verdict
 from slipway.runner.errors import InputError
 
@@ -46,12 +46,15 @@ def read_holdout(sourced: SourcedPolicy, evaluation: Evaluation, scratch: Path) 
     columns = schema.names()
     named = list(dict.fromkeys(evaluation.columns_of_groups))
     cluster = evaluation.cluster_column
-    for column in filter(None, (*evaluation.targets, *evaluation.keys, cluster, *named)):
-        if column not in columns:
-            raise InputError(
-                f"The holdout {path} has no column `{column}`.",
-                fix=f"Its columns are: {', '.join(columns)}. Correct `evaluation` in the policy.",
-            )
+    for each in missing_columns(sourced, evaluation, columns):
+        raise InputError(
+            f"The holdout {path} has no column `{each.column}`.",
+            why=f"{each.in_words[0].upper()}{each.in_words[1:]}.".replace("?.", "?"),
+            fix="Correct `evaluation` in the policy.",
+            # The annotation belongs to a line of the change, which is not what the base branch's policy numbers.
+            file="" if sourced.gates_commit else str(sourced.path),
+            line=0 if sourced.gates_commit else each.line,
+        )
     for column in filter(None, (*evaluation.keys, cluster)):
         if isinstance(schema[column], pl.List | pl.Array):
             raise InputError(

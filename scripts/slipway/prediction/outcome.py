@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from slipway.evaluation.outcomes import Binary, Floats, Integers, Multiclass, Outcome, Prices, Regression
+from slipway.evaluation.outcomes import (
+    Binary,
+    Floats,
+    Integers,
+    Multiclass,
+    Multilabel,
+    Outcome,
+    Prices,
+    Regression,
+)
 from slipway.policy import Evaluation
 from slipway.prediction import keyed, multilabel
 from slipway.prediction.process import Predictions
 from slipway.runner.errors import GateError, InputError
+
+SHOWN = 5
+"""Rows that a sentence names."""
 
 
 def outcomes(
@@ -42,6 +54,28 @@ def outcomes(
         _check_classes(name, predictions.classes or [], known)
     classes = _all_classes(known, named.values())
     return {name: _multiclass(truth, classes, predictions) for name, predictions in named.items()}
+
+
+def unheard(
+    evaluation: Evaluation, truth: pl.Series, named: dict[str, Predictions], judged: Mapping[str, Outcome]
+) -> Iterator[str]:
+    """What a reader should know where the policy's threshold decides: that a model's own labels say otherwise.
+
+    judged: what `outcomes` made of the same predictions.
+    """
+    if evaluation.threshold is None:
+        return
+    own = outcomes(evaluation.model_copy(update={"threshold": None}), truth, named)
+    for name, outcome in own.items():
+        by_threshold = judged[name]
+        if isinstance(outcome, Binary | Multilabel) and isinstance(by_threshold, Binary | Multilabel):
+            differ = outcome.label != by_threshold.label
+            rows = int(differ.any(axis=1).sum() if differ.ndim == 2 else differ.sum())
+            if rows:
+                yield (
+                    f"The policy's `threshold` of {evaluation.threshold:g} decides: the labels of {name} differ from "
+                    f"it in {rows:,} of {len(differ):,} rows, and were not looked at."
+                )
 
 
 def positive_label(evaluation: Evaluation, truth: pl.Series) -> Any:
@@ -108,17 +142,24 @@ def _check_predictions(name: str, predictions: Predictions, rows: int) -> None:
     for column in frame.get_columns():
         bad = _without_number(column)
         if bad:
+            where = ", ".join(map(str, _places_without_number(column).head(SHOWN)))
             what = column.name.partition("_")[0]
             raise GateError(
                 f"{name} gave no finite {what} for {bad:,} of {rows:,} rows.",
                 why="A model that answers NaN, infinity or nothing for some rows must not serve them.",
-                fix="Look at these rows' features: missing values that the pipeline does not impute are the usual "
-                "cause.",
+                fix=f"Look at these rows' features: row {where}{' and others' if bad > SHOWN else ''} of the holdout, "
+                "counted from 0. Missing values that the pipeline does not impute are the usual cause.",
             )
 
 
 def _without_number(values: pl.Series) -> int:
-    return values.null_count() + (int((~values.is_finite()).sum() or 0) if values.dtype.is_float() else 0)
+    return len(_places_without_number(values))
+
+
+def _places_without_number(values: pl.Series) -> pl.Series:
+    """Positions of what is missing, NaN or infinite."""
+    absent = values.is_null()
+    return (absent | ~values.is_finite().fill_null(False) if values.dtype.is_float() else absent).arg_true()
 
 
 def _regression(truth: pl.Series, predictions: Predictions) -> Regression:

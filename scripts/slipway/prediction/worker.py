@@ -58,7 +58,7 @@ def main(model_folder: str, output: str, mode: str, *arguments: str) -> None:
     except ImportError as error:
         fail(f"the model's environment lacks a package that predicting needs: {error}")
     except (Exception, SystemExit) as error:
-        fail(f"the model cannot predict the holdout: {type(error).__name__}: {error}")
+        fail(f"the model cannot predict the holdout: {type(error).__name__}: {in_short(str(error))}")
 
 
 def predict_files(model: Any, files: list[Any], task: str, output: Path, load_seconds: float) -> None:
@@ -364,7 +364,7 @@ def are_probabilities(values: Any) -> bool:
 
     # Not a number counts as one: whoever reads it says how many rows have none.
     sums = np.nan_to_num(values.sum(axis=1), nan=1.0, posinf=1.0, neginf=1.0)
-    return not (values < 0).any() and bool((abs(sums - 1) < 1e-3).all())
+    return not (values[np.isfinite(values)] < 0).any() and bool((abs(sums - 1) < 1e-3).all())
 
 
 def probabilities_of(model: Any, features: Any) -> Any:
@@ -418,6 +418,15 @@ def positions(labels: Any, classes: list[Any]) -> list[int]:
 def plain(values: Any) -> list[Any]:
     """As values that JSON knows."""
     return [value.item() if hasattr(value, "item") else value for value in values]
+
+
+def in_short(message: str) -> str:
+    """Without the rows that MLflow quotes where types do not fit; of what is long the beginning and the end."""
+    quoted, told = message.partition("of data '"), message.rpartition("' with schema")
+    if quoted[1] and told[1] and len(quoted[0]) < len(told[0]):
+        message = f"{quoted[0]}of the data with schema{told[2]}"
+    message = " ".join(message.split())
+    return message if len(message) <= 600 else f"{message[:200]} … {message[-400:]}"
 
 
 def fail(message: str) -> Any:

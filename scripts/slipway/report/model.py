@@ -294,7 +294,8 @@ def enforce(report: Report, *, on_inconclusive: Literal["warn", "fail"], fix: st
 
     fix: what to do where an inconclusive verdict fails.
     """
-    reasons = "\n".join(f"- {reason}" for reason in report.reasons)
+    # A person at a terminal has read them just now (`plain.tell`); a runner's annotation stands by itself.
+    reasons = "\n".join(f"- {reason}" for reason in report.reasons) if commands.on_runner() else ""
     if report.verdict is Verdict.FAIL:
         raise GateError(report.headline or f"{report.stage}: fail.", why=reasons and f"\n{reasons}")
     if report.verdict is Verdict.INCONCLUSIVE:
@@ -305,4 +306,4 @@ def enforce(report: Report, *, on_inconclusive: Literal["warn", "fail"], fix: st
                 why=reasons and f"\n{reasons}",
                 fix=fix,
             )
-        commands.warning(f"{message}\n{reasons}", title="Inconclusive")
+        commands.warning(f"{message}\n{reasons}".strip(), title="Inconclusive")

@@ -2,21 +2,19 @@
 
 A smooth metric comes with influence values: its error is about the mean of them, so its variance, and that of the
 difference of two models on the same rows, is the variance of a mean. One pass over the rows gives every interval
-without resampling. Source: the delta method (van der Vaart, Asymptotic Statistics, ch. 20). A metric that is no smooth
-function of means gives its value under many row weights at once instead, for the bootstrap.
+without resampling. Source: the delta method (van der Vaart, Asymptotic Statistics, ch. 20).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from slipway.evaluation.outcomes import Booleans, Floats
-
-Task = Literal["binary", "multiclass", "multilabel", "ranking", "regression", "forecasting", "text"]
+from slipway.policy.metrics import Task
 
 
 class UndefinedError(Exception):
@@ -39,10 +37,9 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of one task. Exactly one of `estimate` and `weighted` is given.
+    """A metric of one task.
 
-    estimate: outcome -> Estimate. weighted: (outcome, weights (draws, rows)) -> values (draws,).
-    Both raise UndefinedError where the metric has no value.
+    estimate: outcome -> Estimate; raises UndefinedError where the metric has no value.
     of_labels: whether truth and label alone decide it. The best value is 1 where greater is better, else 0.
     named: outcome -> (rows, divisors) which rows the model's own labels put below the line, where these alone do, as in
     precision: with few of them the formulas know little.
@@ -51,9 +48,7 @@ class Metric:
     name: str
     task: Task
     greater_is_better: bool
-    estimate: Callable[[Any], Estimate] | None = None
-    weighted: Callable[[Any, Floats], Floats] | None = None
-    aliases: tuple[str, ...] = ()
+    estimate: Callable[[Any], Estimate]
     of_labels: bool = False
     named: Callable[[Any], Booleans] | None = None
 

@@ -208,22 +208,22 @@ _of_scores = partial(Metric, task="binary", greater_is_better=True)
 _loss = partial(Metric, task="binary", greater_is_better=False)
 
 METRICS: tuple[Metric, ...] = (
-    _of_labels("accuracy", estimate=accuracy, aliases=("accuracy_score",)),
-    _of_labels("balanced_accuracy", estimate=balanced_accuracy, aliases=("balanced_accuracy_score",)),
-    _of_labels("precision", estimate=precision, aliases=("precision_score",), named=lambda o: o.label[:, None]),
-    _of_labels("recall", estimate=recall, aliases=("recall_score",)),
+    _of_labels("accuracy", estimate=accuracy),
+    _of_labels("balanced_accuracy", estimate=balanced_accuracy),
+    _of_labels("precision", estimate=precision, named=lambda o: o.label[:, None]),
+    _of_labels("recall", estimate=recall),
     _of_labels("specificity", estimate=specificity),
     _of_labels("negative_predictive_value", estimate=negative_predictive_value, named=lambda o: ~o.label[:, None]),
-    _of_labels("f1", estimate=f1, aliases=("f1_score",)),
-    _of_labels("jaccard", estimate=jaccard, aliases=("jaccard_score",)),
+    _of_labels("f1", estimate=f1),
+    _of_labels("jaccard", estimate=jaccard),
     _of_labels("matthews_corrcoef", estimate=matthews_corrcoef),
-    _of_labels("cohen_kappa", estimate=cohen_kappa, aliases=("cohen_kappa_score",)),
+    _of_labels("cohen_kappa", estimate=cohen_kappa),
     _loss("expected_cost", estimate=expected_cost, of_labels=True),
-    _of_scores("roc_auc", estimate=roc_auc, aliases=("roc_auc_score",)),
-    _of_scores("average_precision", estimate=average_precision, aliases=("average_precision_score",)),
+    _of_scores("roc_auc", estimate=roc_auc),
+    _of_scores("average_precision", estimate=average_precision),
     _of_scores("d2_log_loss_score", estimate=d2_log_loss),
-    _loss("log_loss", estimate=log_loss, aliases=("neg_log_loss",)),
-    _loss("brier_score", estimate=brier_score, aliases=("brier_score_loss", "neg_brier_score")),
+    _loss("log_loss", estimate=log_loss),
+    _loss("brier_score", estimate=brier_score),
     _loss("squared_calibration_error", estimate=squared_calibration_error),
 )
 

@@ -55,13 +55,12 @@ _loss = partial(Metric, task="forecasting", greater_is_better=False)
 
 METRICS: tuple[Metric, ...] = (
     *regression.metrics_of("forecasting"),
-    _loss("mean_absolute_scaled_error", estimate=mean_absolute_scaled_error, aliases=("mase",)),
+    _loss("mean_absolute_scaled_error", estimate=mean_absolute_scaled_error),
     _loss(
         "symmetric_mean_absolute_percentage_error",
         estimate=symmetric_mean_absolute_percentage_error,
-        aliases=("smape",),
     ),
-    _loss("wape", estimate=wape, aliases=("weighted_absolute_percentage_error",)),
+    _loss("wape", estimate=wape),
 )
 
 FAMILIES: tuple[Family, ...] = (

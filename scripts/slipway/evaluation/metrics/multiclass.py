@@ -165,18 +165,18 @@ def _named(o: Multiclass) -> Booleans:
 
 
 METRICS: tuple[Metric, ...] = (
-    _of_labels("accuracy", estimate=accuracy, aliases=("accuracy_score",)),
-    _of_labels("balanced_accuracy", estimate=balanced_accuracy, aliases=("balanced_accuracy_score",)),
+    _of_labels("accuracy", estimate=accuracy),
+    _of_labels("balanced_accuracy", estimate=balanced_accuracy),
     *_per_class("precision", binary.precision, named=_named),
     *_per_class("recall", binary.recall),
     *_per_class("f1", binary.f1),
     *_per_class("jaccard", binary.jaccard)[:2],
     _of_labels("matthews_corrcoef", estimate=matthews_corrcoef),
-    _of_labels("cohen_kappa", estimate=cohen_kappa, aliases=("cohen_kappa_score",)),
+    _of_labels("cohen_kappa", estimate=cohen_kappa),
     _of_scores("roc_auc_ovr", estimate=roc_auc_ovr),
     _of_scores("d2_log_loss_score", estimate=d2_log_loss),
-    _loss("log_loss", estimate=log_loss, aliases=("neg_log_loss",)),
-    _loss("brier_score", estimate=brier_score, aliases=("brier_score_loss", "neg_brier_score")),
+    _loss("log_loss", estimate=log_loss),
+    _loss("brier_score", estimate=brier_score),
 )
 
 FAMILIES: tuple[Family, ...] = (Family("top_k_accuracy", "multiclass", "k", "5", top_k_accuracy),)

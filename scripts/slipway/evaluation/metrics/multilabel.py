@@ -164,7 +164,7 @@ _of_labels = partial(Metric, task="multilabel", greater_is_better=True, of_label
 _of_scores = partial(Metric, task="multilabel", greater_is_better=True)
 
 METRICS: tuple[Metric, ...] = (
-    _of_labels("accuracy", estimate=accuracy, aliases=("accuracy_score",)),
+    _of_labels("accuracy", estimate=accuracy),
     Metric("hamming_loss", "multilabel", False, hamming_loss, of_labels=True),
     *(
         _of_labels(
@@ -178,7 +178,6 @@ METRICS: tuple[Metric, ...] = (
     _of_scores(
         "label_ranking_average_precision",
         estimate=label_ranking_average_precision,
-        aliases=("label_ranking_average_precision_score",),
     ),
     _of_scores("roc_auc_macro", estimate=roc_auc_macro),
     _of_scores("roc_auc_micro", estimate=roc_auc_micro),

@@ -154,7 +154,7 @@ def _at(name: str, metric: Callable[[Ranking, int], Estimate]) -> Family:
 _metric = partial(Metric, task="ranking", greater_is_better=True)
 
 METRICS: tuple[Metric, ...] = (
-    _metric("ndcg", estimate=ndcg, aliases=("ndcg_score",)),
+    _metric("ndcg", estimate=ndcg),
     _metric("mean_average_precision", estimate=mean_average_precision),
     _metric("mean_reciprocal_rank", estimate=mean_reciprocal_rank),
 )

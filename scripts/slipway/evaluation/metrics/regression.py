@@ -8,8 +8,9 @@ from functools import partial
 import numpy as np
 
 from slipway.evaluation import ordered
-from slipway.evaluation.metrics.base import Estimate, Family, Metric, Task, UndefinedError, mean, ratio
+from slipway.evaluation.metrics.base import Estimate, Family, Metric, UndefinedError, mean, ratio
 from slipway.evaluation.outcomes import Floats, Regression
+from slipway.policy.metrics import Task
 
 
 def error_of(o: Regression) -> Floats:
@@ -103,11 +104,11 @@ def metrics_of(task: Task) -> tuple[Metric, ...]:
     share = partial(Metric, task=task, greater_is_better=True)
 
     def loss(name: str, estimate: Callable[[Regression], Estimate]) -> Metric:
-        return Metric(name, task, False, estimate, aliases=(f"neg_{name}",))
+        return Metric(name, task, False, estimate)
 
     return (
-        share("r2", estimate=r2, aliases=("r2_score",)),
-        share("explained_variance", estimate=explained_variance, aliases=("explained_variance_score",)),
+        share("r2", estimate=r2),
+        share("explained_variance", estimate=explained_variance),
         loss("mean_absolute_error", mean_absolute_error),
         loss("mean_squared_error", mean_squared_error),
         loss("root_mean_squared_error", root(mean_squared_error)),
