@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,19 +11,14 @@ from slipway.data import reading
 from slipway.drift import clusters, foreign, judging, reported, telling
 from slipway.drift.findings import DriftFindings
 from slipway.policy import Drift, SourcedPolicy, load
-from slipway.policy.source import file_digest
 from slipway.profiles import Profile
-from slipway.registry import mlflow
-from slipway.registry.mlflow import Registry
 from slipway.report import Report, Subject, Verdict, enforce, markdown, plain
 from slipway.runner import outputs, stage
 from slipway.runner.context import Run, report_file
 from slipway.runner.errors import InputError, PolicyError, SlipwayError
-from slipway.training import profiling
+from slipway.training.reference import Reference, of_file, of_production
 
 STAGE = "detect-drift"
-PROFILE = f"slipway/{profiling.FILE}"
-"""Where train-model keeps the profile, among the artifacts of the model's run."""
 EVENT = "event"
 """Instead of a report's path: what the repository_dispatch event carries that started the run."""
 
@@ -50,16 +44,6 @@ class Outputs:
     verdict: Verdict
     drifted: int = 0
     production_version: str = ""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What current data are held against. version: in the registry, empty for a profile that was given as a file."""
-
-    profile: Profile
-    digest: str
-    version: str = ""
-    model_digest: str = ""
 
 
 def main(given: Inputs) -> None:
@@ -128,44 +112,10 @@ def read_report(given: Inputs, run: Run, model: str) -> DriftFindings:
 
 
 def find_reference(given: Inputs, sourced: SourcedPolicy) -> Reference:
-    """The profile that was given, or that of the version in production.
-
-    Raises InputError where there is none, or where it is not the one that the training left.
-    """
+    """The profile that was given, or that of the version in production."""
     if given.reference_profile:
-        return read_profile(given.reference_profile, str(given.reference_profile))
-    model, registry = sourced.policy.model, Registry(given.tracking_uri)
-    version = registry.by_alias(model, mlflow.PRODUCTION)
-    if version is None:
-        raise InputError(
-            f"No version of `{model}` is in production, so there is nothing to hold the data against.",
-            fix="Release one (the alias `production` in the registry), or give a `reference-profile`.",
-        )
-    with tempfile.TemporaryDirectory() as scratch:
-        file = registry.run_file(version.run_id, PROFILE, Path(scratch)) if version.run_id else None
-        if file is None:
-            raise InputError(
-                f"{version.name} of `{model}` has no profile of what it learned from.",
-                fix="Train it with train-model, which keeps one, or make one with scripts/profile_data.py from its "
-                "training data and give it as `reference-profile`.",
-            )
-        found = read_profile(file, PROFILE)
-    said = version.tags.get(profiling.TAG, found.digest)
-    if said != found.digest:
-        raise InputError(
-            f"The profile of {version.name} of `{model}` is not the one that its training left.",
-            why=f"It is {found.digest}, and the version's tag says {said}.",
-            fix="Find out who changed it (`command: compare` of audit-trail), and train the model anew.",
-        )
-    return replace(found, version=version.version, model_digest=version.tags.get("slipway.model_digest", ""))
-
-
-def read_profile(path: Path, name: str) -> Reference:
-    """A profile's file. name: for messages."""
-    try:
-        return Reference(profiles.read(path.read_bytes(), name=name), file_digest(path))
-    except OSError as error:
-        raise InputError(f"The profile {name} cannot be read.", why=str(error)) from error
+        return of_file(given.reference_profile, str(given.reference_profile))
+    return of_production(sourced.policy.model, given.tracking_uri)
 
 
 def look(report: Report, sourced: SourcedPolicy, rules: Drift, reference: Reference, place: str) -> Report:
