@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from slipway import datasets
-from slipway.data import findings, leakage, reading, validation
+from slipway.data import asked, comparison, findings, leakage, reading, validation
 from slipway.data.schema import Schema, read
 from slipway.policy import Dataset, SourcedPolicy, load
 from slipway.report import Check, Report, Subject, Verdict, enforce, markdown, plain, reuse
@@ -34,6 +34,7 @@ class Inputs:
     schema: Path | None = None
     purpose: Literal["candidate", "drift"] = "candidate"
     examples: int = 3
+    tracking_uri: str = ""
     reuse_from: Path | None = None
     report: Path | None = None
 
@@ -142,16 +143,10 @@ def inspect(name: str, dataset: Dataset, task: Task) -> Found:
         if not version.immutable and not must_be_pinned(task):  # else its check says it
             remarks.append(f"{name}: {dataset.path} {version.remark}")
     except InputError as error:
-        checks = (unusable(name, error, place, dataset.path),)
+        checks = (findings.unusable(name, error, place, dataset.path),)
         return Found(checks=checks, remarks=tuple(remarks), provenance=provenance, subjects=subjects)
     found = Found(remarks=tuple(remarks), provenance=provenance, subjects=subjects, schema=schema)
     return replace(found, version=version, frame=frame, checks=tuple(pinned(name, version, task)))
-
-
-def unusable(name: str, error: InputError, place: str, path: str) -> Check:
-    """The failing check of data that cannot be read, in the words of the policy's path."""
-    detail = " ".join(part for part in (error.what, error.why, error.fix) if part).replace(place, path)
-    return Check(name=f"{name}: readable", verdict=Verdict.FAIL, detail=detail)
 
 
 def pinned(name: str, version: datasets.DatasetVersion, task: Task) -> Iterator[Check]:
@@ -173,7 +168,7 @@ def judge(name: str, dataset: Dataset, found: Found, examples: int) -> Found:
     try:
         checks = against_schema(name, dataset, found.schema, found.frame, examples)
     except InputError as error:
-        return replace(found, checks=(unusable(name, error, dataset.path, dataset.path),), frame=None)
+        return replace(found, checks=(findings.unusable(name, error, dataset.path, dataset.path),), frame=None)
     return replace(found, checks=(*found.checks, *checks))
 
 
@@ -207,20 +202,25 @@ def asked_for(task: Task, found: dict[str, Found]) -> Iterator[Check]:
     """The columns that the evaluation will ask for and the holdout lacks: before compute is spent on a candidate."""
     evaluation = task.sourced.policy.evaluation if task.sourced else None
     holdout = found.get(task.holdout)
-    if evaluation is None or holdout is None or holdout.frame is None:
-        return
-    with reading.unreadable(task.datasets[task.holdout].path):
-        columns = holdout.frame.collect_schema().names()
-    for key in ("target", "cluster", "query", "series", "time"):
-        said = getattr(evaluation, key)
-        for name in evaluation.targets if key == "target" else [said] if said else []:
-            if name not in columns:
-                detail = f"`evaluation.{key}` names it; the columns are {', '.join(columns[:20])}"
-                yield Check(name=f"{task.holdout}: column {name}", verdict=Verdict.FAIL, detail=detail)
+    if evaluation is not None and holdout is not None and holdout.frame is not None:
+        yield from asked.columns(task.holdout, evaluation, holdout.frame.collect_schema().names())
+
+
+def compared(name: str, found: Found, task: Task, given: Inputs) -> Found:
+    """The dataset held against its reference, where the policy names one and its rows could be read."""
+    rules, sourced = task.datasets[name].against, task.sourced
+    if rules is None or found.frame is None or sourced is None:
+        return found
+    other = sourced.policy.reference_path(rules)
+    reference = comparison.reference(sourced, rules, datasets.fetch_missing(other) if other else "", given.tracking_uri)
+    checks, said = comparison.compare(name, datasets.fetch_missing(task.datasets[name].path), reference, given.examples)
+    return replace(found, checks=(*found.checks, *checks), provenance={**found.provenance, **said})
 
 
 def key_of(task: Task, found: dict[str, Found], examples: int) -> str:
     """Digest of all that the verdict follows from; empty where that can change unseen (mutable data, freshness)."""
+    if any(dataset.against for dataset in task.datasets.values()):  # what production is changes unseen
+        return ""
     fixed = all(each.version and each.version.immutable for each in found.values())
     fresh = [each.schema.slipway.freshness for each in found.values() if each.schema]
     timeless = all(rule is None or rule.as_of is not None for rule in fresh)
@@ -237,17 +237,23 @@ def key_of(task: Task, found: dict[str, Found], examples: int) -> str:
     return reuse.key(STAGE, said)
 
 
+def provenance_of(task: Task, found: dict[str, Found]) -> dict[str, Value]:
+    """What the report says of the policy and of all datasets."""
+    return {**task.provenance, **{key: value for each in found.values() for key, value in each.provenance.items()}}
+
+
 def judge_all(report: Report, task: Task, given: Inputs, path: Path) -> Report:
     """The report on every dataset, and on what they have in common; an earlier one where nothing has changed."""
     found = {name: inspect(name, dataset, task) for name, dataset in task.datasets.items()}
-    versions = {key: value for each in found.values() for key, value in each.provenance.items()}
     # Datasets that share a schema name it once.
     subjects = dict.fromkeys((*report.subjects, *(subject for each in found.values() for subject in each.subjects)))
-    update = {"provenance": {**task.provenance, **versions}, "subjects": tuple(subjects)}
+    update: dict[str, object] = {"provenance": provenance_of(task, found), "subjects": tuple(subjects)}
     key = key_of(task, found, given.examples) if given.reuse_from else ""
     if key and (earlier := reuse.find(given.reuse_from, key, path.parent, stage=STAGE, model=task.model)):
         return earlier.model_copy(update=update)
     found = {name: judge(name, task.datasets[name], each, given.examples) for name, each in found.items()}
+    found = {name: compared(name, each, task, given) for name, each in found.items()}
+    update["provenance"] = provenance_of(task, found)
     checks = [check for each in found.values() for check in each.checks]
     checks += [*asked_for(task, found), *leaked(task, found)]
     remarks = [remark for each in found.values() for remark in each.remarks]

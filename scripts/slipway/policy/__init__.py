@@ -1,5 +1,6 @@
 """Ground floor: slipway.yml as typed values, and the strict reading of every YAML file that a person writes."""
 
+from slipway.policy.against import Against, Volume
 from slipway.policy.drift import Drift
 from slipway.policy.evaluation import Evaluation, Fairness, GapRule, Isolation, Leakage, MetricRule, Scorer, Slices
 from slipway.policy.latency import Latency, LeastRule, MostRule
@@ -10,6 +11,7 @@ from slipway.policy.robustness import Missing, Noise, Perturbation, Robustness, 
 from slipway.policy.source import SourcedPolicy, load
 
 __all__ = [
+    "Against",
     "BackOff",
     "Dataset",
     "Drift",
@@ -38,6 +40,7 @@ __all__ = [
     "Swap",
     "Training",
     "Units",
+    "Volume",
     "load",
     "read_text",
 ]

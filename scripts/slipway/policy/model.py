@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, FiniteFloat, StrictBool, model_validator
 
+from slipway.policy.against import PRODUCTION, Against
 from slipway.policy.drift import Drift
 from slipway.policy.evaluation import Evaluation
 from slipway.policy.retraining import Retraining
@@ -29,6 +30,9 @@ class Dataset(Strict):
 
     schema_: str | None = Field(default=None, alias="schema")
     """Path of the pandera schema (YAML) that the dataset must satisfy."""
+
+    against: Against | None = None
+    """What the dataset is held against beside its schema; nothing by default."""
 
 
 class Training(Strict):
@@ -172,6 +176,25 @@ class Policy(Strict):
                 f"(declared: {known})"
             )
         return self
+
+    @model_validator(mode="after")
+    def _references_are_declared(self) -> Self:
+        for name, dataset in self.data.items():
+            said = dataset.against
+            if said is None or said.reference == PRODUCTION or said.is_profile:
+                continue
+            if said.reference == name or said.reference not in self.data:
+                others = ", ".join(each for each in self.data if each != name) or "none"
+                raise ValueError(
+                    f"`data.{name}.against.reference` is `{said.reference}`: give `production`, another dataset "
+                    f"(declared: {others}), or the path of a profile (.json)"
+                )
+        return self
+
+    def reference_path(self, against: Against) -> str:
+        """Where the dataset lies that another one is held against; empty where it is none."""
+        named = self.data.get(against.reference)
+        return named.path if named and against.reference != PRODUCTION and not against.is_profile else ""
 
     @property
     def digest(self) -> str:
