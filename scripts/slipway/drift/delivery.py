@@ -199,8 +199,8 @@ def _new_categories(
         before, here = column.categories, now.categories if now else None
         if name in broken or before is None or here is None or before.named is None:
             continue
-        if not before.named:
-            kind.unsettled.append(name)
+        if not before.distinct or not here.distinct:
+            kind.unsettled += [name] if before.distinct or here.distinct else []
             continue
         kind.judged += 1
         if here.named is None:
@@ -214,14 +214,14 @@ def _new_categories(
             shown = tuple(f"{value!r} ({new[value]:,} rows)" for value in most[: NAMES_SHOWN if examples else 0])
             detail = f"{len(new):,} {'value' if len(new) == 1 else 'values'} that the reference does not have"
             kind.add(name, detail, {"new": len(new)}, count=rows, examples=shown)
-    yield from kind.checks("without any value in the reference")
+    yield from kind.checks("without any value on one side")
 
 
 def _constant(known: Mapping[str, Column], current: Profile, broken: list[str], rules: Against) -> Iterator[Check]:
     """Columns with one value where the reference has several. Of times, which move on, none is looked at.
 
-    That n rows have the same value by chance has at most the probability (its share in the reference) ** n; it must be
-    at most `false_discoveries` over the number of columns (Bonferroni).
+    That all other rows have the value of the first has by chance the probability (its share in the reference) **
+    (n - 1); it must be at most `false_discoveries` over the number of columns (Bonferroni).
     """
     kind = CheckKind("not constant", rules.constant)
     for name, column in known.items():
@@ -234,7 +234,7 @@ def _constant(known: Mapping[str, Column], current: Profile, broken: list[str], 
         if not _single(now):
             kind.judged += 1
             continue
-        by_chance = _share_of_single(column, now) ** rows
+        by_chance = _share_of_single(column, now) ** (rows - 1)
         if by_chance <= rules.false_discoveries / len(known):
             kind.judged += 1
             kind.add(name, f"all {rows:,} rows with a value have the same one", {"rows": rows})
