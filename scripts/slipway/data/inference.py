@@ -25,6 +25,9 @@ ROWS_A_CATEGORY = 10
 MARGIN = 0.1
 """Share of the range that was seen, by which the bounds lie beyond it."""
 
+LEAST_MISSING = 0.05
+"""Least bound of the share without a value; else it is twice what was seen."""
+
 SHOWN = 60
 
 
@@ -126,7 +129,7 @@ def schema_text(columns: Mapping[str, Seen], rows: Sequence[int], source: str) -
     if shares:
         lines.append("  missing:")
         for name, seen in shares.items():
-            most = min(1.0, math.ceil(150 * seen.missing + 1) / 100)
+            most = min(1.0, max(LEAST_MISSING, math.ceil(200 * seen.missing) / 100))
             lines.append(f"    {scalar(name)}: {most:g}  # review: {seen.missing:.2%} seen")
     times = [name for name, seen in columns.items() if isinstance(seen.dtype, (pl.Date, pl.Datetime))]
     if times:

@@ -49,9 +49,9 @@ def holdout_of(names: list[str]) -> str:
 def target_of(columns: Mapping[str, Seen], said: str) -> tuple[str, str]:
     """The column of truths and why it is taken for it: the one that was named, one of `TARGETS`, or the last one."""
     if said:
-        return said, "as given"
+        return said, "it was given"
     usual = [name for name in columns if name.lower() in TARGETS]
-    return (usual[0], "its name") if usual else (list(columns)[-1], "the last column")
+    return (usual[0], "it is called so") if usual else (list(columns)[-1], "it is the last column")
 
 
 def task_of(seen: Seen, distinct: int) -> tuple[Literal["binary", "multiclass", "regression"], str]:
@@ -84,7 +84,7 @@ def policy_text(start: Start) -> str:
             "evaluation:",
             f"  task: {start.task}  # review: {shown(start.target)} has {shown(start.why_task)}",
             f"  holdout: {scalar(start.holdout)}  # review: rows that the model never learned from",
-            f"  target: {scalar(start.target)}  # review: taken for it because of {start.why_target}",
+            f"  target: {scalar(start.target)}  # review: taken for it because {start.why_target}",
             "  # cluster: ...  # review: a column of rows that belong together (a customer, a day)",
             "  metrics:  # review: how much worse than production a candidate may be",
             *(f"    {gate}" for gate in GATES[start.task]),
