@@ -72,7 +72,7 @@ def main(given: Inputs) -> None:
 def judge(given: Inputs) -> list[Ran]:
     """Validate, train, evaluate, as far as it goes."""
     policy, uri, kept = str(given.policy), given.tracking_uri, str(given.reuse_from or "")
-    ran = [run("validate-data", {"policy": policy, "reuse_from": kept})]
+    ran = [run("validate-data", {"policy": policy, "tracking_uri": uri, "reuse_from": kept})]
     if not ran[-1].code:
         training = {"policy": policy, "tracking_uri": uri, "reuse_from": kept}
         ran.append(run("train-model", {**training, "allow_dirty_tree": str(given.allow_dirty_tree)}))

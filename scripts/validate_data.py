@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from slipway import datasets
-from slipway.data import engines, findings, leakage
+from slipway.data import comparison, engines, findings, leakage
 from slipway.data.schema import Schema, read
 from slipway.policy import Dataset, SourcedPolicy, load, missing_columns
 from slipway.report import Check, Report, Subject, Verdict, enforce, markdown, plain, reuse
@@ -33,6 +33,7 @@ class Inputs:
     schema: Path | None = None
     purpose: Literal["candidate", "drift"] = "candidate"
     examples: int = 3
+    tracking_uri: str = ""
     reuse_from: Path | None = None
     report: Path | None = None
 
@@ -144,16 +145,10 @@ def inspect(name: str, dataset: Dataset, task: Task) -> Found:
         if not version.immutable and not must_be_pinned(task):  # else its check says it
             remarks.append(f"{name}: {dataset.path} {version.remark}")
     except InputError as error:
-        checks = (unusable(name, error, place, dataset.path),)
+        checks = (findings.unusable(name, error, place, dataset.path),)
         return Found(checks=checks, remarks=tuple(remarks), provenance=provenance, subjects=subjects)
     found = Found(remarks=tuple(remarks), provenance=provenance, subjects=subjects, schema=schema)
     return replace(found, version=version, rows=rows, checks=tuple(pinned(name, version, task)))
-
-
-def unusable(name: str, error: InputError, place: str, path: str) -> Check:
-    """The failing check of data that cannot be read, in the words of the policy's path."""
-    detail = " ".join(part for part in (error.what, error.why, error.fix) if part).replace(place, path)
-    return Check(name=f"{name}: readable", verdict=Verdict.FAIL, detail=detail)
 
 
 def pinned(name: str, version: datasets.DatasetVersion, task: Task) -> Iterator[Check]:
@@ -173,24 +168,10 @@ def judge(name: str, dataset: Dataset, found: Found, examples: int) -> Found:
     if found.rows is None:
         return found
     try:
-        checks = against_schema(name, dataset, found.schema, found.rows, examples)
+        checks = engines.against_schema(name, dataset, found.schema, found.rows, examples)
     except InputError as error:
-        return replace(found, checks=(unusable(name, error, dataset.path, dataset.path),), rows=None)
+        return replace(found, checks=(findings.unusable(name, error, dataset.path, dataset.path),), rows=None)
     return replace(found, checks=(*found.checks, *checks))
-
-
-def against_schema(
-    name: str, dataset: Dataset, schema: Schema | None, rows: engines.Rows, examples: int
-) -> tuple[Check, ...]:
-    """The checks of the schema."""
-    if schema is None:
-        detail = "no schema: nothing was checked. Name one under `schema` of the dataset."
-        return (Check(name=f"{name}: schema", verdict=Verdict.INCONCLUSIVE, detail=detail),)
-    checks = rows.checks(schema, examples=examples)
-    if not checks:
-        detail = f"{dataset.schema_} declares nothing: nothing was checked"
-        return (Check(name=f"{name}: schema", verdict=Verdict.INCONCLUSIVE, detail=detail),)
-    return tuple(check.model_copy(update={"name": f"{name}: {check.name}"}) for check in checks)
 
 
 def leaked(task: Task, found: dict[str, Found]) -> Iterator[Check]:
@@ -213,8 +194,21 @@ def asked_for(task: Task, found: dict[str, Found]) -> Iterator[Check]:
         yield Check(name=f"{task.holdout}: column {each.column}", verdict=Verdict.FAIL, detail=each.in_words)
 
 
+def compared(name: str, found: Found, task: Task, given: Inputs) -> Found:
+    """The dataset held against its reference, where the policy names one and its rows could be read."""
+    rules, sourced = task.datasets[name].against, task.sourced
+    if rules is None or found.rows is None or sourced is None:
+        return found
+    other = sourced.policy.reference_path(rules)
+    reference = comparison.reference(sourced, rules, datasets.fetch_missing(other) if other else "", given.tracking_uri)
+    checks, said = comparison.compare(name, datasets.fetch_missing(task.datasets[name].path), reference, given.examples)
+    return replace(found, checks=(*found.checks, *checks), provenance={**found.provenance, **said})
+
+
 def key_of(task: Task, found: dict[str, Found], examples: int) -> str:
     """Digest of all that the verdict follows from; empty where that can change unseen (mutable data, freshness)."""
+    if any(dataset.against for dataset in task.datasets.values()):  # what production is changes unseen
+        return ""
     fixed = all(each.version and each.version.immutable for each in found.values())
     fresh = [each.schema.slipway.freshness for each in found.values() if each.schema]
     timeless = all(rule is None or rule.as_of is not None for rule in fresh)
@@ -231,17 +225,23 @@ def key_of(task: Task, found: dict[str, Found], examples: int) -> str:
     return reuse.key(STAGE, said)
 
 
+def provenance_of(task: Task, found: dict[str, Found]) -> dict[str, Value]:
+    """What the report says of the policy and of all datasets."""
+    return {**task.provenance, **{key: value for each in found.values() for key, value in each.provenance.items()}}
+
+
 def judge_all(report: Report, task: Task, given: Inputs, path: Path) -> Report:
     """The report on every dataset, and on what they have in common; an earlier one where nothing has changed."""
     found = {name: inspect(name, dataset, task) for name, dataset in task.datasets.items()}
-    versions = {key: value for each in found.values() for key, value in each.provenance.items()}
     # Datasets that share a schema name it once.
     subjects = dict.fromkeys((*report.subjects, *(subject for each in found.values() for subject in each.subjects)))
-    update = {"provenance": {**task.provenance, **versions}, "subjects": tuple(subjects)}
+    update: dict[str, object] = {"provenance": provenance_of(task, found), "subjects": tuple(subjects)}
     key = key_of(task, found, given.examples) if given.reuse_from else ""
     if key and (earlier := reuse.find(given.reuse_from, key, path.parent, stage=STAGE, model=task.model)):
         return earlier.model_copy(update=update)
     found = {name: judge(name, task.datasets[name], each, given.examples) for name, each in found.items()}
+    found = {name: compared(name, each, task, given) for name, each in found.items()}
+    update["provenance"] = provenance_of(task, found)
     checks = [check for each in found.values() for check in each.checks]
     checks += [*asked_for(task, found), *leaked(task, found)]
     remarks = [remark for each in found.values() for remark in each.remarks]

@@ -20,6 +20,7 @@ from slipway.governor.payload import Payload
 from slipway.ledger import entries
 from slipway.ledger.entries import Entry
 from slipway.policy import Policy
+from slipway.policy import against as against_model
 from slipway.policy import drift as drift_model
 from slipway.policy import evaluation as evaluation_model
 from slipway.policy import latency as latency_model
@@ -35,7 +36,7 @@ DOCS = REPOSITORY / "docs"
 SCHEMAS: dict[str, tuple[type[BaseModel], tuple[ModuleType, ...]]] = {
     "slipway.schema.json": (
         Policy,
-        (policy_model, drift_model, evaluation_model, latency_model, retraining_model, robustness_model),
+        (policy_model, drift_model, against_model, evaluation_model, latency_model, retraining_model, robustness_model),
     ),
     "ledger-entry.schema.json": (Entry, (entries, report_model)),
     "retraining-payload.schema.json": (Payload, (payload,)),

@@ -14,6 +14,7 @@ import subprocess
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -513,7 +514,7 @@ def policy_example_problems(page: str) -> list[str]:
     shown = {id(field) for _, field, given in fields if given}
     problems += [f"the example does not show `{path}`" for path, field, _ in fields if id(field) not in shown]
     for told_path, told in chain.from_iterable(map(told_defaults, examples)):
-        defaults = [field.default for path, field, _ in fields if path == told_path]
+        defaults = [field.default for path, field, _ in fields if fnmatchcase(told_path, path)]
         if yaml.safe_load(told) not in defaults:
             problems.append(f"the default of `{told_path.rpartition('.')[2]}` is {defaults}, not {told}")
     return problems

@@ -334,3 +334,26 @@ def test_report__comes_with_a_repository_dispatch_event(toy: Toy, monkeypatch: p
     assert (done.code, done.outputs["verdict"], done.outputs["drifted"]) == (1, "fail", "1"), done.log
     monkeypatch.setattr(toy, "event", {**event, "client_payload": {"report": report, "model": "another"}})
     assert read(toy, "event").error.startswith("The drift report is about `another`")
+
+
+def test_validate__holds_a_delivery_against_what_production_learned_from(toy: Toy) -> None:
+    policy = {**POLICY, "data": {**POLICY["data"], "live": {"path": "delivered.parquet", "against": {"drift": "fail"}}}}
+    policy["drift"] = {"current": "live"}
+    (toy.folder / "against.yml").write_text(yaml.safe_dump(policy, sort_keys=False), encoding="utf-8")
+
+    def validate(current: pl.DataFrame) -> Done:
+        current.write_parquet(toy.folder / "delivered.parquet")
+        return toy.run(ROOT / "actions" / "validate-data", policy="against.yml", purpose="drift")
+
+    def against(done: Done) -> dict[str, str]:
+        start = "live against production: "
+        found = {each["name"]: each["verdict"] for each in done.report["checks"]}
+        return {name.removeprefix(start): verdict for name, verdict in found.items() if name.startswith(start)}
+
+    # The truths are not there yet.
+    quiet = validate(holdout(2_000, seed=9).drop("y"))
+    assert set(against(quiet).values()) == {"pass"}, quiet.log
+    assert quiet.report["provenance"]["reference_live"].startswith("production version 1 sha256:")
+    shifted = validate(holdout(2_000, seed=9).with_columns(x1=pl.col("x1") + 1))
+    assert (shifted.code, shifted.outputs["verdict"]) == (1, "fail")
+    assert against(shifted)["x1: drift"] == "fail"

@@ -57,7 +57,7 @@ class Step:
         return next(check for check in self.report.checks if check.name == name)
 
 
-def run(folder: Path, **inputs: str) -> Step:
+def run(folder: Path, cache: str = "", **inputs: str) -> Step:
     files = {"GITHUB_OUTPUT": folder / "out.txt", "GITHUB_STEP_SUMMARY": folder / "summary.md"}
     for file in files.values():
         file.write_text("")
@@ -70,6 +70,9 @@ def run(folder: Path, **inputs: str) -> Step:
         "RUNNER_TEMP": str(folder / "temp"),
         "PYTHONWARNINGS": "error",
     }
+    if cache:  # the comparison runs in an environment of its own, with MLflow, which warns of itself
+        environ.pop("PYTHONWARNINGS")
+        environ["SLIPWAY_CACHE"] = cache
     if (folder / "event.json").exists():
         environ["GITHUB_EVENT_PATH"] = str(folder / "event.json")
     python = warm_stage.python_for(SCRIPT, sys.executable, "-W", "error")

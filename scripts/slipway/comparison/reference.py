@@ -49,7 +49,7 @@ def find_reference(model: str, tracking_uri: str, given: Path | None) -> Referen
     if version is None:
         raise InputError(
             f"No version of `{model}` is in production, so there is nothing to hold the data against.",
-            fix="Release one (the alias `production` in the registry), or give a `reference-profile`.",
+            fix="Release one (the alias `production` in the registry), or give a profile.",
         )
     with tempfile.TemporaryDirectory() as scratch:
         file = registry.run_file(version.run_id, PROFILE, Path(scratch)) if version.run_id else None
@@ -57,7 +57,7 @@ def find_reference(model: str, tracking_uri: str, given: Path | None) -> Referen
             raise InputError(
                 f"{version.name} of `{model}` has no profile of what it learned from.",
                 fix="Train it with train-model, which keeps one, or make one with scripts/profile_data.py from its "
-                "training data and give it as `reference-profile`.",
+                "training data and give it.",
             )
         found = _read(file, PROFILE)
     said = version.tags.get(profiling.TAG, found.digest)

@@ -104,3 +104,15 @@ def leaked(train: Rows, holdout: Rows, *, name: str) -> Check:
         return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=detail)
     with reading.unreadable(train.path):
         return leakage.check(train.frame, holdout.frame, name=name)
+
+
+def against_schema(name: str, dataset: Dataset, schema: Schema | None, rows: Rows, examples: int) -> tuple[Check, ...]:
+    """The checks of the schema."""
+    if schema is None:
+        detail = "no schema: nothing was checked. Name one under `schema` of the dataset."
+        return (Check(name=f"{name}: schema", verdict=Verdict.INCONCLUSIVE, detail=detail),)
+    checks = rows.checks(schema, examples=examples)
+    if not checks:
+        detail = f"{dataset.schema_} declares nothing: nothing was checked"
+        return (Check(name=f"{name}: schema", verdict=Verdict.INCONCLUSIVE, detail=detail),)
+    return tuple(check.model_copy(update={"name": f"{name}: {check.name}"}) for check in checks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from slipway.report.model import Check, Column, Report, Table, Verdict, combine
+from slipway.runner.errors import InputError
 
 REASONS_SHOWN = 5
 SEVERITY = {Verdict.FAIL: "failed", Verdict.INCONCLUSIVE: "inconclusive", Verdict.PASS: "passed"}
@@ -12,7 +13,11 @@ SEVERITY = {Verdict.FAIL: "failed", Verdict.INCONCLUSIVE: "inconclusive", Verdic
 
 def complete(report: Report, checks: Sequence[Check], *, datasets: int, remarks: Sequence[str]) -> Report:
     """The report with its checks: violated ones first, remarks last."""
-    violated = [check for check in checks if check.verdict is not Verdict.PASS or check.count]
+    violated = [
+        check
+        for check in checks
+        if check.verdict is not Verdict.PASS or check.count or check.values.get("warning_only")
+    ]
     violated.sort(key=lambda check: list(SEVERITY).index(check.verdict))
     reasons = [f"{check.name}: {check.detail}" for check in violated[:REASONS_SHOWN]]
     if len(violated) > REASONS_SHOWN:
@@ -63,3 +68,10 @@ def share(count: int, rows: int) -> str:
     """`12 of 1,000 rows (1.2 %)`."""
     percent = 100 * count / rows
     return f"{count:,} of {rows:,} rows ({f'{percent:.1f}' if percent >= 0.1 or not count else 'under 0.1'} %)"
+
+
+def unusable(name: str, error: InputError, place: str, path: str) -> Check:
+    """The failing check of data that cannot be read. place: where they were looked for, which becomes `path`, as the
+    policy has it."""
+    detail = " ".join(part for part in (error.what, error.why, error.fix) if part).replace(place, path)
+    return Check(name=f"{name}: readable", verdict=Verdict.FAIL, detail=detail)

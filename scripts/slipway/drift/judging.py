@@ -97,7 +97,7 @@ def without_waiting(current: Profile, targets: Iterable[str], rules: Drift) -> t
     columns, waiting = dict(current.columns), []
     for name in targets:
         column = columns.get(name)
-        known = _with_value(column) if column else 0
+        known = with_value(column) if column else 0
         if column is None or (known < rules.min_rows <= current.rows):
             waiting.append(name)
         elif column.kind != "empty":
@@ -133,7 +133,7 @@ def _compared(
     if reference.kind in ("time", "other"):
         what = "Times move on." if reference.kind == "time" else f"{', '.join(reference.dtypes)} is not looked into."
         return Compared(name=name, verdict=None, detail=what, missing=missing), p
-    if min(_with_value(reference), _with_value(current)) < rules.min_rows:
+    if min(with_value(reference), with_value(current)) < rules.min_rows:
         few = f"Fewer than {rules.min_rows:,} rows have a value."
         return Compared(name=name, verdict=Verdict.INCONCLUSIVE, detail=few, missing=missing), p
     both = cells.of(reference, current)
@@ -192,16 +192,17 @@ def _design(both: Cells, parts: Integers) -> Design:
 
 def _p_of_missing(reference: Column, current: Column, parts: Sequence[Column]) -> float:
     """Pearson's test of the shares without a value."""
-    counts = [np.array([each.rows - _with_value(each), _with_value(each)]) for each in (reference, current)]
-    by_part = np.array([[each.rows - _with_value(each), _with_value(each)] for each in parts]) if parts else None
+    counts = [np.array([each.rows - with_value(each), with_value(each)]) for each in (reference, current)]
+    by_part = np.array([[each.rows - with_value(each), with_value(each)] for each in parts]) if parts else None
     return _p_of_values(Cells(counts[0], counts[1]), by_part)
 
 
-def _with_value(column: Column) -> int:
+def with_value(column: Column) -> int:
+    """Rows with a value: not null, not NaN, not infinite."""
     unusual = column.numbers
     strange = unusual.nans + unusual.negative_infinities + unusual.positive_infinities if unusual else 0
     return column.rows - column.nulls - strange
 
 
 def _missing(column: Column) -> float:
-    return 1 - _with_value(column) / column.rows if column.rows else 1.0
+    return 1 - with_value(column) / column.rows if column.rows else 1.0

@@ -1,5 +1,6 @@
 """Ground floor: slipway.yml as typed values, and the strict reading of every YAML file that a person writes."""
 
+from slipway.policy.against import Against, Volume
 from slipway.policy.columns import missing_columns
 from slipway.policy.drift import Drift
 from slipway.policy.evaluation import Evaluation, Fairness, GapRule, Isolation, Leakage, MetricRule, Scorer, Slices
@@ -11,6 +12,7 @@ from slipway.policy.robustness import Missing, Noise, Perturbation, Robustness, 
 from slipway.policy.source import SourcedPolicy, load
 
 __all__ = [
+    "Against",
     "BackOff",
     "Dataset",
     "Drift",
@@ -39,6 +41,7 @@ __all__ = [
     "Swap",
     "Training",
     "Units",
+    "Volume",
     "load",
     "missing_columns",
     "read_text",

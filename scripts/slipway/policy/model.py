@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, FiniteFloat, StrictBool, field_validator, model_validator
 
+from slipway.policy.against import PRODUCTION, Against
 from slipway.policy.drift import Drift
 from slipway.policy.evaluation import Evaluation
 from slipway.policy.retraining import Retraining
@@ -31,8 +32,20 @@ class Dataset(Strict):
     schema_: str | None = Field(default=None, alias="schema")
     """Path of the pandera schema (YAML) that the dataset must satisfy."""
 
+    against: Against | None = None
+    """What the dataset is held against beside its schema; nothing by default."""
+
     engine: Literal["polars", "spark"] = "polars"
     """What holds the dataset against its schema: polars on the runner, or Spark for data past one machine."""
+
+    @model_validator(mode="after")
+    def _spark_compares_nothing(self) -> Self:
+        if self.engine == "spark" and self.against:
+            raise ValueError(
+                "`against` is not known to `engine: spark` yet: take one of them away (detect-drift compares a profile "
+                "that Spark made)"
+            )
+        return self
 
     @property
     def stays(self) -> bool:
@@ -208,6 +221,25 @@ class Policy(Strict):
                     f"`drift.{key}` names the dataset `{name}`, which `data` does not declare (declared: {known})"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _references_are_declared(self) -> Self:
+        for name, dataset in self.data.items():
+            said = dataset.against
+            if said is None or said.reference == PRODUCTION or said.is_profile:
+                continue
+            if said.reference == name or said.reference not in self.data:
+                others = ", ".join(each for each in self.data if each != name) or "none"
+                raise ValueError(
+                    f"`data.{name}.against.reference` is `{said.reference}`: give `production`, another dataset "
+                    f"(declared: {others}), or the path of a profile (.json)"
+                )
+        return self
+
+    def reference_path(self, against: Against) -> str:
+        """Where the dataset lies that another one is held against; empty where it is none."""
+        named = self.data.get(against.reference)
+        return named.path if named and against.reference != PRODUCTION and not against.is_profile else ""
 
     @property
     def digest(self) -> str:

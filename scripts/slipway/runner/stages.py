@@ -31,11 +31,17 @@ class Ran:
 
 
 def run(
-    name: str, inputs: Mapping[str, str], *, folder: Path | None = None, environ: Mapping[str, str] | None = None
+    name: str,
+    inputs: Mapping[str, str],
+    *,
+    folder: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    group: str = "",
 ) -> Ran:
     """Run one stage with `inputs` (by field name) in place of ours: no stage gets another's token.
 
-    folder: where it works; ours by default. environ: variables that it sees in addition to the job's.
+    folder: where it works; ours by default. environ: variables that it sees in addition to the job's. group: the
+    requirements of its environment, where they are not called as the stage is.
     """
     inherited = {key: value for key, value in environments.clean_environ().items() if not key.startswith("INPUT_")}
     if "GITHUB_RUN_ID" not in inherited:
@@ -43,7 +49,7 @@ def run(
         inherited.setdefault("SLIPWAY_JOB", THIS_RUN)
     given = {variable(field): value for field, value in inputs.items()}
     with commands.group(name), tempfile.NamedTemporaryFile(prefix="slipway-outputs-") as written:
-        python = environments.for_group(name)
+        python = environments.for_group(group or name)
         done = subprocess.run(
             [str(python), str(REPOSITORY / "scripts" / f"{name.replace('-', '_')}.py")],
             env={**inherited, **given, "GITHUB_OUTPUT": written.name, "PYTHONUNBUFFERED": "1", **(environ or {})},

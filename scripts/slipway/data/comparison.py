@@ -1,0 +1,88 @@
+"""A dataset held against an earlier one: asked of scripts/compare_delivery.py, in the environment that drift needs.
+
+That environment has NumPy, SciPy and MLflow, which a validation without `against` has no use for and does not install.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.policy import Against, SourcedPolicy
+from slipway.report.model import Check, Value
+from slipway.runner import stages
+from slipway.runner.errors import InputError
+
+GROUP = "detect-drift"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What a dataset is held against. data: files. profile: the text of a profile.
+
+    Production's profile, in the registry at `tracking_uri`, where neither is given. waiting: columns that the data need
+    not have yet.
+    """
+
+    rules: Against
+    data: str = ""
+    profile: str = ""
+    model: str = ""
+    tracking_uri: str = ""
+    waiting: tuple[str, ...] = ()
+
+
+def reference(sourced: SourcedPolicy, rules: Against, data: str, tracking_uri: str) -> Reference:
+    """What the policy's section `against` speaks of. data: the files of the dataset that it names, if it names one.
+
+    Truths may still be on their way, but for those that the evaluation asks for itself. A profile is part of the gates:
+    in a pull request it is the base branch's.
+    """
+    return Reference(
+        rules=rules,
+        data=data,
+        profile=sourced.gate_file(rules.reference, "profile") if rules.is_profile else "",
+        model=sourced.policy.model,
+        tracking_uri=tracking_uri,
+        waiting=tuple(sourced.policy.evaluation.targets) if sourced.policy.evaluation else (),
+    )
+
+
+def compare(name: str, place: str, reference: Reference, examples: int) -> tuple[tuple[Check, ...], dict[str, Value]]:
+    """The checks of the files at `place`, named after the dataset, and what the report says of the reference.
+
+    Raises InputError where the comparison itself ended early.
+    """
+    rules = reference.rules
+    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
+        found, profile = Path(folder) / "compared.json", Path(folder) / "reference.json"
+        profile.write_text(reference.profile, encoding="utf-8")
+        said = {
+            "data": place,
+            "rules": rules.model_dump_json(),
+            "reference_data": reference.data,
+            "reference_profile": str(profile) if rules.is_profile else "",
+            "model": reference.model,
+            "tracking_uri": reference.tracking_uri,
+            "waiting": "\n".join(reference.waiting),
+            "examples": str(examples),
+            "found": str(found),
+        }
+        ran = stages.run("compare-delivery", said, group=GROUP)
+        if ran.code or not found.is_file():
+            raise InputError(
+                f"The dataset `{name}` could not be held against {rules.reference}.",
+                why=f"The comparison ended with exit code {ran.code}; it says why above.",
+            )
+        content = json.loads(found.read_text(encoding="utf-8"))
+    checks = [Check.model_validate(each) for each in content["checks"]]
+    version, rows = content["reference"].get("version"), content["reference"].get("rows")
+    if not content["reference"]:
+        told = "not found"
+    else:
+        words = [rules.reference, f"version {version}" if version else "", content["reference"]["digest"]]
+        told = " ".join(filter(None, words)) + f", {rows:,} rows"
+    named = [check.model_copy(update={"name": f"{name} against {rules.reference}: {check.name}"}) for check in checks]
+    return tuple(named), {f"reference_{name}": told}
