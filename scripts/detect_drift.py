@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slipway import datasets, profiles
 from slipway.comparison import production
 from slipway.comparison.reference import Reference, find_reference
 from slipway.data import reading
-from slipway.drift import clusters, foreign, judging, reported, telling
+from slipway.drift import clusters, foreign, judging, reported, season, telling
 from slipway.drift.findings import DriftFindings
 from slipway.policy import Drift, SourcedPolicy, load
 from slipway.profiles import Profile
@@ -18,6 +19,9 @@ from slipway.report import Report, Subject, Verdict, combine, enforce, markdown,
 from slipway.runner import outputs, stage
 from slipway.runner.context import Run, report_file
 from slipway.runner.errors import InputError, PolicyError, SlipwayError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 STAGE = "detect-drift"
 EVENT = "event"
@@ -123,12 +127,14 @@ def look(report: Report, sourced: SourcedPolicy, rules: Drift, reference: Refere
         current = (
             profiles.merge(parts) if parts else profiles.of_frame(frame, in_strips=reading.keeps_columns_apart(fetched))
         )
+        reference, of_season = in_season(sourced, rules, reference, frame)
     targets = sourced.policy.evaluation.targets if sourced.policy.evaluation else ()
     current, waiting = judging.without_waiting(current, targets, rules)
     kept = {name: each for name, each in reference.profile.columns.items() if name not in (*rules.ignore, *waiting)}
     expected = replace(reference.profile, columns=kept)
     columns = judging.judge(expected, current, rules, parts)
     asked = production.look(sourced, rules, reference, frame, given.tracking_uri)
+    columns = tuple(replace(each, importance=asked.importance.get(each.name)) for each in columns)
     found = (*columns, *asked.predictions)
     new = [
         name
@@ -156,12 +162,34 @@ def look(report: Report, sourced: SourcedPolicy, rules: Drift, reference: Refere
                 "production": reference.version or "none",
                 "reference_profile": reference.digest,
                 "reference_rows": reference.profile.rows,
+                **of_season,
                 f"data_{rules.current}": version.in_words,
                 **dict(asked.provenance),
                 **report.provenance,
             },
         }
     )
+
+
+def in_season(
+    sourced: SourcedPolicy, rules: Drift, reference: Reference, current: pl.LazyFrame
+) -> tuple[Reference, dict[str, str]]:
+    """The reference's profile of the current data's season, where the policy asks for it, and what is said of that."""
+    if rules.season is None:
+        return reference, {}
+    name = sourced.policy.training_dataset
+    if not name:
+        raise PolicyError(
+            "`drift.season` needs the training data, and no dataset of the policy is called `train` or `training`.",
+            file=str(sourced.path),
+        )
+    path = sourced.policy.data[name].path
+    window = season.window_of(current, rules.season)
+    with reading.unreadable(path):
+        rows = season.matched(reading.scan(datasets.fetch_missing(path)), rules.season, window)
+        profile = profiles.of_frame(rows, [*reference.profile.columns])
+    said = {"season": window.in_words, f"data_{name}": datasets.identify(path).in_words}
+    return replace(reference, profile=profile), said
 
 
 def check_ignored(sourced: SourcedPolicy, rules: Drift, reference: Profile, current: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "")
 
 
-def look(toy: Toy, current: pl.DataFrame | None, *, drift: dict[str, Any] | None = None, **inputs: str) -> Done:
-    """Detect drift in a window."""
+def look(
+    toy: Toy, current: pl.DataFrame | None, *, drift: dict[str, Any] | None = None, train: str = "", **inputs: str
+) -> Done:
+    """Detect drift in a window. train: other training data than those of the toy."""
     number = len(list(toy.folder.glob("drift-*.yml")))
     policy = {**POLICY, "data": {**POLICY["data"], "live": {"path": f"live-{number}.parquet"}}}
+    if train:
+        policy["data"]["train"] = {"path": train}
     policy["drift"] = {"current": "live", **(drift or {})}
     if current is not None:
         current.write_parquet(toy.folder / f"live-{number}.parquet")
@@ -98,12 +103,53 @@ def test_detect__a_shifted_feature_fails_the_step(toy: Toy) -> None:
     assert done.error.startswith(
         "1 of 3 columns have drifted in 2,000 rows of `live`. So have production's predictions."
     )
-    assert done.report["reasons"][0].startswith("`x1` has drifted: its distance 0.")
-    (chart,) = done.report["charts"]
+    assert done.report["reasons"][0].startswith("`prediction` has drifted: its distance 0.")
+    assert done.report["reasons"][1].startswith("`x1` has drifted: its distance 0.")
+    chart, *histograms = done.report["charts"]
+    assert {each["title"] for each in histograms} == {"Shares of x1", "Shares of prediction"}
     assert {each["label"] for each in chart["series"][0]["points"][:2]} == {"x1", "prediction"}
     rows = done.report["tables"][-1]["rows"]
     assert {(row[0], row[-1]) for row in rows[:2]} == {("x1", "fail"), ("prediction", "fail")}
     assert "x1" in done.summary
+
+
+def test_detect__every_feature_has_its_importance_for_the_model(toy: Toy) -> None:
+    done = look(toy, holdout(2_000, seed=9))
+    importance = {each["name"]: each["values"]["importance"] for each in done.report["checks"]}
+    assert importance["drift: x1"] > 0.5
+    assert importance["drift: x2"] == 0  # the toy does not look at it
+    assert importance["drift: y"] is None
+    named = [column["name"] for column in done.report["tables"][-1]["columns"]]
+    assert named[:4] == ["column", "then → now", "importance", "Jensen-Shannon"]
+
+
+def seasonal(rows: int, month: int, shift: float, seed: int) -> pl.DataFrame:
+    """Rows of one month, in which x1 is higher by `shift`."""
+    days = pl.datetime_range(datetime(2024, month, 1), datetime(2024, month, 28), "1d", eager=True)
+    frame = holdout(rows, seed=seed).with_columns(x1=pl.col("x1") + shift)
+    return frame.with_columns(date=days.gather([number % len(days) for number in range(rows)]))
+
+
+def test_detect__the_season_is_held_against_the_same_season(toy: Toy) -> None:
+    year = pl.concat([seasonal(1_000, month, 2.0 * (month == 7), month) for month in range(1, 13)])
+    year.write_parquet(toy.folder / "year.parquet")
+    ignored = {"ignore": ["date"], "season": {"column": "date", "days": 0}}
+    july = seasonal(1_000, 7, 2.0, 99)
+
+    plain = look(toy, july, drift={"ignore": ["date"]}, train="year.parquet")
+    assert verdicts(plain)["x1"] == ("fail", "feature")
+
+    matched = look(toy, july, drift=ignored, train="year.parquet")
+    assert verdicts(matched)["x1"] == ("pass", "feature"), matched.log
+    said = matched.report["provenance"]
+    assert said["season"] == "July 1 to July 28, and 0 days before and after"
+    assert said["reference_rows"] == 1_000
+
+
+def test_detect__a_season_that_the_training_data_do_not_tell_is_an_error(toy: Toy) -> None:
+    done = look(toy, seasonal(500, 7, 0.0, 3), drift={"ignore": ["date"], "season": {"column": "date"}})
+    assert (done.code, done.outputs["verdict"]) == (1, "inconclusive")
+    assert "`date`, which `drift.season` names, is not there in the reference" in done.error
 
 
 def test_detect__a_broken_delivery_is_told_from_drift(toy: Toy) -> None:

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from scipy import stats
 
+from slipway.drift import telling
 from slipway.drift.judging import Compared, judge, new_columns, verdict
 from slipway.policy import Drift
 from slipway.profiles import Profile, of_batches
@@ -167,3 +168,37 @@ def test_judge__the_correction_is_over_all_columns() -> None:
     assert one(
         ["a"] * 1_000 + ["b"] * 1_000, ["a"] * 83 + ["b"] * 117, rules(floor=0.001, min_rows=100)
     ).p_adjusted == pytest.approx(2 * alone)
+
+
+def test_judge__shows_the_shape_of_numbers_by_ranges_of_the_reference() -> None:
+    found = one(np.arange(1000.0), np.arange(900.0, 1900.0))
+    assert len(found.shape) == 10
+    assert found.shape[0].label.startswith("0 to ")
+    assert [round(part.before, 2) for part in found.shape] == [0.1] * 10
+    # Only its last hundred values are within the reference, and the outer cells are open.
+    assert [round(part.now, 2) for part in found.shape] == [0.0] * 9 + [1.0]
+
+
+def test_judge__shows_the_most_frequent_categories_and_the_others_together() -> None:
+    names = [f"v{number:02}" for number in range(12) for _ in range(20 + number)]
+    found = one(names, names)
+    assert [part.label for part in found.shape[:2]] == ["v11", "v10"]
+    assert found.shape[-1].label == "others"
+    assert sum(part.now for part in found.shape) == pytest.approx(1)
+
+
+def test_judge__of_too_many_categories_shows_no_shape() -> None:
+    names = [f"value {number}" for number in range(2_000)]
+    assert one(names, names).shape == ()
+
+
+def test_telling__draws_both_on_one_scale_and_charts_what_drifted() -> None:
+    found = judge(
+        profile(x=[0.0] * 500 + [1.0] * 500, y=normal(1000)), profile(x=[1.0] * 1000, y=normal(1000, seed=2)), RULES
+    )
+    table = telling.table(found, RULES)
+    shapes = {str(row[0]): str(row[1]) for row in table.rows}
+    assert shapes["x"] == "▅▅ → ▁█"
+    charts = telling.chart(found)
+    assert [each.title for each in charts] == ["Distance by column", "Shares of x"]
+    assert [[point.y for point in each.points] for each in charts[1].series] == [[0.5, 0.5], [0.0, 1.0]]

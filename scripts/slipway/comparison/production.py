@@ -18,7 +18,7 @@ from slipway import datasets, profiles
 from slipway.comparison import contenders, running
 from slipway.comparison.reference import Reference
 from slipway.data import reading
-from slipway.drift import clusters, judging, performance
+from slipway.drift import clusters, importance, judging, performance
 from slipway.drift.judging import Compared
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.intervals import Sampling
@@ -46,6 +46,9 @@ class Looked:
 
     predictions: tuple[Compared, ...] = ()
     findings: Findings = field(default_factory=Findings)
+    importance: dict[str, float] = field(default_factory=dict)
+    """How much the answers hang on each column; empty where the model was not run."""
+
     remarks: tuple[str, ...] = ()
     provenance: tuple[tuple[str, str], ...] = ()
 
@@ -79,8 +82,10 @@ def look(
             before = drawn(reading.scan(datasets.fetch_missing(path)))
         with reading.unreadable(rules.current):
             now = drawn(current)
-        sides, ran = _asked(sourced, rules, evaluation, reference, before, now, tracking_uri)
-        return _judged(rules, evaluation, name, sides, ran, (f"data_{name}", datasets.identify(path).in_words))
+        sides, weights = _asked(sourced, rules, evaluation, reference, before, now, tracking_uri)
+        version = (f"data_{name}", datasets.identify(path).in_words)
+        looked = _judged(rules, evaluation, name, sides, weights is not None, version)
+        return replace(looked, importance=weights or {})
     except SlipwayError as failure:
         return _unknown(rules, failure.what)
 
@@ -121,8 +126,8 @@ def _asked(
     before: pl.DataFrame,
     now: pl.DataFrame,
     tracking_uri: str,
-) -> tuple[tuple[Side, Side], bool]:
-    """Both sides with what production answers, and whether its model was run."""
+) -> tuple[tuple[Side, Side], dict[str, float] | None]:
+    """Both sides with what production answers, and the columns' importance; None where its model was not run."""
     logged = rules.prediction
     if logged and logged not in now.columns:
         raise InputError(
@@ -131,24 +136,28 @@ def _asked(
         )
     limits = rules.performance or rules.estimated_performance
     if logged and logged in before.columns and not limits:
-        return (Side(before), Side(now)), False
+        return (Side(before), Side(now)), None
     assert reference.registered is not None
     version = contenders.of_version("production", reference.registered)
     model, registry = sourced.policy.model, Registry(tracking_uri)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         models = running.prepare(registry, [version], evaluation, model, sourced.path, scratch)
-        files = []
-        for place, side in enumerate((before, now)):
-            files.append(scratch / f"features-{place}.parquet")
-            # What the model must not see, or was not there when it was trained.
-            side.drop(*evaluation.targets, *([logged] if logged else []), strict=False).write_parquet(files[-1])
-        counts = [before.height, now.height]
+        # What the model must not see, or was not there when it was trained.
+        asked = [side.drop(*evaluation.targets, *([logged] if logged else []), strict=False) for side in (before, now)]
+        features = [name for name in reference.profile.columns if name in asked[0].columns]
+        if len(features) <= importance.MOST:
+            asked.append(importance.shuffled(asked[0], features))
+        files = [scratch / f"features-{place}.parquet" for place in range(len(asked))]
+        for rows, file in zip(asked, files, strict=True):
+            rows.write_parquet(file)
+        counts = [rows.height for rows in asked]
         commands.say(f"Predicting {counts[0]:,} rows of the reference and {counts[1]:,} current ones")
         (answers,) = predict_files(
             list(models.jobs.values()), files, evaluation.task, 2 * running.SECONDS, models.confinement, counts
         )
-    return (Side(before, answers[0]), Side(now, answers[1])), True
+    weights = importance.of_answers(answer_columns(evaluation, answers[2]), features) if len(asked) > 2 else {}
+    return (Side(before, answers[0]), Side(now, answers[1])), weights
 
 
 def _judged(
@@ -174,7 +183,7 @@ def _judged(
     if 0 < waiting < sides[1].rows.height:
         remarks.append(f"The truth of {waiting:,} of {sides[1].rows.height:,} current rows is not known yet.")
     found = _performance(rules, evaluation, name, sides) if ran else Findings()
-    return Looked(tuple(compared), found, tuple(remarks), tuple(provenance))
+    return Looked(tuple(compared), found, remarks=tuple(remarks), provenance=tuple(provenance))
 
 
 def _compared_columns(rules: Drift, evaluation: Evaluation, side: Side) -> pl.DataFrame:

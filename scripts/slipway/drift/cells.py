@@ -66,6 +66,17 @@ def of_parts(reference: Column, current: Column, parts: Sequence[Column], count:
     return np.array([[(each.named or {}).get(name, 0) for name in names] for each in found], dtype=np.int64)
 
 
+def labels(reference: Column, current: Column, count: int = CELLS) -> tuple[str, ...]:
+    """What the cells of `of` hold, for people: ranges, or values; nothing where values are in hashed buckets."""
+    if reference.numbers is not None and current.numbers is not None:
+        one, _ = together(reference.numbers.histogram, current.numbers.histogram)
+        starts = _starts(one, count)
+        ends = np.append(starts[1:], len(one)) - 1
+        return tuple(f"{one.lower[start]:.4g} to {one.upper[end]:.4g}" for start, end in zip(starts, ends, strict=True))
+    before, now = reference.categories or Categories(), current.categories or Categories()
+    return () if before.named is None or now.named is None else tuple(sorted({**before.named, **now.named}))
+
+
 def together(reference: Histogram, current: Histogram) -> tuple[Histogram, Histogram]:
     """Both in the same bins: all that either has, in the width of the coarser one. Bins may be empty here."""
     shift = max(reference.shift, current.shift)

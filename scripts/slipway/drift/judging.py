@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,19 @@ from slipway.profiles import Column, Profile
 from slipway.profiles.histogram import Integers
 from slipway.report import Verdict, combine
 
+MOST_SHOWN = 9
+"""Categories that are shown by name."""
+
 EXPECTED = 5.0
 """Fewest rows of a cell that the chi-square distribution is trusted with (Cochran 1954); rarer cells are pooled."""
+
+
+class Part(NamedTuple):
+    """One cell: what it holds, and the shares of reference and current rows in it."""
+
+    label: str
+    before: float
+    now: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +60,12 @@ class Compared:
     wasserstein: Bounded | None = None
     p_adjusted: float | None = None
     missing_p_adjusted: float | None = None
+    importance: float | None = None
+    """How much the model's answers hang on it (`drift.importance`); None where that is not known."""
+
+    shape: tuple[Part, ...] = ()
+    """The cells that were compared, categories by how many rows they have; empty where they have no names."""
+
     design_effect: float | None = None
     """Rows that say as much as one independent row, where the policy names a cluster."""
 
@@ -148,6 +165,7 @@ def _compared(
         distance=distances.jensen_shannon(both),
         limit=max(rules.floor, distances.jensen_shannon_limit(before, now, len(both.reference))),
         design_effect=found.effect if found else None,
+        shape=_shape(both, cells.labels(reference, current), ordered=numbers is not None),
         stability=distances.population_stability(both),
         kolmogorov_smirnov=distances.kolmogorov_smirnov(*(each.histogram for each in numbers)) if numbers else None,
         wasserstein=distances.wasserstein(*numbers) if numbers else None,
@@ -170,6 +188,18 @@ def _decided(column: Compared, p: Mapping[str, float], rules: Drift) -> Compared
         said = f"`{column.name}` has drifted: {'; '.join(reasons)}."
         return replace(column, verdict=Verdict.FAIL, detail=said, role=role)
     return column
+
+
+def _shape(both: Cells, labels: Sequence[str], *, ordered: bool) -> tuple[Part, ...]:
+    """The cells with their names; of categories the most frequent ones, and all others as one."""
+    shares = [counts / counts.sum() for counts in (both.reference, both.current)]
+    parts = [Part(label, float(p), float(q)) for label, p, q in zip(labels, *shares, strict=False)]
+    if ordered:
+        return tuple(parts)
+    parts.sort(key=lambda part: -(part.before + part.now))
+    most, rest = parts[:MOST_SHOWN], parts[MOST_SHOWN:]
+    others = [Part("others", sum(part.before for part in rest), sum(part.now for part in rest))] if rest else []
+    return (*most, *others)
 
 
 def _p_of_values(both: Cells, parts: Integers | None) -> float:

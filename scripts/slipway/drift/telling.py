@@ -7,10 +7,11 @@ from math import isfinite, isnan
 
 from slipway.drift.judging import Compared
 from slipway.policy import Drift
-from slipway.report import Cell, Chart, Check, Column, Point, Series, Table, Verdict
+from slipway.report import Cell, Chart, Check, Column, Point, Series, Table, Verdict, glyphs
 from slipway.report.model import Value
 
 MOST_BARS = 30
+MOST_HISTOGRAMS = 8
 
 
 def checks(columns: Sequence[Compared]) -> tuple[Check, ...]:
@@ -29,11 +30,13 @@ def checks(columns: Sequence[Compared]) -> tuple[Check, ...]:
 
 
 def table(columns: Sequence[Compared], rules: Drift) -> Table:
-    """Every column, what drifted most first."""
-    ordered = sorted(columns, key=lambda each: (_rank(each), -(each.distance or 0.0), each.name))
+    """Every column, what drifted first: predictions, then by importance for the model and by distance."""
+    ordered = sorted(columns, key=_order)
     rows: list[tuple[Cell, ...]] = [
         (
             each.name,
+            _shapes(each),
+            _number(each.importance),
             _number(each.distance),
             _number(each.limit),
             _number(each.stability),
@@ -46,37 +49,62 @@ def table(columns: Sequence[Compared], rules: Drift) -> Table:
         for each in ordered
     ]
     named = (
-        *("Jensen-Shannon", "limit", "PSI", "Kolmogorov-Smirnov", "Wasserstein / sd", "without a value"),
+        *("importance", "Jensen-Shannon", "limit", "PSI", "Kolmogorov-Smirnov", "Wasserstein / sd", "without a value"),
         "adjusted p",
     )
     return Table(
         title="Columns against what the model learned from",
         columns=(
             Column(name="column", kind="code"),
+            Column(name="then → now"),
             *(Column(name=name, kind="number") for name in named),
             Column(name="verdict", kind="verdict"),
         ),
         rows=tuple(rows),
         note=f"Drift: the Jensen-Shannon distance (0 to 1) is above its limit, {rules.floor:g} or what chance reaches "
-        f"with so many rows, and the p-value, adjusted over all columns, is at most {rules.false_discoveries:g}.",
+        f"with so many rows, and the p-value, adjusted over all columns, is at most {rules.false_discoveries:g}. "
+        "Importance: how far the model's answers move, in their standard deviations, when the column is shuffled.",
     )
 
 
 def chart(columns: Sequence[Compared]) -> tuple[Chart, ...]:
-    """The distances, greatest first."""
+    """The distances, greatest first, and the values of what drifted most."""
     ordered = sorted((each for each in columns if each.distance is not None), key=lambda each: -(each.distance or 0.0))
     points = tuple(Point(label=each.name, y=each.distance or 0.0) for each in ordered[:MOST_BARS])
     if not points:
         return ()
-    return (Chart(kind="bars", title="Distance by column", series=(Series(name="Jensen-Shannon", points=points),)),)
+    distances = Chart(kind="bars", title="Distance by column", series=(Series(name="Jensen-Shannon", points=points),))
+    drifted = [each for each in ordered if each.drifted and each.shape]
+    return (distances, *map(_histogram, drifted[:MOST_HISTOGRAMS]))
 
 
 def reasons(columns: Sequence[Compared], new: Sequence[str]) -> tuple[str, ...]:
     """What failed, then what is open, then what is new."""
-    failed = [each.detail for each in columns if each.verdict is Verdict.FAIL]
+    failed = [each.detail for each in sorted(columns, key=_order) if each.verdict is Verdict.FAIL]
     unsettled = [f"`{each.name}`: {each.detail}" for each in columns if each.verdict is Verdict.INCONCLUSIVE]
     listed = ", ".join(f"`{name}`" for name in new[:10]) + ("…" if len(new) > 10 else "")
     return (*failed, *unsettled, *([f"Columns that the model did not learn from: {listed}."] if new else []))
+
+
+def _shapes(each: Compared) -> str:
+    """Small histograms of reference and current data, on one scale."""
+    if not each.shape:
+        return "–"
+    before, now = ([part.before for part in each.shape], [part.now for part in each.shape])
+    top = max(*before, *now)
+    return f"{glyphs.columns(before, top)} → {glyphs.columns(now, top)}"
+
+
+def _histogram(each: Compared) -> Chart:
+    """Shares of the rows, cell by cell."""
+    sides = {"reference": [part.before for part in each.shape], "now": [part.now for part in each.shape]}
+    series = tuple(
+        Series(
+            name=name, points=tuple(Point(label=part.label, y=y) for part, y in zip(each.shape, shares, strict=True))
+        )
+        for name, shares in sides.items()
+    )
+    return Chart(kind="bars", title=f"Shares of {each.name}", series=series)
 
 
 def _values(each: Compared) -> dict[str, Value]:
@@ -89,6 +117,7 @@ def _values(each: Compared) -> dict[str, Value]:
         "missing_now": each.missing[1],
         "missing_p_adjusted": each.missing_p_adjusted,
         "design_effect": each.design_effect,
+        "importance": each.importance,
     }
     for name, bounded in (("kolmogorov_smirnov", each.kolmogorov_smirnov), ("wasserstein", each.wasserstein)):
         if bounded and isfinite(bounded.value):
@@ -98,6 +127,10 @@ def _values(each: Compared) -> dict[str, Value]:
 
 def _number(value: float | None) -> str:
     return "–" if value is None or isnan(value) else f"{value:.3f}"
+
+
+def _order(each: Compared) -> tuple[int, bool, float, float, str]:
+    return _rank(each), each.role != "prediction", -(each.importance or 0.0), -(each.distance or 0.0), each.name
 
 
 def _rank(each: Compared) -> int:

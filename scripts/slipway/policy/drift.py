@@ -13,6 +13,16 @@ Drop = Annotated[FiniteFloat, Field(ge=0), NUMBER]
 Share = Annotated[FiniteFloat, Field(gt=0, lt=1), NUMBER]
 
 
+class Season(Strict):
+    """Current data are held against the same season of earlier years."""
+
+    column: str
+    """Column of dates or times, in the training data and the current ones."""
+
+    days: Annotated[int, Field(ge=0, le=180), NUMBER] = 15
+    """So many days before and after the current data's season count as the same."""
+
+
 class Drift(Strict):
     """When what production sees is distributed otherwise than what the model learned from."""
 
@@ -31,6 +41,9 @@ class Drift(Strict):
     cluster: str | None = None
     """Column of the current data whose rows of one value are alike, such as the day: chance is then that between the
     clusters, not between rows."""
+
+    season: Season | None = None
+    """Hold the current data against the same season of the training data, and not against all of them."""
 
     min_rows: Annotated[int, Field(ge=20), NUMBER] = 200
     """Rows with a value that a column needs on both sides; with fewer it is inconclusive."""

@@ -59,6 +59,11 @@ def bar(share: float, *, width: int = 12) -> str:
     return BLOCKS[8] * (eighths // 8) + (BLOCKS[eighths % 8] if eighths % 8 else "")
 
 
+def columns(shares: Sequence[float], top: float) -> str:
+    """Shares as columns from 0 to `top`."""
+    return "".join(LEVELS[min(7, round(7 * share / top))] if top > 0 else LEVELS[0] for share in shares)
+
+
 def sparkline(values: Sequence[float]) -> str:
     """The course of some values, lowest to highest."""
     low, high = min(values), max(values)
