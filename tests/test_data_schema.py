@@ -158,7 +158,7 @@ print([c.verdict for c in validation.validate(schema.read(text, file="s"), pl.La
         ("columns:\n  a:\n    in_range: {min_value: 5, max_value: 1}\n", 3, "empty interval"),
         ("columns:\n  a:\n    in_range: {min_value: 5}\n", 3, "`columns.a.in_range.max_value` is required"),
         ("columns:\n  a:\n    in_range: 5\n", 3, "takes named arguments"),
-        ("columns:\n  a:\n    isin: []\n", 3, "at least 1 item"),
+        ("columns:\n  a:\n    isin: []\n", 3, "at least 1 entry"),
         ("columns:\n  a:\n    gt: .nan\n", 3, "must be one number"),
         ("columns:\n  a:\n    gt:\n", 3, "has no value, so it would check nothing"),
         ("columns:\n  a:\n    gt: {value: 1, groupby: b}\n", 3, "checks by group cannot be expressed"),
@@ -183,7 +183,7 @@ print([c.verdict for c in validation.validate(schema.read(text, file="s"), pl.La
         ("columns: {a: {dtype: Int64}}\nslipway:\n  compare:\n  - a + 1\n", 4, "true or false for each row"),
         ("columns: {a: {dtype: Int64}}\nslipway:\n  compare:\n  - a = 'x'\n", 4, "cannot be evaluated"),
         ("columns: {a: {dtype: Int64}}\nslipway:\n  missing: {a: 0.1}\n", 3, "is not `nullable`"),
-        ("slipway:\n  missing: {a: 1.5}\n", 2, "less than or equal to 1"),
+        ("slipway:\n  missing: {a: 1.5}\n", 2, "must be at most 1"),
     ],
 )
 def test_what_cannot_be_meant_is_an_error_with_line_and_nearest_name(text: str, line: int, said: str) -> None:

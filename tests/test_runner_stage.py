@@ -72,7 +72,8 @@ def test_script__by_a_python_without_its_packages(script: Path, tmp_path: Path) 
     if script.name in ("build_environment.py", "run_pipeline.py"):  # they need nothing but Python
         assert done.returncode == 0, done.stderr
         return
-    group = "dev" if script.name == "fetch_statement.py" else script.stem.replace("_", "-")
+    others = {"fetch_statement": "dev", "compare_delivery": "detect-drift", "init_project": "validate-data"}
+    group = others.get(script.stem) or script.stem.replace("_", "-")
     first, second = done.stderr.splitlines()
     assert done.returncode == 1 and first.startswith(f"error: {script.name} needs the package ")
     assert f"build_environment.py --group {group}` says which Python to take" in second

@@ -9,6 +9,9 @@ from types import TracebackType
 # of 700 the collector walks through all of them again and again: a tenth of the time until the first work.
 gc.set_threshold(100_000, 20, 20)
 
+SHARED = {"compare-delivery": "detect-drift", "init-project": "validate-data"}
+"""The environment of a script that has none of its own."""
+
 
 def _say_how_to_build_it(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """A script that is run by another Python than its environment's breaks off at its first import. Say what to do."""
@@ -17,6 +20,7 @@ def _say_how_to_build_it(kind: type[BaseException], error: BaseException, trace:
         return
     script = Path(sys.argv[0])
     stage = script.stem.replace("_", "-")
+    stage = SHARED.get(stage, stage)
     group = stage if (script.resolve().parents[1] / "requirements" / f"{stage}.txt").is_file() else "dev"
     sys.stderr.write(
         f"error: {script.name} needs the package {error.name}, which this Python ({sys.executable}) does not have.\n"
