@@ -67,14 +67,14 @@ def in_turn(*programs: tuple[str, list[Path]]) -> list[tuple[float, float]]:
     ]
 
 
-def process(program: str, files: list[Path]) -> tuple[float, float]:
+def process(program: str, files: list[Path], python: str = sys.executable) -> tuple[float, float]:
     """Seconds and peak memory in MB of one Python process."""
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     # What `wait4` tells of a child's memory starts with that of the process it was forked from.
     program += "\nprint(open('/proc/self/status').read())"
     started = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", program, *map(str, files)], env=environ, check=True, capture_output=True, text=True
+        [python, "-c", program, *map(str, files)], env=environ, check=True, capture_output=True, text=True
     )
     seconds = time.perf_counter() - started
     (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", done.stdout)
