@@ -33,7 +33,7 @@ NUMBERS, CATEGORIES = 20, 10
 REFERENCE_ROWS = 20_000
 LOOKS = 30
 SIZES = (200, 1_000, 10_000)
-STREAMS = 20
+STREAMS = 6
 MOVED = 3
 """Columns that drift, of the thirty."""
 
@@ -239,7 +239,7 @@ def main() -> None:
     if given.write:
         page = ROOT / "docs" / "detect-drift.md"
         text = page.read_text(encoding="utf-8")
-        made = "\n".join([BEGIN, *lines, END])
+        made = "\n".join([BEGIN, "", *lines, "", END])
         page.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: made, text, flags=re.DOTALL), encoding="utf-8")
 
 
