@@ -21,6 +21,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.signal import lfilter
+from scipy.spatial.distance import jensenshannon
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -100,8 +102,6 @@ def _latent(random: np.random.Generator, rows: int, together: float) -> NDArray[
     noise = random.standard_normal(rows)
     if not together:
         return noise
-    from scipy.signal import lfilter
-
     noise[1:] *= np.sqrt(1 - together**2)
     return np.asarray(lfilter([1.0], [1.0, -together], noise))
 
@@ -162,8 +162,6 @@ def _nannyml_distance(before: NDArray[Any], now: NDArray[Any]) -> float:
 
 
 def _jensen_shannon(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
-    from scipy.spatial.distance import jensenshannon
-
     return float(jensenshannon(p, q, base=2))
 
 

@@ -32,9 +32,10 @@ BEFORE = ("2013-01", "2013-02", "2013-03")
 """What had arrived when the model was made: two months to learn from, and one to be judged on."""
 
 LATER = ("2013-04", "2013-05", "2013-06", "2013-07")
-Report = dict[str, Any]
 SEEN = "2013-07"
 """What production has seen of late."""
+
+Report = dict[str, Any]
 
 
 def main() -> None:

@@ -15,8 +15,8 @@ from slipway.drift import clusters, foreign, judging, reported, season, telling
 from slipway.drift.findings import DriftFindings
 from slipway.policy import Drift, SourcedPolicy, load
 from slipway.profiles import Profile
-from slipway.report import Report, Subject, Verdict, combine, enforce, markdown, plain
-from slipway.runner import outputs, stage
+from slipway.report import Report, Subject, Verdict, combine, enforce, publishing
+from slipway.runner import stage
 from slipway.runner.context import Run, report_file
 from slipway.runner.errors import InputError, PolicyError, SlipwayError
 
@@ -204,13 +204,11 @@ def check_ignored(sourced: SourcedPolicy, rules: Drift, reference: Profile, curr
 
 def publish(report: Report, path: Path, reference: Reference | None) -> None:
     """Report, outputs, summary."""
-    report = report.finished()
-    report.write(path)
     drifted = sum(check.verdict is Verdict.FAIL for check in report.checks)
     version = reference.version if reference else ""
-    outputs.publish(Outputs(report=path, verdict=report.verdict, drifted=drifted, production_version=version))
-    outputs.summarise(markdown.stage_page(report))
-    plain.tell(report)
+    publishing.publish(
+        report, path, Outputs(report=path, verdict=report.verdict, drifted=drifted, production_version=version)
+    )
 
 
 if __name__ == "__main__":

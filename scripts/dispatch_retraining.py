@@ -15,9 +15,10 @@ from slipway.governor.facts import Unknown
 from slipway.ledger import place
 from slipway.ledger.store import Ledger
 from slipway.policy import Retraining, SourcedPolicy, load
-from slipway.report import Report, Subject, Verdict, enforce, markdown, plain
+from slipway.report import Report, Subject, Verdict, enforce
+from slipway.report.publishing import publish
 from slipway.retraining.protocol import Case, Governor, Taken
-from slipway.runner import commands, outputs, stage
+from slipway.runner import commands, stage
 from slipway.runner.context import Run, report_file
 from slipway.runner.errors import InputError, PolicyError, SlipwayError
 from slipway.runner.inputs import NO_SECRET, Secret
@@ -68,7 +69,7 @@ def main(given: Inputs) -> None:
             taken = Governor(case, ledger(given, run), repository).act()
     except SlipwayError as failure:
         failed = report.after_failure(failure, provenance=report.provenance)
-        publish(failed, Outputs(report=path, verdict=failed.verdict))
+        publish(failed, path, Outputs(report=path, verdict=failed.verdict))
         raise
     report = told(report, case, taken)
     said = Outputs(
@@ -81,7 +82,7 @@ def main(given: Inputs) -> None:
         run_url=taken.url,
         head=taken.head,
     )
-    publish(report, said)
+    publish(report, path, said)
     for remark in taken.remarks:
         commands.warning(remark, title="Retraining")
     if taken.failure:
@@ -200,15 +201,6 @@ def told(report: Report, case: Case, taken: Taken) -> Report:
             "links": {"retraining": taken.url} if taken.url else {},
         }
     )
-
-
-def publish(report: Report, said: Outputs) -> None:
-    """Write the report, then what later steps and people read of it."""
-    report = report.finished()
-    report.write(said.report)
-    outputs.publish(said)
-    outputs.summarise(markdown.stage_page(report))
-    plain.tell(report)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from slipway.prediction import scored
 from slipway.prediction.holdout import Holdout, overlapping, read_holdout
 from slipway.prediction.isolation import confinement
 from slipway.registry.mlflow import Registry
-from slipway.report import Report, Subject, Verdict, enforce, markdown, plain, reuse
-from slipway.runner import context, outputs, stage
+from slipway.report import Report, Subject, Verdict, enforce, publishing, reuse
+from slipway.runner import context, stage
 from slipway.runner.errors import InputError, PolicyError, SlipwayError
 from slipway.runner.inputs import NO_SECRET, Secret
 
@@ -205,12 +205,8 @@ def finish(
 
 def publish(report: Report, path: Path, production: Contender | None) -> None:
     """Report, outputs, summary."""
-    report = report.finished()
-    report.write(path)
     version = production.version if production else ""
-    outputs.publish(Outputs(report=path, verdict=report.verdict, production_version=version))
-    outputs.summarise(markdown.stage_page(report))
-    plain.tell(report)
+    publishing.publish(report, path, Outputs(report=path, verdict=report.verdict, production_version=version))
 
 
 if __name__ == "__main__":

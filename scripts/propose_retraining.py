@@ -12,12 +12,13 @@ from slipway.ledger import drafting, place
 from slipway.ledger.git import Git, GitError
 from slipway.ledger.store import Ledger
 from slipway.policy import SourcedPolicy, load
-from slipway.report import Column, Report, Subject, Table, Verdict, markdown, plain
+from slipway.report import Report, Subject, Verdict
+from slipway.report.publishing import publish
 from slipway.retraining import change, envelope, proposal, record, request
 from slipway.retraining.change import Commit
 from slipway.retraining.envelope import Placed
 from slipway.retraining.request import Request
-from slipway.runner import commands, outputs, stage
+from slipway.runner import commands, stage
 from slipway.runner.context import Run, report_file
 from slipway.runner.errors import ConflictError, InputError, RemoteError, SlipwayError
 from slipway.runner.inputs import NO_SECRET, Secret
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 STAGE = "propose-retraining"
 REFRESHED = "refresh-data"
-PATCH = "refresh.patch"
 BRANCH = "slipway/retrain-"
 
 
@@ -80,7 +80,6 @@ def main(given: Inputs) -> None:
         subjects=(Subject(role="policy", name=str(sourced.path), id=sourced.policy.digest),),
         provenance=dict(sourced.provenance),
     )
-    said = Outputs(report=path, verdict=Verdict.INCONCLUSIVE)
     try:
         asked = request.of_run(run, model)
         base, patch, refreshed = refreshed_change(given, sourced)
@@ -111,9 +110,9 @@ def main(given: Inputs) -> None:
         )
     except SlipwayError as failure:
         failed = report.after_failure(failure, provenance=report.provenance)
-        publish(failed, Outputs(report=path, verdict=failed.verdict))
+        publish(failed, path, Outputs(report=path, verdict=failed.verdict))
         raise
-    publish(report, said)
+    publish(report, path, said)
 
 
 def refreshed_change(given: Inputs, sourced: SourcedPolicy) -> tuple[str, bytes, Report]:
@@ -125,13 +124,13 @@ def refreshed_change(given: Inputs, sourced: SourcedPolicy) -> tuple[str, bytes,
             why=f"One of {REFRESHED} on `{sourced.policy.model}` is expected.",
             fix="Give the `report` output of refresh-data.",
         )
-    if refreshed.verdict is not Verdict.PASS or PATCH not in refreshed.attachments:
+    if refreshed.verdict is not Verdict.PASS or change.PATCH not in refreshed.attachments:
         raise InputError(
             "The refresh did not succeed, so there is nothing to propose.",
             why=refreshed.headline,
             fix="See the step refresh-data.",
         )
-    patch = drafting.attached(given.refresh_report, PATCH, refreshed.attachments[PATCH])
+    patch = drafting.attached(given.refresh_report, change.PATCH, refreshed.attachments[change.PATCH])
     base, here = str(refreshed.provenance.get("commit")), repository.look().commit
     if base != here:
         raise InputError(
@@ -166,12 +165,12 @@ def found_evidence(given: Inputs, run: Run, asked: Request) -> Evidence:
     digest = asked.payload.cause.report
     try:
         reading = record.Reading(Ledger(place.find(run, remote=given.remote, token=given.github_token)))
-        raw, entry = reading.evidence(digest)
+        found = reading.drift_report(asked.payload.model, digest)
     except SlipwayError as failure:
         return Evidence(remark=f"The drift report is not shown: {failure.what}")
-    if raw is None:
-        return Evidence(remark=f"The drift report {digest[:19]}… is not in the ledger, so it is not shown.")
-    return Evidence(Report.model_validate_json(raw), entry)
+    if found is None:
+        return Evidence(remark=f"{digest[:19]}… is no drift report on `{asked.payload.model}` in the ledger.")
+    return Evidence(*found)
 
 
 def push(given: Inputs, run: Run, commit: str, branch: str) -> None:
@@ -217,15 +216,12 @@ def told(
 ) -> Report:
     """The report on what is proposed."""
     which = "inside of the declared envelope" if placed.inside else "for a person to decide"
-    rows = tuple((each.path, proposal.STATUS.get(each.status, each.status)) for each in made.changed)
     return report.model_copy(
         update={
             "verdict": Verdict.PASS,
             "headline": f"A retraining on new data is proposed as the branch `{branch}`, {which}.",
             "reasons": (*placed.reasons, *filter(None, (evidence.remark,))),
-            "tables": (
-                Table(title="Changed files", columns=(Column(name="file", kind="code"), Column(name="")), rows=rows),
-            ),
+            "tables": (proposal.files(made.changed),),
             "subjects": (*report.subjects, Subject(role="commit", name=branch, id=made.id)),
             "links": {"pull request": url} if url else {},
             "provenance": {
@@ -238,15 +234,6 @@ def told(
             },
         }
     )
-
-
-def publish(report: Report, said: Outputs) -> None:
-    """Report, outputs, summary."""
-    report = report.finished()
-    report.write(said.report)
-    outputs.publish(said)
-    outputs.summarise(markdown.stage_page(report))
-    plain.tell(report)
 
 
 if __name__ == "__main__":

@@ -12,18 +12,17 @@ from slipway.ledger.entries import LARGEST
 from slipway.policy import SourcedPolicy, load
 from slipway.policy.retraining import Refresh
 from slipway.policy.source import file_digest
-from slipway.report import Column, Report, Subject, Table, Verdict, markdown, plain
+from slipway.report import Column, Report, Subject, Table, Verdict
+from slipway.report.publishing import publish
 from slipway.retraining import change, request
 from slipway.retraining.request import Request
-from slipway.runner import commands, environments, outputs, stage
+from slipway.runner import commands, environments, stage
 from slipway.runner.context import Run, report_file
 from slipway.runner.errors import GateError, InputError, PolicyError, SlipwayError
 from slipway.training import command, repository, telling
 from slipway.training.repository import Checkout
 
 STAGE = "refresh-data"
-PATCH = "refresh.patch"
-"""Its name beside the report."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +67,10 @@ def main(given: Inputs) -> None:
         report = told(report, asked, before, keep_patch(path.parent), changed)
     except SlipwayError as failure:
         report = report.after_failure(failure, provenance={**report.provenance, "commit": commit})
-        publish(report, Outputs(report=path, verdict=report.verdict, commit=commit))
+        (path.parent / change.PATCH).unlink(missing_ok=True)
+        publish(report, path, Outputs(report=path, verdict=report.verdict, commit=commit))
         raise
-    publish(report, Outputs(report=path, verdict=report.verdict, changed=len(changed), commit=commit))
+    publish(report, path, Outputs(report=path, verdict=report.verdict, changed=len(changed), commit=commit))
 
 
 def section(sourced: SourcedPolicy) -> Refresh:
@@ -131,7 +131,7 @@ def keep_patch(beside: Path) -> Path:
             fix="Track them with DVC or Git LFS, or list them in .gitignore.",
         )
     beside.mkdir(parents=True, exist_ok=True)
-    file = beside / PATCH
+    file = beside / change.PATCH
     file.write_bytes(raw)
     return file
 
@@ -145,7 +145,7 @@ def told(report: Report, asked: Request, before: Checkout, patch: Path, changed:
             "headline": f"The data were refreshed: {len(changed)} files of the repository changed.",
             "reasons": (asked.reason,),
             "tables": (Table(title="Changed files", columns=(Column(name="file", kind="code"),), rows=rows),),
-            "attachments": {PATCH: file_digest(patch)},
+            "attachments": {change.PATCH: file_digest(patch)},
             "provenance": {
                 **report.provenance,
                 "commit": before.commit,
@@ -154,17 +154,6 @@ def told(report: Report, asked: Request, before: Checkout, patch: Path, changed:
             },
         }
     )
-
-
-def publish(report: Report, said: Outputs) -> None:
-    """Report, outputs, summary."""
-    report = report.finished()
-    if report.verdict is not Verdict.PASS:
-        (said.report.parent / PATCH).unlink(missing_ok=True)
-    report.write(said.report)
-    outputs.publish(said)
-    outputs.summarise(markdown.stage_page(report))
-    plain.tell(report)
 
 
 if __name__ == "__main__":

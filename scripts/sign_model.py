@@ -12,8 +12,8 @@ from typing import Literal
 from slipway.policy import SigningMethod, SourcedPolicy, load
 from slipway.policy.source import file_digest
 from slipway.registry.mlflow import ModelVersion, Registry
-from slipway.report import Check, Report, Subject, Verdict, enforce, markdown, plain
-from slipway.runner import context, outputs, stage
+from slipway.report import Check, Report, Subject, Verdict, enforce, publishing
+from slipway.runner import context, stage
 from slipway.runner.errors import InputError, SlipwayError
 from slipway.runner.inputs import NO_SECRET, Secret, user_name
 from slipway.signing import ARTIFACT, Signer, Trust, sign_version, signature, verify_version
@@ -203,11 +203,7 @@ def keep(found: Path, report: Path) -> Path:
 
 def publish(report: Report, path: Path, kept: Path | None) -> None:
     """Report, outputs, summary."""
-    report = report.finished()
-    report.write(path)
-    outputs.publish(Outputs(report=path, verdict=report.verdict, signature=kept))
-    outputs.summarise(markdown.stage_page(report))
-    plain.tell(report)
+    publishing.publish(report, path, Outputs(report=path, verdict=report.verdict, signature=kept))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from slipway.policy.source import file_digest
 from slipway.registry import mlflow
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import LoggedModel, ModelVersion, Registry
-from slipway.report import Report, Subject, Verdict, markdown, plain, reuse
-from slipway.runner import commands, context, environments, outputs, stage
+from slipway.report import Report, Subject, Verdict, reuse
+from slipway.report.publishing import publish
+from slipway.runner import commands, context, environments, stage
 from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError, SlipwayError
 from slipway.training import command, earlier, profiling, provenance, repository, statement, telling
 from slipway.training.provenance import Provenance
@@ -75,7 +76,7 @@ def main(given: Inputs) -> None:
     except SlipwayError as failure:
         # The comment needs to say why there is no candidate, so the report comes before the failure.
         report = report.after_failure(failure, provenance=sourced.provenance)
-        publish(report.finished(), path, Outputs(report=path, verdict=report.verdict))
+        publish(report, path, Outputs(report=path, verdict=report.verdict))
         raise
     said = Outputs(
         report=path,
@@ -84,7 +85,7 @@ def main(given: Inputs) -> None:
         run_id=version.run_id,
         statement_digest=version.tags.get(statement.DIGEST_TAG, ""),
     )
-    publish(report.finished(), path, said)
+    publish(report, path, said)
 
 
 def require_training(sourced: SourcedPolicy) -> Training:
@@ -254,14 +255,6 @@ def find_model(registry: Registry, run_id: str, training: Training) -> LoggedMod
         fix="Call `mlflow.<flavour>.log_model(...)` in the command, switch autologging on, or name the MLflow model "
         "folder that it writes in `training.model`.",
     )
-
-
-def publish(report: Report, path: Path, said: Outputs) -> None:
-    """Report, outputs, summary."""
-    report.write(path)
-    outputs.publish(said)
-    outputs.summarise(markdown.stage_page(report))
-    plain.tell(report)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from slipway import datasets
 from slipway.data import comparison, engines, findings, leakage
 from slipway.data.schema import Schema, read
 from slipway.policy import Dataset, SourcedPolicy, load, missing_columns
-from slipway.report import Check, Report, Subject, Verdict, enforce, markdown, plain, reuse
+from slipway.report import Check, Report, Subject, Verdict, enforce, publishing, reuse
 from slipway.report.model import Value
-from slipway.runner import environments, outputs, stage
+from slipway.runner import environments, stage
 from slipway.runner.context import Run, report_file
 from slipway.runner.errors import InputError, SlipwayError
 
@@ -254,10 +254,7 @@ def judge_all(report: Report, task: Task, given: Inputs, path: Path) -> Report:
 
 def publish(report: Report, path: Path) -> None:
     """Write the report, then what later steps and people read of it."""
-    report = report.finished()
-    outputs.publish(Outputs(report=report.write(path), verdict=report.verdict))
-    outputs.summarise(markdown.stage_page(report))
-    plain.tell(report)
+    publishing.publish(report, path, Outputs(report=path, verdict=report.verdict))
 
 
 def main(given: Inputs) -> None:

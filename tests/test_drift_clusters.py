@@ -85,6 +85,12 @@ def test_profiles_of__makes_one_of_each_value_and_of_none() -> None:
     assert sorted(each.rows for each in clusters.profiles_of(frame, "day")) == [1, 1, 2]
 
 
+def test_profiles_of__takes_all_rows_that_are_not_a_number_for_one_cluster() -> None:
+    rows = 300_000  # several batches
+    frame = pl.LazyFrame({"day": [float("nan"), 1.0] * (rows // 2)})
+    assert sorted(each.rows for each in clusters.profiles_of(frame, "day")) == [rows // 2, rows // 2]
+
+
 @pytest.mark.parametrize(("column", "says"), [("month", "no column `month`"), ("row", "more than 2,000")])
 def test_profiles_of__refuses_what_is_no_cluster(column: str, says: str) -> None:
     with pytest.raises(InputError, match=says):

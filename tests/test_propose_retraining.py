@@ -10,7 +10,7 @@ import yaml
 
 from conftest import GitRepository
 from github_double.server import GitHubDouble
-from governor_kit import MODEL, NOW, drift
+from governor_kit import MODEL, NOW, drift, validation
 from ledger_kit import ledger
 from retraining_kit import KEY, Retraining, begin, dispatched, event_of
 from runner_double import StepResult
@@ -122,12 +122,36 @@ def test_propose_retraining__shows_the_drift_from_the_ledger(
     assert "@octo/team" not in opened.body
 
 
+def test_propose_retraining__shows_nothing_else_that_a_dispatch_names(
+    retraining: Retraining, hub: GitHubDouble, token: str, tmp_path: Path
+) -> None:
+    """A dispatch may name any file of the ledger as its drift report."""
+    other = validation(headline="Not for this pull request.").write(tmp_path / "validate-data.json")
+    (tmp_path / "beside.txt").write_text("no report")
+    attached = Report.read(other).model_copy(
+        update={"attachments": {"beside.txt": file_digest(tmp_path / "beside.txt")}}
+    )
+    other = attached.write(tmp_path / "validate-data.json")
+    retraining.policy()
+    ledger(tmp_path, remote=str(retraining.upstream)).append([drafting.of_report(other, Run())])
+
+    for number, file in enumerate((other, tmp_path / "beside.txt")):
+        retraining.event = event_of(dispatched(cause=Cause(report=file_digest(file)), key=f"{KEY[:-1]}{number}"))
+        done = propose(retraining, refreshed(retraining), token)
+
+        assert done.code == 0, done.log
+        assert "is no drift report" in " ".join(Report.read(Path(done.outputs["report"])).reasons)
+    assert all("Not for this" not in each.body for each in hub.world.pull_requests.values())
+
+
 def test_propose_retraining__says_where_the_drift_report_is_not_on_record(retraining: Retraining, token: str) -> None:
     retraining.policy()
 
     done = propose(retraining, refreshed(retraining), token)
 
-    assert "is not in the ledger" in " ".join(Report.read(Path(done.outputs["report"])).reasons)
+    assert "is no drift report on `flights` in the ledger" in " ".join(
+        Report.read(Path(done.outputs["report"])).reasons
+    )
 
 
 @pytest.mark.parametrize(
@@ -187,6 +211,34 @@ def test_propose_retraining__lets_no_refresh_change_its_judges(
         assert retraining.branches() == {}
     else:
         assert (done.code, done.outputs["verdict"]) == (0, "pass"), done.log
+
+
+JUDGED_BY_TEXTS = {
+    "data": {"train": {"path": "data/train", "schema": "./schema.yml", "against": {"reference": "./profile.json"}}},
+    "evaluation": {
+        "task": "text",
+        "holdout": "train",
+        "target": "answer",
+        "scorers": {"polite": {"use": "manners:polite"}},
+        "scorer_requirements": "./scorers.txt",
+        "metrics": {"polite": {}},
+    },
+}
+
+
+@pytest.mark.parametrize("file", ["schema.yml", "profile.json", "manners.py", "scorers.txt"])
+def test_propose_retraining__lets_no_refresh_change_a_judge_whatever_its_path_looks_like(
+    retraining: Retraining, token: str, file: str
+) -> None:
+    retraining.policy(command=["python3", "-c", f"open({file!r}, 'w').write('other')"])
+    said = yaml.safe_load((retraining.repository.path / "slipway.yml").read_text())
+    retraining.repository.commit({"slipway.yml": yaml.safe_dump({**said, **JUDGED_BY_TEXTS}), file: "own"})
+
+    done = propose(retraining, refreshed(retraining), token)
+
+    assert (done.code, done.outputs["verdict"]) == (1, "fail"), done.log
+    assert f"`{file}`" in done.messages("error")[0]
+    assert retraining.branches() == {}
 
 
 def test_propose_retraining__refuses_links(retraining: Retraining, token: str) -> None:

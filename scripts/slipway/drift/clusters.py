@@ -6,6 +6,7 @@ explains, though nothing has drifted. The counts of each cluster say by how much
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,10 @@ def profiles_of(frame: pl.LazyFrame, cluster: str) -> tuple[Profile, ...]:
     for batch in frame.collect_batches(engine="streaming"):
         for part in batch.partition_by(cluster):
             value = part.item(0, cluster)
+            if isinstance(value, float) and math.isnan(
+                value
+            ):  # it is not equal to itself: every batch would have its own
+                value = None
             mine = of_batches([part])
             found[value] = merge([found[value], mine]) if value in found else mine
             if len(found) > MOST:

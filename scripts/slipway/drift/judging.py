@@ -154,7 +154,8 @@ def _compared(
         few = f"Fewer than {rules.min_rows:,} rows have a value."
         return Compared(name=name, verdict=Verdict.INCONCLUSIVE, detail=few, missing=missing), p
     both = cells.of(reference, current)
-    found = _design(both, cells.of_parts(reference, current, parts)) if parts else None
+    by_part = cells.of_parts(reference, current, parts) if parts else None
+    found = _design(both, by_part) if by_part is not None else None
     before, now = (clusters.effective(int(each.sum()), found) for each in (both.reference, both.current))
     numbers = (reference.numbers, current.numbers) if reference.numbers and current.numbers else None
     measured = Compared(
@@ -170,7 +171,7 @@ def _compared(
         kolmogorov_smirnov=distances.kolmogorov_smirnov(*(each.histogram for each in numbers)) if numbers else None,
         wasserstein=distances.wasserstein(*numbers) if numbers else None,
     )
-    return measured, {**p, "values": _p_of_values(both, cells.of_parts(reference, current, parts) if parts else None)}
+    return measured, {**p, "values": _p_of_values(both, by_part)}
 
 
 def _decided(column: Compared, p: Mapping[str, float], rules: Drift) -> Compared:

@@ -53,6 +53,10 @@ class Dataset(Strict):
         return self.engine == "spark" and "://" in self.path
 
 
+SPARK_TOKEN = "SLIPWAY_SPARK_TOKEN"  # noqa: S105 - the variable's name
+"""Variable with the token of the Spark Connect server. The training's own command never sees it."""
+
+
 class Spark(Strict):
     """The Spark of the datasets with `engine: spark`."""
 

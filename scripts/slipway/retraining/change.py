@@ -16,6 +16,9 @@ from pathlib import Path
 
 from slipway.runner.errors import InputError
 
+PATCH = "refresh.patch"
+"""Its name beside the report of refresh-data."""
+
 ORDINARY = ("100644", "100755", "000000")
 """Modes of files that may be changed: no links, which lead elsewhere, and no submodules. The last one is no file."""
 

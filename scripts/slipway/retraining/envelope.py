@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from slipway.policy import Policy
 from slipway.policy.reading import read_text
@@ -43,17 +45,14 @@ def place(envelope: Envelope | None, outside: Sequence[str], generation: int) ->
 
 
 def require_own_judges(before: str, after: str | None, changed: Sequence[Changed], policy_path: str) -> None:
-    """Refuse a change of what judges the retraining: workflows, schemas, keys, and the policy but for its addresses.
+    """Refuse a change of what judges the retraining: workflows, `judges_of`, and the policy but for its addresses.
 
     before, after: the policy's text in the commit that was refreshed, and with the change. None: not readable any more.
     Raises GateError.
     """
     names = {each.path for each in changed}
     policy = read_text(before, Policy, file=policy_path)
-    judges: list[str | None] = [each.schema_ for each in policy.data.values()]
-    if policy.signing:
-        judges += [policy.signing.public_key, policy.signing.certificate_chain]
-    touched = sorted(names & {str(each) for each in judges if each} | {n for n in names if n.startswith(WORKFLOWS)})
+    touched = sorted(names & judges_of(policy, policy_path) | {name for name in names if name.startswith(WORKFLOWS)})
     if policy_path in names and not _same_but_for_addresses(policy, after, policy_path):
         touched.append(policy_path)
     if touched:
@@ -63,6 +62,18 @@ def require_own_judges(before: str, after: str | None, changed: Sequence[Changed
             "it may change the addresses in `data`.",
             fix="Change it in a pull request of your own.",
         )
+
+
+def judges_of(policy: Policy, path: str) -> set[str]:
+    """The files that judge by the policy at `path`: schemas, profiles, keys, scorers and what these are run with."""
+    named: list[str | None] = [each.schema_ for each in policy.data.values()]
+    named += [each.against.reference for each in policy.data.values() if each.against and each.against.is_profile]
+    if policy.signing:
+        named += [policy.signing.public_key, policy.signing.certificate_chain]
+    if policy.evaluation:
+        modules = [each.use.partition(":")[0] for each in policy.evaluation.own_scorers.values()]
+        named += [policy.evaluation.scorer_requirements, *(f"{Path(path).parent / name}.py" for name in modules)]
+    return {os.path.normpath(each) for each in named if each}
 
 
 def _same_but_for_addresses(before: Policy, text: str | None, path: str) -> bool:

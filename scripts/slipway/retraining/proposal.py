@@ -40,17 +40,12 @@ def body(
     run_url: str = "",
 ) -> str:
     """The pull request's text. drift, entry: the drift report, and its number in the ledger, where they are known."""
-    rows = tuple((each.path, STATUS.get(each.status, each.status)) for each in changed[:MOST_FILES])
-    files = Table(
-        title="What the refresh changed", columns=(Column(name="file", kind="code"), Column(name="")), rows=rows
-    )
     parts = [
         f"## {markdown.escape(title(model))}",
         markdown.prose(asked.reason),
         "### May it be released without a person?",
         _envelope(placed),
-        markdown.table_section(files),
-        *([f"{len(changed) - MOST_FILES:,} more files."] if len(changed) > MOST_FILES else []),
+        markdown.table_section(files(changed)),
         _cause(asked, entry, run_url),
         "The comment below judges the model that was trained on it against the one in production.",
     ]
@@ -62,6 +57,15 @@ def body(
         brief = drift.model_copy(update={"tables": (), "charts": (), "checks": (), "reasons": drift.reasons[:20]})
         shown = markdown.details("The drift that it answers", markdown.stage_page(brief))
     return f"{whole}\n{shown}\n" if len(whole) + len(shown) <= LARGEST_BODY else whole
+
+
+def files(changed: Sequence[Changed]) -> Table:
+    """The files that the refresh changed; of very many the first ones."""
+    rows = tuple((each.path, STATUS.get(each.status, each.status)) for each in changed[:MOST_FILES])
+    more = len(changed) - len(rows)
+    note = f"{more:,} more files." if more else ""
+    columns = (Column(name="file", kind="code"), Column(name=""))
+    return Table(title="What the refresh changed", columns=columns, rows=rows, note=note)
 
 
 def _envelope(placed: Placed) -> str:

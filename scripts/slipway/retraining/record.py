@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from pydantic import ValidationError
+
 from slipway.governor import keys
 from slipway.governor.decision import Decision
 from slipway.governor.facts import History, Retraining, Window
@@ -26,7 +28,7 @@ from slipway.ledger import drafting
 from slipway.ledger.entries import Entry, Fact
 from slipway.ledger.store import Ledger
 from slipway.ledger.verification import BadEntry, Record, records
-from slipway.report import Subject, Verdict
+from slipway.report import Report, Subject, Verdict
 from slipway.runner.context import Run
 from slipway.runner.errors import ConflictError, RemoteError
 
@@ -86,17 +88,22 @@ class Reading:
             ) from bad
         return [each.entry for each in self._known]
 
-    def evidence(self, digest: str) -> tuple[bytes | None, int | None]:
-        """A file that entries have as evidence, with the number of the first; None where none has it. Raises as above.
+    def drift_report(self, model: str, digest: str) -> tuple[Report, int] | None:
+        """A drift report on a model that was recorded, with the number of its entry; None where there is none.
 
-        digest: SHA-256 of the file (`sha256:…`).
+        digest: SHA-256 of the report (`sha256:…`). Raises as `entries` does.
         """
-        self.entries()
-        for each in self._known:
-            for file in each.entry.evidence:
-                if file.digest == digest:
-                    return self.ledger.git.run("cat-file", "blob", each.files[file.name]), each.entry.sequence
-        return None, None
+        number = entry_of_report(self.entries(), digest)
+        found = next(
+            (each for each in self._known if each.entry.sequence == number and each.entry.model == model), None
+        )
+        if found is None:
+            return None
+        try:
+            raw = self.ledger.git.run("cat-file", "blob", found.files[drafting.REPORT_FILE])
+            return Report.model_validate_json(raw), found.entry.sequence
+        except (KeyError, ValidationError):  # recorded by another version
+            return None
 
 
 def intents(entries: Sequence[Entry], model: str) -> list[tuple[Intent, Step | None, Entry | None]]:
@@ -160,7 +167,9 @@ def _retrainings(entries: Sequence[Entry], model: str, evaluations: Sequence[Ent
 def entry_of_report(entries: Sequence[Entry], digest: str) -> int | None:
     """Number of the entry that recorded a drift report; None where there is none."""
     for each in entries:
-        if each.event == "drift" and any(evidence.digest == digest for evidence in each.evidence):
+        if each.event == "drift" and (drafting.REPORT_FILE, digest) in [
+            (file.name, file.digest) for file in each.evidence
+        ]:
             return each.sequence
     return None
 

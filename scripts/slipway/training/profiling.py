@@ -15,6 +15,7 @@ import yaml
 
 from slipway import datasets
 from slipway.policy import Dataset, Policy
+from slipway.policy.model import SPARK_TOKEN
 from slipway.runner import commands, environments, redaction
 from slipway.runner.environments import REPOSITORY
 from slipway.runner.errors import SlipwayError
@@ -28,9 +29,6 @@ TAG = "slipway.profile"
 
 GROUPS = {"polars": "profile-data", "spark": "validate-data-spark"}
 """The requirements that each engine needs."""
-
-SPARK_TOKEN = "SLIPWAY_SPARK_TOKEN"  # noqa: S105 - the variable's name
-"""What Spark's server asks for; the training's own command never sees it."""
 
 TIMEOUT = 1800.0
 """Seconds; a hundred million rows of thirty columns take a few minutes."""

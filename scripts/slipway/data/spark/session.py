@@ -8,13 +8,11 @@ import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from slipway.policy.model import SPARK_TOKEN
 from slipway.runner.errors import InputError, RemoteError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-TOKEN = "SLIPWAY_SPARK_TOKEN"  # noqa: S105 - the variable's name
-"""Variable with the token of the Spark Connect server."""
 
 SETTINGS = {
     # What polars does, too: numbers wrap around, and two columns may differ by the case of a letter alone.
@@ -74,7 +72,7 @@ def _connected(remote: str) -> SparkSession:
     from pyspark.sql.connect.session import SparkSession
 
     channel = DefaultChannelBuilder(remote)
-    if token := os.environ.get(TOKEN):
+    if token := os.environ.get(SPARK_TOKEN):
         channel.set(DefaultChannelBuilder.PARAM_TOKEN, token)
     try:
         session: SparkSession = SparkSession.builder.channelBuilder(channel).getOrCreate()
@@ -84,7 +82,7 @@ def _connected(remote: str) -> SparkSession:
         raise RemoteError(
             f"The Spark Connect server {remote} does not answer.",
             why=first_line(error),
-            fix=f"Check `spark.remote` of the policy, that the runner reaches it, and the token in {TOKEN}.",
+            fix=f"Check `spark.remote` of the policy, that the runner reaches it, and the token in {SPARK_TOKEN}.",
         ) from error
     return session
 
