@@ -86,9 +86,9 @@ def test_profiles_of__makes_one_of_each_value_and_of_none() -> None:
 
 
 def test_profiles_of__takes_all_rows_that_are_not_a_number_for_one_cluster() -> None:
-    part = pl.LazyFrame({"day": [float("nan"), 1.0] * 50})
-    frame = pl.concat([part, part])  # which come in batches of their own
-    assert sorted(each.rows for each in clusters.profiles_of(frame, "day")) == [100, 100]
+    part = pl.LazyFrame({"day": [float("nan"), 1.0] * 75_000})
+    frame = pl.concat([part, part])  # long enough for several batches
+    assert sorted(each.rows for each in clusters.profiles_of(frame, "day")) == [150_000, 150_000]
 
 
 @pytest.mark.parametrize(("column", "says"), [("month", "no column `month`"), ("row", "more than 2,000")])

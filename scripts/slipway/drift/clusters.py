@@ -53,10 +53,8 @@ def profiles_of(frame: pl.LazyFrame, cluster: str) -> tuple[Profile, ...]:
     for batch in frame.collect_batches(engine="streaming"):
         for part in batch.partition_by(cluster):
             value = part.item(0, cluster)
-            if isinstance(value, float) and math.isnan(
-                value
-            ):  # it is not equal to itself: every batch would have its own
-                value = None
+            if isinstance(value, float) and math.isnan(value):
+                value = None  # NaN is not equal to itself: every batch would have a cluster of its own
             mine = of_batches([part])
             found[value] = merge([found[value], mine]) if value in found else mine
             if len(found) > MOST:
