@@ -175,6 +175,7 @@ def train_and_register(
             mlflow_run=run_id,
             log_digest=file_digest(log),
             base_model=registry.said_of_run(run_id, provenance.BASE_MODEL),
+            job=registry.said_of_run(run_id, provenance.JOB),
             model_digest=digest(files),
             payload_digest=digest(files, payload_only=True),
         )

@@ -122,6 +122,7 @@ def test_train__everything_a_rebuild_needs(toy: Toy) -> None:
         "parameters": {"model.depth": "3", "model.rates": "[0.1, 0.2]", "name": "ünï", "lr@start": "1.5"},
         "environment": {"python": ".".join(map(str, sys.version_info[:3])), "hash_locked": True},
         "base_model": "",
+        "job": "",
         "command": ["python", "train.py"],
         "seed": 2013,
         "mlflow_run": run_id,

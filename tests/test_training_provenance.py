@@ -24,7 +24,7 @@ def test_read__gives_back_what_was_written(tmp_path: Path) -> None:
 
 def test_read__takes_one_that_was_written_before_the_newest_fields(tmp_path: Path) -> None:
     written = json.loads(MADE.write(tmp_path / "provenance.json").read_text())
-    for name in ("base", "base_model", "started", "finished", "log_digest"):
+    for name in ("base", "base_model", "job", "started", "finished", "log_digest"):
         del written[name]
     del written["environment"]["hash_locked"]
     (tmp_path / "old.json").write_text(json.dumps(written))

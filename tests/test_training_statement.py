@@ -98,6 +98,7 @@ HERE: dict[str, str | int] = dict.fromkeys(RUN, "") | {"id": 0, "attempt": 0}
         {"run": HERE, "seed": None, "clean": False, "changes": ("a.py",)},
         {"environment": Environment(python="3.11.7", packages=()), "datasets": {}, "parameters": {}},
         {"base": Base(kind="container", image=f"ghcr.io/octo/train@sha256:{'9' * 64}"), "base_model": "bert"},
+        {"job": "ray:http://ray.internal:8265/slipway-1"},
     ],
 )
 def test_statement__holds_to_the_published_protobufs(change: dict[str, Any]) -> None:
@@ -262,6 +263,12 @@ def test_statement__base_model(named: str, expected: dict[str, Any]) -> None:
         {**expected, "annotations": {"role": "base model", "saidBy": "the run"}}
     ]
     assert dependencies(built(), "base model") == []
+
+
+def test_statement__the_job_elsewhere_is_what_the_run_says() -> None:
+    job = {"name": "ray:http://ray.internal:8265/slipway-1", "saidBy": "the run"}
+    assert built(job=job["name"])["predicate"]["buildDefinition"]["internalParameters"]["job"] == job
+    assert "job" not in built()["predicate"]["buildDefinition"]["internalParameters"]
 
 
 def test_statement__container_with_its_digest() -> None:

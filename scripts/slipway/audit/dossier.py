@@ -68,6 +68,7 @@ class Recorded(BaseModel):
     machine: dict[str, str] = Field(default_factory=dict)
     base: dict[str, str] | None = None
     base_model: str = ""
+    job: str = ""
     started: str = ""
     finished: str = ""
     seconds: float | None = None

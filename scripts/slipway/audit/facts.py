@@ -226,6 +226,8 @@ def _training(dossier: Dossier) -> Iterator[Said]:
     if dossier.malformed:
         yield "provenance", None, f"{_in(dossier.made_by, PROVENANCE)} has another form: {dossier.malformed}"
     yield _from_training(dossier, "base_model", "model that it started from", tag="base_model")
+    if dossier.provenance.get("job"):
+        yield _from_training(dossier, "job", "job elsewhere, as the run names it", tag="job")
     yield _from_training(dossier, "started", "started", tag="started")
     yield _from_training(dossier, "finished", "finished", tag="finished")
     yield _from_training(dossier, "seconds", "duration in seconds", tag="seconds")

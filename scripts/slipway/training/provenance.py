@@ -27,6 +27,9 @@ BASE_MODEL = "slipway.base_model"
 SCHEMA_VERSION: Literal[1] = 1
 """Of provenance.json. A field that may be missing is added without a new version; any other change takes one."""
 
+JOB = "slipway.job"
+"""Parameter or tag of its run by which a training command names the job elsewhere that did its work."""
+
 FREEZE = (
     "import importlib.metadata as m, json, platform; "
     "print(json.dumps([platform.python_version(), sorted({f\"{d.metadata['Name']}=={d.version}\" "
@@ -67,7 +70,8 @@ class Provenance:
     """Commit, data, parameters, environment and command of one training run; sizes in bytes, durations in seconds.
 
     run: who and which run, as the runner says it. started, finished: of the command, ISO 8601 in UTC. base_model: what
-    the run itself names as the model that it started from. log_digest: of the command's output.
+    the run itself names as the model that it started from. job: what it names as the job elsewhere that did the work.
+    log_digest: of the command's output.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # for `read`; what it contains is read alike
@@ -91,6 +95,7 @@ class Provenance:
     mlflow_run: str = ""
     base: Base = Base(kind="unknown")
     base_model: str = ""
+    job: str = ""
     started: str = ""
     finished: str = ""
     log_digest: str = ""
@@ -124,7 +129,9 @@ class Provenance:
         said = {"workflow_run": "url", "workflow_attempt": "attempt"}
         said |= {name: name for name in ("actor", "actor_id", "triggering_actor")}
         tags |= {name: str(self.run[key]) for name, key in said.items() if self.run.get(key)}
-        tags |= {name: getattr(self, name) for name in ("base_model", "started", "finished") if getattr(self, name)}
+        tags |= {
+            name: getattr(self, name) for name in ("base_model", "job", "started", "finished") if getattr(self, name)
+        }
         tags |= {f"dataset.{name}": str(version) for name, version in self.datasets.items()}
         return {f"slipway.{name}": value for name, value in tags.items()}
 

@@ -107,6 +107,7 @@ def _internal(made: Provenance) -> dict[str, Any]:
             "python": made.environment.python,
             "base": _known(dataclasses.asdict(made.base)),
             "machine": dict(made.machine),
+            "job": {"name": made.job, "saidBy": "the run"} if made.job else {},
             "github": _known(github) if made.run.get("url") else {},
         }
     )

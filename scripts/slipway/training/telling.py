@@ -45,6 +45,7 @@ def facts(after: Provenance, version: ModelVersion) -> dict[str, str | bool]:
         "peak_memory": f"{after.peak_memory / 2**20:.0f} MiB",
         "model_digest": after.model_digest,
         "mlflow_run": after.mlflow_run,
+        **({"job": after.job} if after.job else {}),
         **after.policy,
     }
 
