@@ -24,8 +24,16 @@ settings.register_profile("slipway", deadline=None, derandomize="CI" in os.envir
 settings.load_profile("slipway")
 
 
-def pytest_collection_finish() -> None:
-    """What thousands of tests are made of is looked through only once for what could be freed."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What thousands of tests are made of is looked through only once for what could be freed.
+
+    pytest-xdist says the group of a test in its name; a pytest that it does not know keeps no group together, silently.
+    """
+    if getattr(session.config.option, "loadgroup", False):
+        lost = [
+            item.nodeid for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid
+        ]
+        assert not lost, f"pytest-xdist keeps no groups together with pytest {pytest.__version__}: {lost[:3]}"
     gc.collect()
     gc.freeze()
 
