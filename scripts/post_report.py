@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +51,7 @@ class Outputs:
 def main(given: Inputs) -> None:
     """Render the comment into a file in any case, then post it where there is a pull request and a token."""
     run = Run.from_environ()
-    require_commit(given.commit)
+    context.require_commit(given.commit)
     reports, missing = read_reports(given.reports)
     missing += ["A stage whose line in `reports` is empty"] * empty_lines()
     model = given.model or next((report.model for report in reports), "")
@@ -125,15 +124,6 @@ def read_reports(paths: tuple[str, ...]) -> tuple[list[Report], list[str]]:
 def empty_lines() -> int:
     """Stages that were skipped: the output of a step that did not run is an empty line, which the typed input lacks."""
     return sum(not line.strip() for line in os.environ.get(variable("reports"), "").splitlines())
-
-
-def require_commit(said: str) -> None:
-    """InputError for what is no commit's id: it would name what was not judged."""
-    if said and not re.fullmatch(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", said):
-        raise InputError(
-            f"`commit` is `{said}`, which is no commit's id.",
-            fix="Give the `commit` output of actions/checkout, or leave it empty.",
-        )
 
 
 def judged_commit(reports: list[Report], run: Run) -> str:

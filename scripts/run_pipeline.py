@@ -21,6 +21,7 @@ class Inputs:
     allow_dirty_tree: bool = False
     reuse_from: Path | None = None
     pull_request: int | None = None
+    commit: str = ""
     comment_author: str = ""
     full_report: str = ""
     record: bool = False
@@ -43,6 +44,7 @@ class Outputs:
 
 def main(given: Inputs) -> None:
     """Every stage in order; the first that fails stops the work, and what was found is reported in any case."""
+    context.require_commit(given.commit)  # now, and not after an hour of training
     context.home().mkdir(parents=True, exist_ok=True)
     context.keep_out_of_git()
     ran = judge(given)
@@ -88,6 +90,7 @@ def post(given: Inputs, reports: list[str]) -> Ran:
     said = {
         "reports": "\n".join(reports),
         "pull_request": str(given.pull_request or ""),
+        "commit": given.commit,
         "comment_author": given.comment_author,
         "full_report": given.full_report,
         "github_token": given.github_token.reveal(),

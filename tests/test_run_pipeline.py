@@ -138,7 +138,8 @@ def test_pipeline__a_first_release_is_commented_on_and_a_second_run_updates_the_
     assert token in first.masked
     assert token not in first.log + first.summary + only.body + json.dumps(reports(first))
 
-    second = run(toy, hub, github_token=token)
+    judged = "0123456789abcdef" + 24 * "0"
+    second = run(toy, hub, github_token=token, commit=judged)
     assert second.code == 0, second.log
     (updated,) = hub.world.comments_of(change)
     assert updated.id == only.id
@@ -146,6 +147,8 @@ def test_pipeline__a_first_release_is_commented_on_and_a_second_run_updates_the_
     assert second.outputs["model-version"] == "2"
     assert "version 2" in updated.body
     assert "version 1" not in updated.body
+    assert f"commit `{judged[:12]}`" in updated.body
+    assert f"head={judged}" in updated.body
 
 
 def test_pipeline__a_candidate_that_fails_still_leaves_every_output(
@@ -199,6 +202,17 @@ def test_pipeline__records_every_stage_in_the_ledger(
 
 
 # What stops it
+
+
+def test_pipeline__what_is_no_commit_stops_it_before_any_work(toy: Toy) -> None:
+    done = run(toy, commit="main")
+    assert done.code == 1
+    assert done.messages("error") == [
+        "`commit` is `main`, which is no commit's id.\n"
+        "What to do: Give the `commit` output of actions/checkout, or leave it empty."
+    ]
+    assert not any(done.outputs.values())
+    assert count(toy, "runs") == 0
 
 
 def test_pipeline__bad_data_stop_it_before_any_run_and_the_comment_says_why(

@@ -85,6 +85,15 @@ class Run:
         return str(head.get("sha") or "") if isinstance(head, dict) else self.sha
 
 
+def require_commit(said: str) -> None:
+    """InputError for what is no commit's id, as the input `commit`: it would name what was not judged."""
+    if said and not re.fullmatch(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", said):
+        raise InputError(
+            f"`commit` is `{said}`, which is no commit's id.",
+            fix="Give the `commit` output of actions/checkout, or leave it empty.",
+        )
+
+
 def export_credentials(environ: MutableMapping[str, str]) -> None:
     """Set the variables that SLIPWAY_CREDENTIALS lists, one NAME=value a line, and mask their values.
 
