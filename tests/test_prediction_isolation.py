@@ -287,6 +287,16 @@ atexit.register(leave)
             "It has the columns prediction",
         ),
         ("pd.DataFrame({'prediction': [7] * 10}).to_parquet('predictions-0.parquet')", "no position"),
+        ("pd.DataFrame({'prediction': [0.5] * 10}).to_parquet('predictions-0.parquet')", "no position"),
+        (
+            "f = open('predictions-0.parquet', 'r+b'); f.seek(4); f.write(b'x' * 40); f.close()",
+            "",
+        ),
+        (
+            "said = json.load(open('predictions.json')); said['load_seconds'] = 10**400; "
+            "json.dump(said, open('predictions.json', 'w'))",
+            "too large",
+        ),
         ("pd.DataFrame({'other': [0] * 10}).to_parquet('predictions-0.parquet')", "It has the columns other"),
     ],
 )

@@ -239,6 +239,34 @@ def test_multiclass__more_than_ten_classes_keep_their_columns() -> None:
     np.testing.assert_array_equal(found.probability, eye)
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([(1, 1), (1, 1)], "do not add up to 1 in 2 rows"),
+        ([(0.6, 0.4), (1, 0.5)], "do not add up to 1 in 1 rows"),
+        ([(0.6, 0.4), (7, -6)], "below 0 or above 1 in 1 of 2 rows"),
+    ],
+)
+def test_multiclass__probabilities_are_shares(rows: list[tuple[float, float]], said: str) -> None:
+    """With certainty for every class each row's log loss would be 0, and the greater the number the better."""
+    with pytest.raises(GateError, match=said):
+        multiclass_of(["a", "b"], predictions([0, 1], ["a", "b"], rows))
+
+
+def test_multiclass__every_class_has_its_probability() -> None:
+    said = predictions([0, 1], ["a", "b"], [(0.6, 0.4), (0.1, 0.9)])
+    alone = Predictions(said.frame.with_columns(probability_0=1.0).drop("probability_1"), said.classes)
+    with pytest.raises(GateError, match="gives 1 columns of probabilities that are not those of its classes"):
+        multiclass_of(["a", "b"], alone)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_classes__none_is_named_twice(task: str) -> None:
+    said = predictions([0, 1], ["a", "a"], [(0.6, 0.4), (0.1, 0.9)])
+    with pytest.raises(GateError, match="names a class twice: 'a', 'a'"):
+        outcome(evaluation(task), ["a", "b"], said)
+
+
 def test_multiclass__without_probabilities() -> None:
     assert multiclass_of([1, 2, 3], predictions([0, 1, 1], [1, 2])).probability is None
 

@@ -23,6 +23,9 @@ from slipway.prediction import keyed, multilabel
 from slipway.prediction.process import Predictions
 from slipway.runner.errors import GateError, InputError
 
+WHOLE = 1e-3
+"""How far from 1 the probabilities of a row may be together: single precision and rounded files are as far."""
+
 SHOWN = 5
 """Rows that a sentence names."""
 
@@ -52,6 +55,7 @@ def outcomes(
     known = set(truth.unique().to_list())
     for name, predictions in named.items():
         _check_classes(name, predictions.classes or [], known)
+        _check_sums(name, predictions)
     classes = _all_classes(known, named.values())
     return {name: _multiclass(truth, classes, predictions) for name, predictions in named.items()}
 
@@ -150,6 +154,10 @@ def _check_predictions(name: str, predictions: Predictions, rows: int) -> None:
                 fix=f"Look at these rows' features: row {where}{' and others' if bad > SHOWN else ''} of the holdout, "
                 "counted from 0. Missing values that the pipeline does not impute are the usual cause.",
             )
+        if column.name.startswith("probability"):
+            outside = int((~column.is_between(-WHOLE, 1 + WHOLE)).sum())
+            if outside:
+                raise GateError(f"{name} gives probabilities below 0 or above 1 in {outside:,} of {rows:,} rows.")
 
 
 def _without_number(values: pl.Series) -> int:
@@ -197,7 +205,21 @@ def _both_classes(truth: pl.Series, positive: Any) -> list[Any]:
     return [False, True] if positive in (False, True) else [None, positive]
 
 
+def _check_sums(name: str, predictions: Predictions) -> None:
+    """The model's own process wrote them: were every class certain in every row, each row would be right at no risk."""
+    columns = [column for column in predictions.frame.columns if column.startswith("probability_")]
+    if not columns:
+        return
+    if columns != [f"probability_{place}" for place in range(len(predictions.classes or []))]:
+        raise GateError(f"{name} gives {len(columns)} columns of probabilities that are not those of its classes.")
+    wrong = int(((predictions.frame.select(pl.sum_horizontal(columns)).to_series() - 1).abs() > WHOLE).sum())
+    if wrong:
+        raise GateError(f"{name} gives probabilities that do not add up to 1 in {wrong:,} rows.")
+
+
 def _check_classes(name: str, classes: list[Any], known: set[Any]) -> None:
+    if len(set(classes)) < len(classes):
+        raise GateError(f"{name} names a class twice: {', '.join(map(repr, classes[:5]))}.")
     if not known & set(classes):
         shown = ", ".join(map(repr, classes[:5])) or "no class"
         raise GateError(

@@ -222,6 +222,7 @@ def _complete(job: Job) -> Path:
 def _read(job: Job, place: int, task: str, rows: int) -> Predictions:
     """What the model left for one file of features: written by its own process, so it is checked like any input."""
     import polars as pl
+    from polars.exceptions import PolarsError
 
     def unusable(why: object) -> GateError:
         return GateError(
@@ -239,7 +240,7 @@ def _read(job: Job, place: int, task: str, rows: int) -> Predictions:
         lazy = pl.scan_parquet(written)
         columns = lazy.collect_schema()
         found_rows = int(lazy.select(pl.len()).collect().item())
-    except (OSError, ValueError, LookupError, TypeError, RecursionError, pl.exceptions.PolarsError) as error:
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError, PolarsError) as error:
         raise unusable(error) from error
     unnamed = 2 if task == "binary" else 0  # negative and positive
     known = unnamed if classes is None else len(classes) if isinstance(classes, list) else -1
@@ -256,7 +257,11 @@ def _read(job: Job, place: int, task: str, rows: int) -> Predictions:
         raise unusable(f"It has the columns {', '.join(columns)[:200]}.")
     if found_rows != rows:
         raise GateError(f"{job.name} gave {found_rows:,} predictions for {rows:,} rows.")
-    frame = lazy.collect()
-    if known and task != "multilabel" and not frame["prediction"].is_between(0, known - 1).all():
+    try:
+        frame = lazy.collect()
+    except (OSError, PolarsError) as error:
+        raise unusable(error) from error
+    positions = known and task != "multilabel"
+    if positions and not (columns["prediction"].is_integer() and frame["prediction"].is_between(0, known - 1).all()):
         raise unusable("A prediction is no position in the list of classes.")
     return Predictions(frame, classes, *seconds)
