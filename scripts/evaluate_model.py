@@ -175,12 +175,15 @@ def finish(
     if production and not production.registered:
         against = f"the {production.name}" if production.commit else f"the predictions {production.name}"
     evaluation = require_evaluation(sourced)
-    quality = "" if evaluation.gates_quality else " No gate judged how good it is."
+    quality = "" if "quality" in evaluation.gated else " No gate judged how good it is."
     ran = any(not each.predictions for each in both) or evaluation.own_scorers  # else nobody's code ran here
+    advice = "Decide whether it is good enough: no gate judged that." if quality else ""
     return report.model_copy(
         update={
             "verdict": findings.verdict,
             "headline": f"Candidate {candidate.name} against {against} on {len(holdout.truth):,} rows.{quality}",
+            "meaning": meaning_of(findings.verdict, evaluation.gated, production),
+            "advice": advice if findings.verdict is Verdict.PASS else "",
             "reasons": findings.reasons,
             "checks": findings.checks,
             "tables": (*findings.tables, *changed.policy_changes(sourced)),
@@ -201,6 +204,18 @@ def finish(
             ),
         }
     )
+
+
+def meaning_of(verdict: Verdict, gated: tuple[str, ...], production: Contender | None) -> str:
+    """The verdict in the comment's title: what it says of the candidate, and no more than was judged."""
+    if verdict is Verdict.INCONCLUSIVE:
+        return ""
+    may = "may" if verdict is Verdict.PASS else "must not"
+    if verdict is Verdict.PASS and "quality" not in gated:
+        return f"{', '.join(gated)} in order, quality not judged"
+    if production is None:
+        return f"{may} go into production"
+    return f"{may} replace the base branch's model" if production.commit else f"{may} replace production"
 
 
 def publish(report: Report, path: Path, production: Contender | None) -> None:

@@ -269,6 +269,7 @@ def first_release() -> list[Report]:
     report = evaluated(PASS, ((row, Check(name="roc_auc: at least 0.7", verdict=PASS)),))
     update = {
         "headline": "Candidate version 1 against no production version (first release) on 82,609 rows.",
+        "meaning": "may go into production",
         "reasons": ("First release: no version is in production yet, so only absolute gates (`min`, `max`) apply.",),
         "tables": (report.tables[0],),
         "charts": (),

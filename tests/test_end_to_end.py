@@ -220,7 +220,7 @@ def test_push__every_step_of_the_pipeline_runs(first_release: ActRun) -> None:
         ],
     }
     (page,) = first_release.artifact("slipway-full-report").values()
-    assert f"<h1>{MODEL}: may replace production</h1>" in page
+    assert f"<h1>{MODEL}: may go into production</h1>" in page
 
 
 def test_push__every_stage_is_in_the_ledger(site: Site, first_release: ActRun, tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_push__each_stage_has_a_summary(first_release: ActRun) -> None:
     headings = {job: [text.splitlines()[0] for text in first_release.summaries(job)] for job in JOBS}
     assert headings["train"] == ["### ✅ validate\\-data: pass", "### ✅ train\\-model: pass"]
     assert headings["evaluate"] == ["### ✅ evaluate\\-model: pass"]
-    assert headings["report"] == [f"### ✅ `{MODEL}`: may replace production"]
+    assert headings["report"] == [f"### ✅ `{MODEL}`: may go into production"]
 
 
 def test_credentials__reach_the_training_command_and_nobody_else(site: Site, first_release: ActRun) -> None:

@@ -315,6 +315,7 @@ def test_evaluate__a_first_release_passes_by_its_absolute_gates(toy: Toy) -> Non
     assert [check["name"] for check in done.report["checks"]] == ["roc_auc: at least 0.6"]
     assert "First release: no version is in production yet" in done.reasons
     assert done.report["headline"].endswith("against no production version (first release) on 1,500 rows.")
+    assert done.report["meaning"] == "may go into production"
     assert done.report["provenance"]["production"] == "none"
 
 
@@ -324,6 +325,8 @@ def test_evaluate__a_pass_that_no_gate_of_quality_gave_says_so(toy: Toy) -> None
     done = evaluate(toy, policy=policy, model_version=add(toy, MODEL, GOOD))
     assert_told(done, "pass", production="1")
     assert done.report["headline"].endswith("on 1,500 rows. No gate judged how good it is.")
+    assert done.report["meaning"] == "fairness in order, quality not judged"
+    assert done.report["advice"] == "Decide whether it is good enough: no gate judged that."
     assert "No metric of the policy has a gate, so no quality over the whole holdout was judged." in done.reasons
 
 

@@ -371,6 +371,14 @@ def test_headline__of_two_stages(data: Verdict, evaluation: Verdict) -> None:
     assert shown.splitlines()[0] == EVALUATED[data, evaluation]
 
 
+def test_headline__is_the_stages_own_where_it_knows_better() -> None:
+    said = report(verdict=PASS, meaning="fairness in order, quality @octo/team not judged" + "x" * 100)
+    first = page(body(report("validate-data"), said)).text.splitlines()[0]
+    assert first.startswith("✅ flights: fairness in order, quality @\u200bocto/team not judged")
+    assert len(first) < 120
+    assert page(body(report("validate-data", OPEN), said)).text.splitlines()[0] == EVALUATED[OPEN, PASS]
+
+
 @pytest.mark.parametrize(
     ("verdict", "headline"),
     [(PASS, "✅ flights: not judged"), (FAIL, "❌ flights: stopped by train-model"), (OPEN, "⚠️ flights: not judged")],

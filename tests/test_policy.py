@@ -377,17 +377,28 @@ def test_read__a_metric_or_limit_that_cannot_be_meant_is_refused(section: str, k
 @pytest.mark.parametrize(
     ("more", "gated"),
     [
-        ({}, False),
-        ({"metrics": {"roc_auc": {"margin": 0}}}, True),
-        ({"beats_baseline": True}, True),
-        ({"slices": {"columns": ["a"], "metrics": {"roc_auc": {"min": 0.5}}}}, True),
-        ({"slices": {"columns": ["a"]}}, False),
-        ({"fairness": {"groups": ["a"], "metrics": {"recall": {"max_gap": 0.1}}}}, False),
+        ({}, ()),
+        ({"metrics": {"roc_auc": {"margin": 0}}}, ("quality",)),
+        ({"beats_baseline": True}, ("quality",)),
+        ({"slices": {"columns": ["a"], "metrics": {"roc_auc": {"min": 0.5}}}}, ("quality",)),
+        ({"slices": {"columns": ["a"]}}, ()),
+        ({"fairness": {"groups": ["a"], "metrics": {"recall": {"max_gap": 0.1}}}}, ("fairness",)),
+        ({"fairness": {"groups": ["a"], "metrics": {"recall": {}}}}, ()),
+        ({"latency": {"p50_ms": {}}}, ()),
+        ({"latency": {"throughput": {"ratio": 0.5}}}, ("latency",)),
+        ({"robustness": {}}, ()),
+        (
+            {
+                "robustness": {"swap": {"columns": ["a"], "metric": "f1", "max_drop": 0.1}},
+                "latency": {"size_mb": {"max": 1}},
+            },
+            ("robustness", "latency"),
+        ),
     ],
 )
-def test_gates_quality__is_whether_any_gate_looks_at_how_good_the_model_is(more: dict[str, Any], gated: bool) -> None:
+def test_gated__is_what_gates_look_at(more: dict[str, Any], gated: tuple[str, ...]) -> None:
     said = {"task": "binary", "holdout": "h", "target": "y", "metrics": {"roc_auc": {}}, **more}
-    assert Evaluation.model_validate(said).gates_quality is gated
+    assert Evaluation.model_validate(said).gated == gated
 
 
 def test_read__limits_that_lie_in_a_metrics_range_are_taken() -> None:

@@ -299,6 +299,60 @@ def test_worker__refuses_what_are_no_labels(said: Any, message: str) -> None:
         worker.predict(model_saying(said), FEATURES, "multilabel")
 
 
+BOTH = {"probability_yes": [0.9, 0.2], "probability_no": [0.1, 0.8]}
+
+
+@pytest.mark.parametrize(
+    ("said", "classes", "labels"),
+    [
+        (BOTH, ["yes", "no"], ["yes", "no"]),
+        ({"prediction": ["no", "no"], **BOTH}, ["yes", "no"], ["no", "no"]),
+        ({"probability_true": [0.9, 0.2], "probability_false": [0.1, 0.8]}, [True, False], [True, False]),
+        (
+            {"prediction": [True, True], "probability_true": [0.9, 0.2], "probability_false": [0.1, 0.8]},
+            [True, False],
+            [1, 1],
+        ),
+        ({"probability_3": [0.9, 0.2], "probability_-1": [0.1, 0.8]}, [3, -1], [3, -1]),
+        ({"prediction": [0, 0], "probability": [0.9, 0.2]}, None, [0, 0]),
+        ({"probability": [0.9, 0.2]}, None, [1, 0]),
+    ],
+)
+def test_worker__a_frame_in_the_format_of_files(said: dict[str, Any], classes: Any, labels: list[Any]) -> None:
+    """Its columns say which class each is, whatever their order; `probability` alone is the positive one's."""
+    model = model_saying(pd.DataFrame(said))
+    frame, found = worker.predict(model, FEATURES[: len(labels)], "binary")
+    assert found == classes
+    known = [0, 1] if classes is None else classes
+    assert [known[place] for place in frame["prediction"]] == labels
+    assert frame["probability_0" if classes else "probability_1"].tolist() == [0.9, 0.2]
+
+
+def test_worker__a_probability_beside_named_labels_must_say_of_which() -> None:
+    said = pd.DataFrame({"prediction": ["yes", "no"], "probability": [0.9, 0.2]})
+    with pytest.raises(worker.FaultError, match="does not say of which label"):
+        worker.predict(model_saying(said), FEATURES[:2], "binary")
+
+
+def test_worker__a_frame_of_several_labels_in_the_format_of_files() -> None:
+    likely = {"probability_red": [0.9, 0.2], "probability_blue": [0.4, 0.6]}
+    frame, names = worker.predict(model_saying(pd.DataFrame(likely)), FEATURES[:2], "multilabel")
+    assert names == ["red", "blue"]
+    assert frame["prediction_0"].tolist() == [True, False]
+    assert frame["probability_1"].tolist() == [0.4, 0.6]
+    given = {"prediction_blue": [0, 1], "prediction_red": [1, 1], **likely}
+    frame, names = worker.predict(model_saying(pd.DataFrame(given)), FEATURES[:2], "multilabel")
+    assert names == ["blue", "red"]
+    assert frame["prediction_1"].tolist() == [True, True]
+    assert frame["probability_0"].tolist() == [0.4, 0.6]
+
+
+@pytest.mark.parametrize("said", [{"prediction_a": [1, 0], "probability_b": [0.5, 0.5]}, {"prediction_a": [2, 0]}])
+def test_worker__a_frame_of_several_labels_that_cannot_be_meant(said: dict[str, Any]) -> None:
+    with pytest.raises(worker.FaultError, match=r"other (labels|values)"):
+        worker.predict(model_saying(pd.DataFrame(said)), FEATURES[:2], "multilabel")
+
+
 @pytest.mark.parametrize("task", ["ranking", "forecasting"])
 def test_worker__numbers(task: str) -> None:
     frame, classes = worker.predict(model_saying(np.array([[3], [1]])), FEATURES, task)

@@ -25,6 +25,7 @@ def test_next_steps__a_pass_is_merged_and_production_stays() -> None:
     said = next_steps(PASS, [report(PASS)])
     assert said.startswith("Merge.") and "Production stays as it is until somebody releases" in said
     assert next_steps(PASS, [report(PASS)], in_pull_request=False).startswith("Release the candidate")
+    assert next_steps(PASS, [report(PASS, advice="Think.")]).startswith("Think. Merge.")
 
 
 def test_next_steps__a_fail_names_the_gate_the_clue_and_the_way_around() -> None:

@@ -120,12 +120,12 @@ def test_pipeline__a_first_release_is_commented_on_and_a_second_run_updates_the_
     assert first.outputs["production-version"] == ""
     assert first.outputs["comment-url"].endswith(f"issuecomment-{only.id}")
     assert only.body.strip() == comment(first).strip()
-    assert only.body.startswith("### ✅ `toy`: may replace production")
+    assert only.body.startswith("### ✅ `toy`: may go into production")
     assert head[:12] in only.body
     assert tuple(reports(first)) == STAGES
     assert {report["verdict"] for report in reports(first).values()} == {"pass"}
     assert reports(first)["evaluate-model"]["provenance"]["candidate"] == "1"
-    assert first.summary.count("may replace production") == 1
+    assert first.summary.count("may go into production") == 1
     assert "evaluate\\-model" in first.summary
     assert first.messages("error") == []
 

@@ -363,10 +363,17 @@ class Evaluation(Strict):
         return tuple(self.target) if isinstance(self.target, list) else (self.target,) if self.target else ()
 
     @property
-    def gates_quality(self) -> bool:
-        """Whether any gate looks at how good the model is: of all rows, or within slices."""
+    def gated(self) -> tuple[str, ...]:
+        """What gates look at. `quality`: how good the model is, over all rows, within slices, or beside a constant."""
         rules = [*self.metrics.values(), *(self.slices.metrics.values() if self.slices else ())]
-        return self.beats_baseline or any(rule.model_dump(exclude_none=True) for rule in rules)
+        gaps = self.fairness.metrics.values() if self.fairness else ()
+        found = {
+            "quality": self.beats_baseline or any(rule.model_dump(exclude_none=True) for rule in rules),
+            "robustness": self.robustness is not None and bool(self.robustness.declared),
+            "fairness": any(rule.max_gap is not None for rule in gaps),
+            "latency": self.latency is not None and self.latency.gated,
+        }
+        return tuple(name for name, gate in found.items() if gate)
 
     @property
     def cluster_column(self) -> str | None:

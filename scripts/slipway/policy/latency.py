@@ -67,6 +67,12 @@ class Latency(Strict):
     size_mb: MostRule = MostRule()
     """The model's files, in 1,000,000 bytes."""
 
+    @property
+    def gated(self) -> bool:
+        """Whether any quantity has a limit."""
+        rules = [getattr(self, name) for name in type(self).model_fields]
+        return any(rule.model_dump(exclude_none=True) for rule in rules if isinstance(rule, MostRule | LeastRule))
+
     @model_validator(mode="after")
     def _enough_requests(self) -> Self:
         gated = self.p99_ms.max is not None or self.p99_ms.ratio is not None

@@ -253,6 +253,9 @@ def multilabel(model: Any, features: Any, said: Any) -> tuple[Any, list[str] | N
     import numpy as np
     import pandas as pd
 
+    columns = [str(name) for name in getattr(said, "columns", ())]
+    if columns and all(name.startswith(("prediction_", "probability_")) for name in columns):
+        return multilabel_frame(said, columns)
     values = said.to_numpy() if hasattr(said, "to_numpy") else np.asarray(said)
     if values.ndim != 2 or len(values) != len(features):
         fail(f"the model gave predictions of the shape {values.shape} for {len(features)} rows of several labels")
@@ -268,6 +271,28 @@ def multilabel(model: Any, features: Any, said: Any) -> tuple[Any, list[str] | N
         frame[f"probability_{place}"] = probabilities[:, place]
     names = list(said.columns) if hasattr(said, "columns") else []
     return frame, names if names and all(isinstance(name, str) for name in names) else None
+
+
+def multilabel_frame(said: Any, columns: list[str]) -> tuple[Any, list[str]]:
+    """A frame with the columns of docs/predictions.md: labels, probabilities or both, by the labels' names."""
+    import pandas as pd
+
+    given = [name.removeprefix("prediction_") for name in columns if name.startswith("prediction_")]
+    likely = [name.removeprefix("probability_") for name in columns if name.startswith("probability_")]
+    if given and likely and set(given) != set(likely):
+        fail("the model names other labels in its columns `prediction_<label>` than in `probability_<label>`")
+    names, frame = given or likely, pd.DataFrame(index=range(len(said)))
+    for place, name in enumerate(names):
+        if likely:
+            frame[f"probability_{place}"] = said[f"probability_{name}"].to_numpy(dtype=float)
+        if not given:
+            frame[f"prediction_{place}"] = frame[f"probability_{place}"] >= 0.5
+            continue
+        flags = said[f"prediction_{name}"].to_numpy(dtype=float)
+        if not set(flags.tolist()) <= {0.0, 1.0}:
+            fail(f"the model gives other values than 0 and 1 in `prediction_{name}`")
+        frame[f"prediction_{place}"] = flags == 1
+    return frame, names
 
 
 def multilabel_probabilities_of(model: Any, features: Any, shape: tuple[int, int]) -> Any:
@@ -312,14 +337,9 @@ def parts(answer: Any) -> tuple[Any, Any, list[Any] | None]:
     """
     import numpy as np
 
-    classes: list[Any] | None
     columns = [str(name) for name in getattr(answer, "columns", ())]
-    if "prediction" in columns:
-        names = [name for name in columns if name.startswith("probability_")]
-        labels = answer["prediction"].to_numpy()
-        values = answer[names].to_numpy(dtype=float) if names else None
-        classes = [name.removeprefix("probability_") for name in names]
-        return labels, values, [int(each) if labels.dtype.kind in "iu" else each for each in classes] or None
+    if "prediction" in columns or any(name.startswith("probability") for name in columns):
+        return frame_parts(answer, columns)
     if isinstance(answer, dict):
         found = [output_parts(output) for output in answer.values()]
         labels = next((label for label, _, _ in found if label is not None), None)
@@ -327,6 +347,35 @@ def parts(answer: Any) -> tuple[Any, Any, list[Any] | None]:
         return labels, values, classes
     values = answer.to_numpy() if hasattr(answer, "to_numpy") else np.asarray(answer)
     return output_parts(values)
+
+
+def frame_parts(answer: Any, columns: list[str]) -> tuple[Any, Any, list[Any] | None]:
+    """A frame with the columns of docs/predictions.md. Its names of classes are texts; the labels say what of."""
+    import numpy as np
+
+    labels = answer["prediction"].to_numpy() if "prediction" in columns else None
+    names = [name.removeprefix("probability_") for name in columns if name.startswith("probability_")]
+    if names:
+        values = answer[[f"probability_{name}" for name in names]].to_numpy(dtype=float)
+        return labels, values, typed(names, labels)
+    if "probability" not in columns:
+        return labels, None, None
+    positive = answer["probability"].to_numpy(dtype=float)
+    if labels is None:
+        return positive, None, None
+    if labels.dtype.kind not in "biuf":
+        fail("the column `probability` does not say of which label: name `probability_<class>` for both")
+    return labels, np.column_stack([1 - positive, positive]), None
+
+
+def typed(names: list[str], labels: Any) -> list[Any]:
+    """Names of classes as values of the labels' type; without labels as what all of them can be read as."""
+    kind = labels.dtype.kind if labels is not None else ""
+    if kind == "b" or (not kind and set(names) <= {"true", "false"}):
+        return [name == "true" for name in names]
+    if kind in ("i", "u") or (not kind and all(name.removeprefix("-").isdecimal() for name in names)):
+        return [int(name) for name in names]
+    return list(names)
 
 
 def output_parts(output: Any) -> tuple[Any, Any, list[Any] | None]:

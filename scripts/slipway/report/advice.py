@@ -16,13 +16,9 @@ def next_steps(
     verdict: Verdict, reports: Sequence[Report], missing: Sequence[str] = (), *, in_pull_request: bool = True
 ) -> str:
     """Plain text: what a person does now. A stage's own `advice` comes before what its checks say."""
-    if verdict is Verdict.PASS and in_pull_request:
-        return (
-            "Merge. The base branch's run judges the merged commit by the same gates and registers its version. "
-            "Production stays as it is until somebody releases that version."
-        )
     if verdict is Verdict.PASS:
-        return "Release the candidate when you want to: production stays as it is until then."
+        own = [each.advice for each in reports if each.stage == EVALUATION and each.advice]
+        return " ".join([*own, _after_pass(in_pull_request=in_pull_request)])
     if verdict is Verdict.INCONCLUSIVE and missing:
         return "See in the run's log why not every stage reported, and run it again. Until then this is no pass."
     # The comparison is what people came for; where it has the verdict, it has the advice.
@@ -33,6 +29,15 @@ def next_steps(
     if report.advice:
         return report.advice
     return _after_fail(report) if verdict is Verdict.FAIL else _after_inconclusive(report)
+
+
+def _after_pass(*, in_pull_request: bool) -> str:
+    if in_pull_request:
+        return (
+            "Merge. The base branch's run judges the merged commit by the same gates and registers its version. "
+            "Production stays as it is until somebody releases that version."
+        )
+    return "Release the candidate when you want to: production stays as it is until then."
 
 
 def _after_fail(report: Report) -> str:

@@ -106,7 +106,7 @@ def headline(verdict: Verdict, reports: Sequence[Report], missing: Sequence[str]
     # Without checks the comparison did not take place: the stage could only say why.
     judged = next((report for report in reports if report.stage == EVALUATION and _judged(report)), None)
     if judged and judged.verdict is verdict and not missing:
-        return HEADLINES[verdict]
+        return clipped(judged.meaning, 100) or HEADLINES[verdict]
     if verdict is Verdict.FAIL:
         stage = next(report.stage for report in reports if report.verdict is Verdict.FAIL)
         return f"stopped by {clipped(stage, 100)}"

@@ -221,6 +221,9 @@ class Report(Part):
     changes: tuple[Change, ...] | None = None
     """What the candidate was made with other than production; None where they were not compared."""
 
+    meaning: str = ""
+    """What the verdict means for the model, in a few words, where the stage knows it better than the verdict alone."""
+
     advice: str = ""
     """What to do about the verdict, in a sentence or two, where the stage knows it better than its checks say."""
 
