@@ -23,10 +23,13 @@ from slipway.policy import Policy
 from slipway.policy import against as against_model
 from slipway.policy import drift as drift_model
 from slipway.policy import evaluation as evaluation_model
+from slipway.policy import groups as groups_model
 from slipway.policy import latency as latency_model
 from slipway.policy import model as policy_model
 from slipway.policy import retraining as retraining_model
 from slipway.policy import robustness as robustness_model
+from slipway.policy import rules as rules_model
+from slipway.policy import scorers as scorers_model
 from slipway.report import model as report_model
 from slipway.runner import stage
 from slipway.runner.environments import REPOSITORY
@@ -36,7 +39,10 @@ DOCS = REPOSITORY / "docs"
 SCHEMAS: dict[str, tuple[type[BaseModel], tuple[ModuleType, ...]]] = {
     "slipway.schema.json": (
         Policy,
-        (policy_model, drift_model, against_model, evaluation_model, latency_model, retraining_model, robustness_model),
+        (
+            *(policy_model, drift_model, against_model, evaluation_model, groups_model, rules_model, scorers_model),
+            *(latency_model, retraining_model, robustness_model),
+        ),
     ),
     "ledger-entry.schema.json": (Entry, (entries, report_model)),
     "retraining-payload.schema.json": (Payload, (payload,)),

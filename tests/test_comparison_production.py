@@ -8,8 +8,7 @@ import polars as pl
 import pytest
 
 from slipway.comparison.production import answer_columns, drawn
-from slipway.policy import Evaluation
-from slipway.policy.evaluation import MetricRule
+from slipway.policy import Evaluation, MetricRule
 from slipway.prediction.process import Predictions
 
 

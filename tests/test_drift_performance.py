@@ -10,8 +10,7 @@ from slipway.drift import performance
 from slipway.drift.performance import Known
 from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.outcomes import Binary
-from slipway.policy import Drift, Evaluation
-from slipway.policy.evaluation import MetricRule
+from slipway.policy import Drift, Evaluation, MetricRule
 from slipway.report import Verdict
 
 

@@ -374,6 +374,33 @@ def test_read__a_metric_or_limit_that_cannot_be_meant_is_refused(section: str, k
     assert word[1].rpartition(".")[2] in text.splitlines()[failure.line - 1], "the line is that of the key itself"
 
 
+def test_read__all_that_cannot_be_meant_is_told_at_once() -> None:
+    text = """version: 1
+model: m
+data: {h: {path: h.csv}}
+evaluation:
+  task: regression
+  holdout: h
+  target: y
+  threshold: 0.5
+  metrics:
+    r2: {min: 2}
+    mae: {margin: 1}
+    mean_absolute_error:
+      max: -1
+  fairness:
+    groups: [a]
+    metrics: {r2: {max_gap: 0.1}, gini: {}}
+"""
+    failure = refusal(text)
+    assert failure.what == "slipway.yml has 5 problems."
+    assert [line.partition(":")[0] for line in failure.why.strip().splitlines()] == [
+        *("- line 4", "- line 10", "- line 11", "- line 13", "- line 16"),
+    ]
+    for said in ("`threshold` belongs to", "r2.min`: is 2", "`mae` is no metric", "max`: is -1", "`gini` is no metric"):
+        assert said in failure.why
+
+
 @pytest.mark.parametrize(
     ("more", "gated"),
     [

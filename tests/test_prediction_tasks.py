@@ -221,6 +221,18 @@ def test_holdout__names_the_column_that_it_lacks(tmp_path: Path, monkeypatch: py
         held_out(tmp_path, monkeypatch, evaluation("ranking", target="red", query="session"))
 
 
+def test_holdout__names_all_columns_that_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = evaluation("ranking", target="rde", query="session", slices={"columns": ["day", "session"]})
+    with pytest.raises(InputError, match="has no columns `rde`, `session`") as raised:
+        held_out(tmp_path, monkeypatch, asked)
+    assert [line.partition(" (")[0] for line in raised.value.why.strip().splitlines()] == [
+        "- `evaluation.target`",
+        "- `evaluation.query`",
+        "- `evaluation.slices.columns`",
+    ]
+    assert "did you mean `red`?" in raised.value.why
+
+
 # The worker ---------------------------------------------------------------------------------------------------------
 
 FEATURES = pd.DataFrame({"x": [1.0, 2.0]})

@@ -3,12 +3,15 @@
 from slipway.policy.against import Against, Volume
 from slipway.policy.columns import missing_columns
 from slipway.policy.drift import Drift
-from slipway.policy.evaluation import Evaluation, Fairness, GapRule, Isolation, Leakage, MetricRule, Scorer, Slices
+from slipway.policy.evaluation import Evaluation, Isolation, Leakage
+from slipway.policy.groups import Fairness, Slices
 from slipway.policy.latency import Latency, LeastRule, MostRule
 from slipway.policy.model import Dataset, Policy, PullRequest, Signing, SigningMethod, Training
 from slipway.policy.reading import read_text
 from slipway.policy.retraining import BackOff, Persistence, Retraining
 from slipway.policy.robustness import Missing, Noise, Perturbation, Robustness, Swap, Units
+from slipway.policy.rules import GapRule, MetricRule
+from slipway.policy.scorers import Scorer
 from slipway.policy.source import SourcedPolicy, load
 
 __all__ = [

@@ -119,7 +119,7 @@ def _refuse_repeated_keys(node: yaml.Node | None, file: str, visited: set[int]) 
 
 def _problem(error: Any, root: yaml.Node | None, model: type[BaseModel]) -> Problem:
     """One of pydantic's errors, in our words."""
-    line, found = _locate(root, (*error["loc"], *error.get("ctx", {}).get("place", ())))
+    line, found = _locate(root, error["loc"])
     path = ".".join(str(part) for part in found)
     if error["type"] == "extra_forbidden":
         if found[-1:] != [error["loc"][-1]]:  # it came through a merge key (`<<`), so it stands elsewhere in the file

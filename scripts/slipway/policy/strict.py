@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 Label = StrictBool | StrictInt | StrictStr
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]*$", max_length=200)]
@@ -23,9 +24,15 @@ NUMBER = BeforeValidator(_no_truth_value)
 """Stands last in `Annotated`, so that the limits before it reach the JSON Schema."""
 
 
-def misplaced(problem: str, place: tuple[str, ...]) -> PydanticCustomError:
-    """The error for a validator of a whole section to raise about one key of it: `reading` names that key's line."""
-    return PydanticCustomError("misplaced", "{problem}", {"problem": problem, "place": place})
+def misplaced(problems: Iterable[tuple[tuple[str, ...], str]]) -> ValidationError:
+    """The error for a validator of a whole section to raise about keys below it: `reading` names each key's line."""
+    errors = [
+        InitErrorDetails(
+            type=PydanticCustomError("misplaced", "{problem}", {"problem": problem}), loc=place, input=None
+        )
+        for place, problem in problems
+    ]
+    return ValidationError.from_exception_data("policy", errors)
 
 
 class Strict(BaseModel):

@@ -46,14 +46,16 @@ def read_holdout(sourced: SourcedPolicy, evaluation: Evaluation, scratch: Path) 
     columns = schema.names()
     named = list(dict.fromkeys(evaluation.columns_of_groups))
     cluster = evaluation.cluster_column
-    for each in missing_columns(sourced, evaluation, columns):
+    if missing := missing_columns(sourced, evaluation, columns):
+        names = list(dict.fromkeys(f"`{each.column}`" for each in missing))
+        where = [f"{each.in_words}.".replace("?.", "?") for each in missing]
         raise InputError(
-            f"The holdout {path} has no column `{each.column}`.",
-            why=f"{each.in_words[0].upper()}{each.in_words[1:]}.".replace("?.", "?"),
+            f"The holdout {path} has no column{'s' if len(names) > 1 else ''} {', '.join(names)}.",
+            why=where[0] if len(where) == 1 else "\n" + "\n".join(f"- {each}" for each in where),
             fix="Correct `evaluation` in the policy.",
             # The annotation belongs to a line of the change, which is not what the base branch's policy numbers.
             file="" if sourced.gates_commit else str(sourced.path),
-            line=0 if sourced.gates_commit else each.line,
+            line=0 if sourced.gates_commit else missing[0].line,
         )
     for column in filter(None, (*evaluation.keys, cluster)):
         if isinstance(schema[column], pl.List | pl.Array):

@@ -16,7 +16,7 @@ import polars as pl
 from slipway.evaluation.outcomes import Floats, Text
 from slipway.evaluation.scoring import score
 from slipway.policy import Evaluation, Scorer, SourcedPolicy
-from slipway.policy.evaluation import BUILT_IN_SCORERS
+from slipway.policy.scorers import BUILT_IN_SCORERS
 from slipway.prediction import isolation
 from slipway.prediction.holdout import Holdout
 from slipway.prediction.isolation import Confinement, confinement
