@@ -18,6 +18,7 @@ from pydantic import ValidationError
 import write_schema
 from conftest import GitRepository, pull_request, push
 from slipway.policy import Evaluation, MetricRule, Policy, SourcedPolicy, load, read_text
+from slipway.policy.metrics import canonical
 from slipway.policy.source import file_digest
 from slipway.runner.context import Run
 from slipway.runner.errors import GateError, InputError, PolicyError
@@ -372,6 +373,29 @@ def test_read__a_metric_or_limit_that_cannot_be_meant_is_refused(section: str, k
     word = re.search(r"`evaluation\.([\w.]+)`", failure.what)
     assert word is not None
     assert word[1].rpartition(".")[2] in text.splitlines()[failure.line - 1], "the line is that of the key itself"
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "hint"),
+    [
+        ("regression", "rmse", "did you mean `root_mean_squared_error`?"),
+        ("forecasting", "mae", "did you mean `mean_absolute_error`?"),
+        ("regression", "R2", "did you mean `r2`?"),
+        ("binary", "sensitivity", "did you mean `recall`?"),
+        ("binary", "AUC", "did you mean `roc_auc`?"),
+        ("multiclass", "auc", "did you mean `roc_auc_ovr`?"),
+        ("binary", "pr_auc", "did you mean `average_precision`?"),
+        ("multiclass", "f1", "did you mean `f1_macro`, `f1_micro` or `f1_weighted`?"),
+        ("ranking", "map", "did you mean `mean_average_precision`?"),
+        ("ranking", "NDCG@10", "did you mean `ndcg@k`?"),
+        ("binary", "acuracy", "did you mean `accuracy`?"),
+        ("binary", "zzz", "known for binary tasks: accuracy, "),
+    ],
+)
+def test_canonical__a_short_name_gets_the_hint_that_it_deserves(task: Any, name: str, hint: str) -> None:
+    with pytest.raises(ValueError, match="is no metric") as raised:
+        canonical(name, task)
+    assert hint in str(raised.value)
 
 
 def test_read__all_that_cannot_be_meant_is_told_at_once() -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from math import floor, inf, isfinite, log10
 
 import numpy as np
-from scipy import stats
 
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gates import Gate
@@ -107,6 +106,8 @@ def quantile(values: Floats, share: float, confidence: float) -> Span:
     The number of values below the quantile is binomial, whatever their distribution. Where there are too few values
     for a bound, that end is 0 or infinite.
     """
+    from scipy import stats  # here: it takes as long to import as all else, and most policies time nothing
+
     ordered = np.sort(values)
     count = len(ordered)
     tail = (1 - confidence) / 2
@@ -169,6 +170,8 @@ def p_beyond(name: str, gate: Gate, candidate: Timings, production: Timings | No
     else:
         return None
     if not gate.relative:
+        from scipy import stats
+
         return float(stats.binom.cdf(np.sum(ours <= limit), len(ours), share))
     assert theirs is not None
     draws = _ratio_draws(ours, theirs, share, seed)

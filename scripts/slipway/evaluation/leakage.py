@@ -9,7 +9,6 @@ from collections.abc import Iterable
 
 import numpy as np
 import polars as pl
-from scipy import stats
 
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.grouping import can_group
@@ -166,7 +165,8 @@ def _rank_correlation(feature: pl.Series, truth: Floats) -> str:
     values, there = _numbers(feature)
     if 2 * there.sum() < len(truth) or len(np.unique(values)) < 3 or len(np.unique(truth[there])) < 3:
         return ""
-    squared = float(np.corrcoef(stats.rankdata(values), stats.rankdata(truth[there]))[0, 1]) ** 2
+    ours, theirs = (pl.Series(each).rank("average").to_numpy() for each in (values, truth[there]))
+    squared = float(np.corrcoef(ours, theirs)[0, 1]) ** 2
     return f"squared rank correlation {squared:.4f}" if squared >= ALONE else ""
 
 

@@ -133,6 +133,29 @@ ALSO = {"mase": "mean_absolute_scaled_error", "smape": "symmetric_mean_absolute_
 ALSO |= {"weighted_absolute_percentage_error": "wape", "brier_score_loss": "brier_score"}
 """Other names of the same."""
 
+SHORT: Mapping[str, tuple[str, ...]] = {
+    "mae": ("mean_absolute_error",),
+    "mse": ("mean_squared_error",),
+    "rmse": ("root_mean_squared_error",),
+    "msle": ("mean_squared_log_error",),
+    "rmsle": ("root_mean_squared_log_error",),
+    "mape": ("mean_absolute_percentage_error",),
+    "medae": ("median_absolute_error",),
+    **dict.fromkeys(("auc", "auroc", "roc"), ("roc_auc", "roc_auc_ovr", "roc_auc_macro")),
+    **dict.fromkeys(("pr_auc", "auprc", "ap"), ("average_precision", "average_precision_macro")),
+    **dict.fromkeys(("logloss", "cross_entropy"), ("log_loss",)),
+    "mcc": ("matthews_corrcoef",),
+    "kappa": ("cohen_kappa",),
+    **dict.fromkeys(("sensitivity", "tpr"), ("recall", "recall_macro")),
+    "tnr": ("specificity",),
+    "ppv": ("precision", "precision_macro"),
+    "npv": ("negative_predictive_value",),
+    "iou": ("jaccard", "jaccard_macro"),
+    "map": ("mean_average_precision",),
+    "mrr": ("mean_reciprocal_rank",),
+}
+"""Short names of the field, none of which is near to its metric's name, by what they may stand for."""
+
 INSTEAD = {
     "expected_calibration_error": "squared_calibration_error",
     "ece": "squared_calibration_error",
@@ -162,13 +185,22 @@ def canonical(name: str, task: Task) -> str:
     full = {spelt: each for each in known for spelt in (each, f"{each}_score")}
     full |= {short: long for short, long in ALSO.items() if long in known}
     full |= {form: form for form in (f"{stem}@{each.symbol}" for stem, each in families.items())}
-    close = difflib.get_close_matches(name, list(full), n=1, cutoff=0.5)
+    meant = _meant(name.lower(), full)
+    listed = ", ".join(f"`{each}`" for each in meant)
     hint = (
-        f"did you mean `{full[close[0]]}`?"
-        if close
+        f"did you mean {' or '.join(listed.rsplit(', ', 1))}?"
+        if meant
         else f"known for {task} tasks: {', '.join(sorted({*full.values()}))}"
     )
     raise ValueError(f"`{name}` is no metric for {task} tasks; {hint}")
+
+
+def _meant(name: str, known: Mapping[str, str]) -> list[str]:
+    """What a name may stand for: another way to write it, a short name, one of several averages, or a near one."""
+    short = [known[each] for each in (name, *SHORT.get(name, ())) if each in known]
+    averages = sorted({each for each in known.values() if each.startswith(f"{name}_")})
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return short[:1] or averages or [known[each] for each in close]
 
 
 def _check_number(name: str, stem: str, family: Family, number: str) -> None:
