@@ -19,8 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from coverage import SOURCES, value
 from slipway.evaluation.grouping import take
-from slipway.evaluation.intervals import Sampling, of_difference
+from slipway.evaluation.intervals import of_difference
 from slipway.evaluation.metrics import find
+from slipway.evaluation.sampling import Sampling
 from timing import HEADER
 
 ROWS, DRAWS = 20_000, 4_000

@@ -21,7 +21,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from slipway.evaluation.intervals import Interval, Sampling, of_difference, of_one  # noqa: E402
+from slipway.evaluation.formulas import Interval  # noqa: E402
+from slipway.evaluation.intervals import of_difference, of_one  # noqa: E402
 from slipway.evaluation.metrics import FAMILIES, METRICS, Metric, UndefinedError  # noqa: E402
 from slipway.evaluation.outcomes import (  # noqa: E402
     Binary,
@@ -35,6 +36,7 @@ from slipway.evaluation.outcomes import (  # noqa: E402
     Ranking,
     Regression,
 )
+from slipway.evaluation.sampling import Sampling  # noqa: E402
 
 SIZES = (200, 1_000, 10_000)
 REPLICATIONS = 2_000

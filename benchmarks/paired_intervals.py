@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from sklearn import metrics as sk
 
-from slipway.evaluation.intervals import Sampling, of_difference
+from slipway.evaluation.intervals import of_difference
 from slipway.evaluation.metrics import find
 from slipway.evaluation.outcomes import Binary, Regression
+from slipway.evaluation.sampling import Sampling
 from timing import Ratio, clock, compare
 
 ROWS = 1_000_000

@@ -200,8 +200,8 @@ def compared(name: str, found: Found, task: Task, given: Inputs) -> Found:
     if rules is None or found.rows is None or sourced is None:
         return found
     other = sourced.policy.reference_path(rules)
-    reference = comparison.reference(sourced, rules, datasets.fetch_missing(other) if other else "", given.tracking_uri)
-    checks, said = comparison.compare(name, datasets.fetch_missing(task.datasets[name].path), reference, given.examples)
+    asked = comparison.request(sourced, rules, datasets.fetch_missing(other) if other else "", given.tracking_uri)
+    checks, said = comparison.compare(name, datasets.fetch_missing(task.datasets[name].path), asked, given.examples)
     return replace(found, checks=(*found.checks, *checks), provenance={**found.provenance, **said})
 
 

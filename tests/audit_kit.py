@@ -11,9 +11,9 @@ from conftest import pull_request
 from ledger_kit import clone, ledger
 from slipway.audit.trail import Trail
 from slipway.datasets import DatasetVersion
-from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.judgement import judge
 from slipway.evaluation.multiplicity import account
+from slipway.evaluation.sampling import Sampling
 from slipway.ledger import drafting
 from slipway.ledger.entries import Kind, digest
 from slipway.policy import Evaluation

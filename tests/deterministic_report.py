@@ -11,9 +11,10 @@ from pydantic import TypeAdapter
 
 from slipway.evaluation.fairness import judge_fairness
 from slipway.evaluation.findings import Findings
-from slipway.evaluation.intervals import Sampling, of_difference, of_one
+from slipway.evaluation.intervals import of_difference, of_one
 from slipway.evaluation.judgement import judge
 from slipway.evaluation.leakage import tripwires
+from slipway.evaluation.sampling import Sampling
 from slipway.evaluation.search import worst_slices
 from slipway.evaluation.slices import judge_slices
 from slipway.policy import Evaluation

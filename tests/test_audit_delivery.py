@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from audit_kit import Story, day, whole
 from slipway.audit.delivery import Delivery, Release, measure, plot, prometheus, table, wilson
-from slipway.evaluation import intervals
+from slipway.evaluation import formulas
 from slipway.report.markdown import table_section
 from slipway.runner.errors import InputError
 
@@ -181,7 +181,7 @@ def test_table__says_what_was_counted() -> None:
 
 @pytest.mark.parametrize(("events", "trials"), [(0, 1), (1, 3), (3, 10), (10, 10), (7, 1000)])
 def test_wilson__is_that_of_the_evaluation(events: int, trials: int) -> None:
-    ours, theirs = wilson(events, trials), intervals.wilson(events, trials, 0.95)
+    ours, theirs = wilson(events, trials), formulas.wilson(events, trials, 0.95)
     assert (ours.value, ours.low, ours.high) == pytest.approx((theirs.value, theirs.low, theirs.high), abs=1e-12)
 
 

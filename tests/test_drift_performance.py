@@ -8,8 +8,8 @@ from scipy.stats import norm
 
 from slipway.drift import performance
 from slipway.drift.performance import Known
-from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.outcomes import Binary
+from slipway.evaluation.sampling import Sampling
 from slipway.policy import Drift, Evaluation, MetricRule
 from slipway.report import Verdict
 

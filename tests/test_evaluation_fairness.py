@@ -13,8 +13,8 @@ from slipway.evaluation.fairness import MOST_GROUPS, find, judge_fairness, known
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gaps import change_of, gap_of, measure_groups
 from slipway.evaluation.grouping import Grouping
-from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.outcomes import Binary, Outcome, Regression
+from slipway.evaluation.sampling import Sampling
 from slipway.policy import Evaluation
 from slipway.report import Report, Verdict
 

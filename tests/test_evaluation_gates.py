@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from slipway.evaluation.formulas import Interval
 from slipway.evaluation.gates import Gate, gates_of, rows_to_settle
-from slipway.evaluation.intervals import Interval, Sampling, of_difference
+from slipway.evaluation.intervals import of_difference
 from slipway.evaluation.metrics import find
 from slipway.evaluation.outcomes import Regression
+from slipway.evaluation.sampling import Sampling
 from slipway.policy import MetricRule
 from slipway.report import Verdict
 

@@ -12,9 +12,10 @@ import pytest
 from scipy import stats
 
 from slipway.evaluation import ordered
-from slipway.evaluation.intervals import Sampling, of_one
+from slipway.evaluation.intervals import of_one
 from slipway.evaluation.metrics import Estimate, Metric, area_under_roc, find
 from slipway.evaluation.outcomes import Binary, Booleans, Floats, Integers, Outcome, Text
+from slipway.evaluation.sampling import Sampling
 from test_evaluation_reference import BY_ROW, EVERY, MAKERS, REFERENCES, binary, multiclass, ranking
 
 # A median has no derivative by a row's weight, and no consistent jackknife; tests of its own follow at the end.

@@ -10,19 +10,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from slipway.evaluation.formulas import Interval, bonett_price, normal_quantile, wilson
 from slipway.evaluation.grouping import take
-from slipway.evaluation.intervals import (
-    Interval,
-    Sampling,
-    bonett_price,
-    normal_quantile,
-    of_difference,
-    of_one,
-    wilson,
-    with_imaginary_rows,
-)
+from slipway.evaluation.imaginary import with_imaginary_rows
+from slipway.evaluation.intervals import of_difference, of_one
 from slipway.evaluation.metrics import Metric, UndefinedError, find
 from slipway.evaluation.outcomes import Binary, Floats, Integers, Multiclass, Outcome, Regression, Text
+from slipway.evaluation.sampling import Sampling
 from test_evaluation_reference import BY_ROW, MAKERS, multiclass, regression
 
 ALL = [pytest.param(metric, id=f"{metric.task}-{metric.name}") for metric in BY_ROW]

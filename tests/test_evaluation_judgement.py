@@ -13,11 +13,12 @@ import pytest
 
 from slipway.evaluation.fairness import judge_fairness
 from slipway.evaluation.findings import Findings
-from slipway.evaluation.intervals import Sampling, of_one
+from slipway.evaluation.intervals import of_one
 from slipway.evaluation.judgement import decimals, judge, measure
 from slipway.evaluation.metrics import find
 from slipway.evaluation.multiplicity import account
 from slipway.evaluation.outcomes import Binary, Outcome, Regression
+from slipway.evaluation.sampling import Sampling
 from slipway.policy import Evaluation
 from slipway.report import Report, Verdict
 from slipway.report.advice import FIRST_RELEASE

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from slipway.evaluation.findings import Findings
+from slipway.evaluation.formulas import Interval, bonett_price, wilson
 from slipway.evaluation.gates import Gate, detectable
-from slipway.evaluation.intervals import Interval, Sampling, bonett_price, of_difference, of_one, wilson
+from slipway.evaluation.intervals import of_difference, of_one
 from slipway.evaluation.metrics import find
 from slipway.evaluation.multiplicity import account, benjamini_hochberg, holm
 from slipway.evaluation.outcomes import Binary, Regression
+from slipway.evaluation.sampling import Sampling
 from slipway.report import Check, Column, Table, Verdict
 
 LEVEL = 0.025

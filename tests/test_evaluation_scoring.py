@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from slipway.evaluation.intervals import Sampling, bonett_price, of_difference, of_one, wilson
+from slipway.evaluation.formulas import bonett_price, wilson
+from slipway.evaluation.intervals import of_difference, of_one
 from slipway.evaluation.outcomes import Text
+from slipway.evaluation.sampling import Sampling
 from slipway.evaluation.scoring import exact_match, holds_card_number, json_valid, metric, normalised, score, token_f1
 
 

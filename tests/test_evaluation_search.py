@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from slipway.evaluation.grouping import Grouping, group
-from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.outcomes import Binary, Floats, Integers, Multiclass, Outcome, Regression
+from slipway.evaluation.sampling import Sampling
 from slipway.evaluation.search import DRAWS, row_harm, search, worst_slices
 from slipway.policy import Evaluation
 

@@ -15,11 +15,12 @@ from slipway.evaluation.baseline import judge_baseline
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gates import rows_to_settle
 from slipway.evaluation.grouping import cross, group, take, take_sampling
-from slipway.evaluation.intervals import Sampling, of_difference
+from slipway.evaluation.intervals import of_difference
 from slipway.evaluation.leakage import tripwires
 from slipway.evaluation.metrics import find
 from slipway.evaluation.multiplicity import account
 from slipway.evaluation.outcomes import Binary, Multiclass, Text
+from slipway.evaluation.sampling import Sampling
 from slipway.evaluation.search import worst_slices
 from slipway.evaluation.slices import judge_slices
 from slipway.policy import Evaluation

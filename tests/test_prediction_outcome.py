@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 
 from slipway.evaluation.charts import charts_of
-from slipway.evaluation.intervals import Sampling, of_one
+from slipway.evaluation.intervals import of_one
 from slipway.evaluation.metrics import find
 from slipway.evaluation.outcomes import Binary, Multiclass, Outcome, Regression
+from slipway.evaluation.sampling import Sampling
 from slipway.policy import Evaluation
 from slipway.prediction.outcome import cluster_positions, outcomes, positive_label, unheard
 from slipway.prediction.process import Predictions

@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.outcomes import Regression
 from slipway.evaluation.robustness import judge_robustness, strength
+from slipway.evaluation.sampling import Sampling
 from slipway.policy import Evaluation, Robustness
 from slipway.prediction.perturbation import perturb_features
 from slipway.report import Verdict

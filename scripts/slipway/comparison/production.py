@@ -21,9 +21,9 @@ from slipway.data import reading
 from slipway.drift import clusters, importance, judging, performance
 from slipway.drift.judging import Compared
 from slipway.evaluation.findings import Findings
-from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.metrics import find
 from slipway.evaluation.outcomes import Outcome
+from slipway.evaluation.sampling import Sampling
 from slipway.policy import Drift, Evaluation, SourcedPolicy
 from slipway.prediction.isolation import confinement
 from slipway.prediction.outcome import cluster_positions, outcomes, positive_label

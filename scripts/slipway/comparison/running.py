@@ -9,10 +9,10 @@ from pathlib import Path
 from slipway.comparison import contenders
 from slipway.comparison.contenders import Contender
 from slipway.evaluation.findings import Findings
-from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.latency import judge_latency, not_timed
 from slipway.evaluation.outcomes import Outcome
 from slipway.evaluation.robustness import judge_robustness, not_disturbed
+from slipway.evaluation.sampling import Sampling
 from slipway.policy import Evaluation
 from slipway.prediction import latency
 from slipway.prediction.files import read_predictions

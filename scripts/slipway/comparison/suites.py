@@ -13,11 +13,11 @@ from slipway.evaluation.baseline import judge_baseline
 from slipway.evaluation.charts import charts_of
 from slipway.evaluation.fairness import judge_fairness
 from slipway.evaluation.findings import Findings
-from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.judgement import judge
 from slipway.evaluation.leakage import tripwires
 from slipway.evaluation.multiplicity import account
 from slipway.evaluation.outcomes import Outcome
+from slipway.evaluation.sampling import Sampling
 from slipway.evaluation.search import worst_slices
 from slipway.evaluation.slices import judge_slices
 from slipway.policy import Evaluation, SourcedPolicy

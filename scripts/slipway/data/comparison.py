@@ -19,8 +19,8 @@ GROUP = "detect-drift"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reference:
-    """What a dataset is held against. data: files. profile: the text of a profile.
+class Request:
+    """What a dataset is to be held against. data: files. profile: the text of a profile.
 
     Production's profile, in the registry at `tracking_uri`, where neither is given. waiting: columns that the data need
     not have yet.
@@ -34,13 +34,13 @@ class Reference:
     waiting: tuple[str, ...] = ()
 
 
-def reference(sourced: SourcedPolicy, rules: Against, data: str, tracking_uri: str) -> Reference:
+def request(sourced: SourcedPolicy, rules: Against, data: str, tracking_uri: str) -> Request:
     """What the policy's section `against` speaks of. data: the files of the dataset that it names, if it names one.
 
     Truths may still be on their way, but for those that the evaluation asks for itself. A profile is part of the gates:
     in a pull request it is the base branch's.
     """
-    return Reference(
+    return Request(
         rules=rules,
         data=data,
         profile=sourced.gate_file(rules.reference, "profile") if rules.is_profile else "",
@@ -50,23 +50,23 @@ def reference(sourced: SourcedPolicy, rules: Against, data: str, tracking_uri: s
     )
 
 
-def compare(name: str, place: str, reference: Reference, examples: int) -> tuple[tuple[Check, ...], dict[str, Value]]:
+def compare(name: str, place: str, asked: Request, examples: int) -> tuple[tuple[Check, ...], dict[str, Value]]:
     """The checks of the files at `place`, named after the dataset, and what the report says of the reference.
 
     Raises InputError where the comparison itself ended early.
     """
-    rules = reference.rules
+    rules = asked.rules
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
         found, profile = Path(folder) / "compared.json", Path(folder) / "reference.json"
-        profile.write_text(reference.profile, encoding="utf-8")
+        profile.write_text(asked.profile, encoding="utf-8")
         said = {
             "data": place,
             "rules": rules.model_dump_json(),
-            "reference_data": reference.data,
+            "reference_data": asked.data,
             "reference_profile": str(profile) if rules.is_profile else "",
-            "model": reference.model,
-            "tracking_uri": reference.tracking_uri,
-            "waiting": "\n".join(reference.waiting),
+            "model": asked.model,
+            "tracking_uri": asked.tracking_uri,
+            "waiting": "\n".join(asked.waiting),
             "examples": str(examples),
             "found": str(found),
         }

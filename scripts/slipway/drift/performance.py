@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from slipway.drift import estimation
 from slipway.evaluation.findings import Findings
-from slipway.evaluation.intervals import Sampling, of_one
+from slipway.evaluation.intervals import of_one
 from slipway.evaluation.metrics import Metric, UndefinedError, find
 from slipway.evaluation.outcomes import Outcome
+from slipway.evaluation.sampling import Sampling
 from slipway.policy import Drift, Evaluation
 from slipway.report import Cell, Check, Column, Span, Table, Verdict
 from slipway.report.model import Value as Scalar

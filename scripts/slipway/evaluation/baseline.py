@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from slipway.evaluation.findings import Findings
+from slipway.evaluation.formulas import Interval
 from slipway.evaluation.gates import Gate, too_few
-from slipway.evaluation.intervals import Interval, Sampling
 from slipway.evaluation.judgement import Measured, decimals, measure
 from slipway.evaluation.metrics import find
 from slipway.evaluation.outcomes import Binary, Multiclass, Multilabel, Outcome, Ranking, Regression
+from slipway.evaluation.sampling import Sampling
 from slipway.policy import Evaluation
 from slipway.report import Cell, Check, Column, Table, Verdict
 from slipway.report.model import Value

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slipway.evaluation.intervals import wilson
+from slipway.evaluation.formulas import wilson
 from slipway.evaluation.metrics.base import as_numbers
 from slipway.evaluation.metrics.binary import both_classes, probability_of
 from slipway.evaluation.metrics.calibration import bins_of_equal_size

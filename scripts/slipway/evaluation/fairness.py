@@ -12,11 +12,11 @@ from slipway.evaluation.findings import Findings
 from slipway.evaluation.gaps import Gap, Group, change_of, gap_of, measure_groups
 from slipway.evaluation.gates import Gate, too_few
 from slipway.evaluation.grouping import Grouping, cross, group
-from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.judgement import decimals, metric_of
 from slipway.evaluation.metrics import Metric, Task, mean, ratio, share
 from slipway.evaluation.outcomes import Outcome, Text
 from slipway.evaluation.rare import Rare, join_rare, remarks_on, table_of
+from slipway.evaluation.sampling import Sampling
 from slipway.policy import Evaluation, GapRule
 from slipway.report import Cell, Check, Column, Table, Verdict
 from slipway.report.model import Value

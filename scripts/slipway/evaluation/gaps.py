@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import special
 
+from slipway.evaluation.formulas import Interval
 from slipway.evaluation.grouping import Grouping, take, take_sampling, too_small
-from slipway.evaluation.intervals import Interval, Sampling, check_named, with_imaginary_rows
+from slipway.evaluation.imaginary import with_imaginary_rows
+from slipway.evaluation.intervals import check_named
 from slipway.evaluation.metrics import Metric, UndefinedError
 from slipway.evaluation.outcomes import Floats, Integers, Outcome
+from slipway.evaluation.sampling import Sampling
 
 
 @dataclass(frozen=True)

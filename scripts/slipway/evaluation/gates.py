@@ -7,7 +7,8 @@ from math import ceil, inf
 
 from scipy import special
 
-from slipway.evaluation.intervals import Interval, Sampling, normal_quantile
+from slipway.evaluation.formulas import Interval, normal_quantile
+from slipway.evaluation.sampling import Sampling
 from slipway.policy import MetricRule
 from slipway.report import Verdict
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.outcomes import Booleans, Floats, Integers, Outcome, Text
+from slipway.evaluation.sampling import Sampling
 from slipway.runner.errors import InputError
 
 MIN_CLUSTERS = 10

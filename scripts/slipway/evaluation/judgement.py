@@ -10,10 +10,12 @@ import numpy as np
 
 from slipway.evaluation import scoring
 from slipway.evaluation.findings import Findings
+from slipway.evaluation.formulas import Interval
 from slipway.evaluation.gates import POWER, Gate, detectable, gates_of, rows_to_settle, too_few
-from slipway.evaluation.intervals import Interval, Sampling, of_difference, of_one
+from slipway.evaluation.intervals import of_difference, of_one
 from slipway.evaluation.metrics import Metric, UndefinedError, find
 from slipway.evaluation.outcomes import Outcome, Text
+from slipway.evaluation.sampling import Sampling
 from slipway.policy import Evaluation
 from slipway.report import Cell, Check, Column, Span, Table, Verdict
 from slipway.report.advice import FIRST_RELEASE

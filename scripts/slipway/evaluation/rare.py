@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from slipway.evaluation.grouping import MIN_CLUSTERS, Grouping, take_sampling, too_small
-from slipway.evaluation.intervals import Sampling
+from slipway.evaluation.sampling import Sampling
 from slipway.report import Column, Table
 
 NAMED = 3

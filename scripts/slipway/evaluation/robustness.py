@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from slipway.evaluation.findings import Findings
+from slipway.evaluation.formulas import Interval
 from slipway.evaluation.gates import Gate
-from slipway.evaluation.intervals import Interval, Sampling
 from slipway.evaluation.judgement import Measured, check, decimals, measure
 from slipway.evaluation.metrics import Metric, find
 from slipway.evaluation.outcomes import Outcome
+from slipway.evaluation.sampling import Sampling
 from slipway.policy import Evaluation, Missing, Noise, Swap, Units
 from slipway.report import Cell, Check, Column, Table, Verdict
 

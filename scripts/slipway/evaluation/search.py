@@ -23,7 +23,6 @@ import polars as pl
 
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.grouping import MIN_CLUSTERS, Grouping, can_group, group
-from slipway.evaluation.intervals import Sampling
 from slipway.evaluation.judgement import decimals
 from slipway.evaluation.outcomes import (
     Binary,
@@ -37,6 +36,7 @@ from slipway.evaluation.outcomes import (
     Regression,
     Text,
 )
+from slipway.evaluation.sampling import Sampling
 from slipway.policy import Evaluation
 from slipway.report import Column, Table
 

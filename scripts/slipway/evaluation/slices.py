@@ -9,14 +9,15 @@ from math import ceil
 import polars as pl
 
 from slipway.evaluation.findings import Findings
+from slipway.evaluation.formulas import Interval
 from slipway.evaluation.gates import Gate, gates_of, too_few
 from slipway.evaluation.grouping import cross, group, take, take_sampling, too_small
-from slipway.evaluation.intervals import Interval, Sampling
 from slipway.evaluation.judgement import Measured, check, columns, measure, metric_of, rows_of
 from slipway.evaluation.metrics import Metric
 from slipway.evaluation.multiplicity import benjamini_hochberg
 from slipway.evaluation.outcomes import Outcome
 from slipway.evaluation.rare import Rare, join_rare, least, remarks_on, table_of
+from slipway.evaluation.sampling import Sampling
 from slipway.policy import Evaluation, MetricRule, Slices
 from slipway.report import Cell, Check, Column, Table, Verdict
 
