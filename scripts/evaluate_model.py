@@ -100,10 +100,15 @@ def require_evaluation(sourced: SourcedPolicy) -> Evaluation:
 def nothing_new(report: Report, sourced: SourcedPolicy, candidate: Contender) -> Report:
     """The report where the candidate is what is in production, as after a training that was reused."""
     version = candidate.version or candidate.name
+    headline = f"The candidate is {candidate.name}, which is in production already."
+    advice = "Nothing: the next change that trains another model is judged."
+    if candidate.predictions:
+        headline = f"Candidate and production are the same predictions ({candidate.name})."
+        advice = "Give each of the two its own predictions."
     update = {
-        "headline": f"The candidate is {candidate.name}, which is in production already.",
+        "headline": headline,
         "reasons": ("A model is not compared with itself, so there is nothing to decide.", *report.reasons),
-        "advice": "Nothing: the next change that trains another model is judged.",
+        "advice": advice,
         "provenance": {"candidate": version, "production": version, **sourced.provenance},
     }
     return report.model_copy(update=update)

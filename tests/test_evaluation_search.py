@@ -121,6 +121,8 @@ def test_row_harm__is_the_difference_of_the_losses() -> None:
     assert row_harm(one, other)[1] == pytest.approx([np.log(2 / 3), np.log(1 / 1.8)])
     numbers: list[Outcome] = [Regression(np.array([1.0, 2.0]), np.array(said)) for said in ([3.0, 2.0], [1.0, 1.0])]
     assert row_harm(*numbers)[1].tolist() == [4, -1]
+    endless = Regression(np.zeros(2), np.array([1e200, 1.0]))
+    assert not np.isfinite(row_harm(endless, endless)[1]).all()  # the search finds nothing then; no warning is shown
 
 
 def test_worst_slices__is_a_table_and_a_remark_and_no_check() -> None:

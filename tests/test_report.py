@@ -221,6 +221,13 @@ def test_after_failure__anything_else_was_not_judged_and_is_no_pass(failure: Inp
     assert (after.verdict, after.reasons) == (OPEN, ())
 
 
+def test_after_failure__each_point_of_a_list_is_a_reason() -> None:
+    failure = InputError("No.", why="\n- `a` is\t missing.\n- `b` is missing." + 20 * "\n- more")
+    reasons = report(reasons=("remark",)).after_failure(failure, provenance={}).reasons
+    assert reasons[:3] == ("`a` is missing.", "`b` is missing.", "more")
+    assert (len(reasons), reasons[-1]) == (11, "remark")
+
+
 def test_after_failure__a_long_reason_is_shortened() -> None:
     after = report().after_failure(InputError("No.", why="x" * 5000), provenance={})
     assert after.reasons == ("x" * 500,)

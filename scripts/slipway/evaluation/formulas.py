@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import special
@@ -95,6 +95,18 @@ class Spread:
     degrees: float
     skewness: float
     method: str
+
+    def as_skewed_as_a_gamma(self, distance: float) -> Spread:
+        """The same, at least as skewed as a gamma variable with this error: by 2 error / distance, at most by 1.
+
+        distance: the value minus a bound that it never passes, as r2 never passes 1. For a ratio of two losses: its
+        influences may show no skewness, and yet its standard error is small just where the ratio is, as of a gamma
+        variable (such as a sum of squares), which makes the ratio's true value too often greater.
+        """
+        if not distance:
+            return self
+        least = min(1.0, 2 * self.error / abs(distance))
+        return replace(self, skewness=max(self.skewness, least) if distance > 0 else min(self.skewness, -least))
 
 
 def spread_of(influence: Floats, sampling: Sampling, *, labels: bool = False) -> Spread:

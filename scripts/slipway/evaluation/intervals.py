@@ -11,6 +11,7 @@ from slipway.evaluation.imaginary import with_imaginary_rows
 from slipway.evaluation.metrics import Metric, UndefinedError
 from slipway.evaluation.outcomes import Outcome
 from slipway.evaluation.sampling import Sampling
+from slipway.policy.metrics import SKILL, range_of
 
 NAMED = 3
 """Rows, or clusters, that carry a label at least, for a precision of it: with fewer the coverage falls short."""
@@ -40,7 +41,8 @@ def of_one(metric: Metric, outcome: Outcome, sampling: Sampling) -> Interval:
     elif bounds is not None:
         interval = student(estimate.value, spread, sampling.confidence)
     else:
-        interval = hall(estimate.value, spread, sampling.confidence)
+        skewed = spread.as_skewed_as_a_gamma(estimate.value - 1) if _is_skill(metric) else spread
+        interval = hall(estimate.value, skewed, sampling.confidence)
     if metric.greater_is_better and interval.value == 1 and interval.standard_error == 0:
         raise UndefinedError("it is perfect on these rows, which does not show how far from perfect it is on others")
     return interval
@@ -79,6 +81,11 @@ def _bounds(metric: Metric) -> tuple[float, float] | None:
         return -1.0, 1.0
     counts = metric.of_labels and metric.greater_is_better
     return (0.0, 1.0) if counts or metric.name.startswith(("roc_auc", "average_precision")) else None
+
+
+def _is_skill(metric: Metric) -> bool:
+    """Whether it is one minus a ratio of two losses, the model's and a constant's."""
+    return metric.task != "text" and range_of(metric.name, metric.task) == SKILL
 
 
 def _check_units(sampling: Sampling) -> None:

@@ -130,7 +130,8 @@ def row_harm(candidate: Outcome, production: Outcome) -> tuple[str, Floats]:
     """Name of the loss, and by how much the candidate's is greater in each row: (rows,)."""
     if isinstance(candidate, Regression) and isinstance(production, Regression):
         ours, theirs = (each.truth - each.prediction for each in (candidate, production))
-        return "squared error", ours**2 - theirs**2
+        with np.errstate(over="ignore", invalid="ignore"):  # what is too great for a float is found as not finite
+            return "squared error", ours**2 - theirs**2
     given, before = _probability_of_truth(candidate), _probability_of_truth(production)
     if given is not None and before is not None:
         return "log loss", _log_loss(given) - _log_loss(before)

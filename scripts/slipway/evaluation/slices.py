@@ -223,9 +223,10 @@ def _tables(judged: list[Judged], sampling: Sampling, *, first_release: bool) ->
     worst = ordered[:WORST]
     # What is folded is looked up, by slice: after what is open it stands in the order of the policy.
     others = sorted(ordered[WORST:], key=lambda line: (*_rank(line[0])[:2], places[id(line[0])]))
-    tables = [("Slices" if not others else f"Slices: the worst {WORST} of {len(ordered):,} lines", worst, False)]
+    # A comment folds what passed of the worst, so their number does not stand in the title.
+    tables = [("Slices: where the candidate does worst" if others else "Slices", worst, False)]
     if others:
-        tables.append((f"Slices: the other {len(others):,} lines", others, True))
+        tables.append((f"Slices: {len(others):,} other lines", others, True))
     return tuple(
         Table(
             title=title,

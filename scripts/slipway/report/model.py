@@ -248,9 +248,10 @@ class Report(Part):
     def after_failure(self, failure: SlipwayError, *, provenance: Mapping[str, Value]) -> Report:
         """The report of a stage that could not finish: a gate's failure fails, anything else was not judged."""
         verdict = Verdict.FAIL if isinstance(failure, GateError) else Verdict.INCONCLUSIVE
-        # The first paragraph is enough for a comment; the annotation in the run's log has all of it.
-        why = " ".join(failure.why.split())[:500]
-        reasons = ((why,) if why else ()) + self.reasons
+        # The beginning is enough for a comment; the annotation in the run's log has all of it. A list has several whys.
+        lines = failure.why.strip().splitlines()
+        whys = [line[2:] for line in lines] if all(line.startswith("- ") for line in lines) else [failure.why]
+        reasons = (*filter(None, (" ".join(why.split())[:500] for why in whys[:LISTED])), *self.reasons)
         return self.model_copy(
             update={
                 "verdict": verdict,
@@ -285,6 +286,9 @@ class Report(Part):
                 fix="Give the file that a stage named in its `report` output.",
             ) from error
 
+
+LISTED = 10
+"""Points of a failure that its report repeats."""
 
 MORE_ROWS = (
     "Inconclusive is not a pass here: the policy says `on_inconclusive: fail`. More rows in the holdout settle it, or "
