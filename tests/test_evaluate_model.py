@@ -623,6 +623,9 @@ def test_evaluate__ready_made_predictions_cannot_be_timed_or_disturbed(toy: Toy,
     assert found["p50_ms: at most 60000"] == "pass"
     assert found["p50_ms: at most 1000 × production"] == "inconclusive"
     assert found["noise: roc_auc: worse by at most 0.05"] == "pass"
+    both = evaluate(toy, policy=policy, candidate_predictions=str(file), production_predictions=str(file))
+    assert both.outputs["verdict"] == "inconclusive"
+    assert both.report["headline"] == "Candidate and production are the same predictions (predictions.csv)."
 
 
 def test_evaluate__a_disturbance_of_a_column_that_is_not_there(toy: Toy) -> None:

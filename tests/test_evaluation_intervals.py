@@ -170,6 +170,39 @@ def test_of_one__of_skewed_losses_holds_the_truth_more_often_than_t() -> None:
     assert np.mean(above) < 0.091
 
 
+def test_of_one__of_r2_is_as_skewed_as_a_gamma_variable_at_least() -> None:
+    """1 - r2 of even errors: its influences are hardly skewed, and a gamma variable of its error is by 2 errors."""
+    random = np.random.default_rng(3)
+    truth = random.normal(size=200)
+    outcome = Regression(truth, truth + 0.5 * random.normal(size=200))
+    r2 = find("r2", "regression")
+    found, estimate = of_one(r2, outcome, Sampling(200)), r2.estimate(outcome)
+    own = (estimate.influence**3).sum() / (estimate.influence**2).sum() ** 1.5
+    least = 2 * found.standard_error / (1 - found.value)
+    assert abs(own) < least
+    t = stats.t.ppf(0.975, degrees(estimate.influence))
+    expected = [found.value - found.standard_error * hall(sign * t, -least) for sign in (1, -1)]
+    assert ends(found) == pytest.approx(expected, rel=1e-6)
+    assert found.value - found.low > found.high - found.value
+    under, up_to = found.below(found.low)
+    assert (under, up_to) == pytest.approx((0.025, 0.025), rel=1e-6)
+
+
+def test_of_one__of_r2_holds_the_truth() -> None:
+    """With the skewness of the influences alone the interval lies above the truth in 7 % of samples."""
+    random = np.random.default_rng(5)
+    r2 = find("r2", "regression")
+    above = []
+    for _ in range(1000):
+        truth = np.exp(0.5 * random.normal(size=200))
+        outcome = Regression(truth, truth * np.exp(0.2 * random.normal(size=200)))
+        above.append(of_one(r2, outcome, Sampling(200)).low)
+    large = np.exp(0.5 * random.normal(size=1_000_000))
+    whole = r2.estimate(Regression(large, large * np.exp(0.2 * random.normal(size=1_000_000)))).value
+    # 2.5 % are meant; three sigma of 1,000 are 1.5.
+    assert np.mean(np.array(above) > whole) < 0.04
+
+
 @pytest.mark.parametrize("metric", ALL)
 def test_of_difference__changes_sign_with_the_models(metric: Metric) -> None:
     production, candidate = pair(metric, 120)
