@@ -125,7 +125,8 @@ def start(
     python = job.python.absolute()  # not resolved: the link is what makes it the environment's
     command = confinement.command(
         [str(python), "-P", str(worker), _resolved(job.model), str(output), *arguments],
-        read=[job.model, worker, *read],
+        # Absolute: it works in a folder of its own, from which another path would lead to nothing.
+        read=[each.resolve() for each in (job.model, worker, *read)],
         write=output,
         usage=usage_file(job).absolute(),
     )
