@@ -82,6 +82,24 @@ def test_gate__verdicts(apart: float, verdict: str) -> None:
     assert bool(found.reasons) is (verdict != "pass")
 
 
+def test_gate__an_open_gap_says_how_many_rows_would_settle_it() -> None:
+    asked = evaluation({"selection_rate": {"max_gap": 0.1}})
+    outcome, sex = lending(400, apart=0.14, seed=2)
+    (check,) = judged(asked, outcome, None, sex=sex).checks
+    assert check.verdict is Verdict.INCONCLUSIVE
+    needed = check.values["rows_needed"]
+    assert isinstance(needed, int) and needed > 400
+    assert "rows would settle it if the value stays (400 so far)." in check.detail
+    # With so many rows four of five samples of the same gap settle it: 80 of these 100.
+    gap = float(check.values["value"] or 0)
+    settled = [
+        judged(asked, found, None, sex=groups).checks[0].verdict is Verdict.FAIL
+        for seed in range(100)
+        for found, groups in [lending(needed, apart=gap, seed=seed)]
+    ]
+    assert 0.65 < np.mean(settled) < 0.95
+
+
 def test_gate__a_group_that_was_not_measured_is_named_and_lets_nothing_pass() -> None:
     outcome, sex = lending(4000, apart=0.0)
     few = ["c" if place < 10 else each for place, each in enumerate(sex)]

@@ -10,9 +10,9 @@ import polars as pl
 from slipway.evaluation import metrics
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gaps import Gap, Group, change_of, gap_of, measure_groups
-from slipway.evaluation.gates import Gate, too_few
+from slipway.evaluation.gates import Gate, rows_to_settle, too_few
 from slipway.evaluation.grouping import Grouping, cross, group
-from slipway.evaluation.judgement import decimals, metric_of
+from slipway.evaluation.judgement import decimals, metric_of, rows_advice
 from slipway.evaluation.metrics import Metric, Task, mean, ratio, share
 from slipway.evaluation.outcomes import Outcome, Text
 from slipway.evaluation.rare import Rare, join_rare, remarks_on, table_of
@@ -137,6 +137,10 @@ def _check(
         return Check(name=name, verdict=Verdict.INCONCLUSIVE, detail=detail)
     interval = gap.interval
     verdict = gate.decide(interval)
+    needed, more_rows = None, ""
+    if verdict is Verdict.INCONCLUSIVE and not absent:
+        needed = rows_to_settle(interval, rule.max_gap, rows=sampling.rows, confidence=gap.level)
+        more_rows = f" {rows_advice(needed, sampling.rows, abs(interval.value - rule.max_gap))}"
     words = {
         Verdict.PASS: f"clear of the limit {rule.max_gap:.12g}",
         Verdict.FAIL: f"all of it is beyond the limit {rule.max_gap:.12g}",
@@ -148,7 +152,7 @@ def _check(
     detail = (
         f"{name}: the gap is {interval.value:{form}}, from {gap.smallest.value:{form}} ({gap.smallest.label}) to "
         f"{gap.largest.value:{form}} ({gap.largest.label}); {100 * sampling.confidence:g} % interval "
-        f"{interval.low:{form}} to {interval.high:{form}}: {words}.{lacking}"
+        f"{interval.low:{form}} to {interval.high:{form}}: {words}.{more_rows}{lacking}"
     )
     values: dict[str, Value] = {
         "value": interval.value,
@@ -158,6 +162,7 @@ def _check(
         "limit": rule.max_gap,
         "p_beyond": gap.p_beyond(rule.max_gap),
         "method": interval.method,
+        "rows_needed": needed,
     }
     return Check(name=name, verdict=verdict, detail=detail, values=values)
 

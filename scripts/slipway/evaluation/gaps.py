@@ -49,11 +49,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Gap:
-    """Largest minus smallest value, with its interval, and the two groups."""
+    """Largest minus smallest value, with its interval, and the two groups. level: of each pair's own interval."""
 
     interval: Interval
     largest: Measured
     smallest: Measured
+    level: float
     p_beyond: Callable[[float], float] = field(compare=False, repr=False)
     """One-sided p-value of no gap above a limit, over all pairs: small where the rows show one."""
 
@@ -116,7 +117,8 @@ def gap_of(groups: Sequence[Measured], sampling: Sampling) -> Gap | None:
     errors = np.sqrt(np.maximum(variances[:, None] + variances[None, :] - 2 * covariance, 0))
     distances = np.abs(values[:, None] - values[None, :])
     pairs = len(groups) * (len(groups) - 1) // 2
-    critical = float(special.stdtrit(sampling.units - 1, 1 - (1 - sampling.confidence) / (2 * pairs)))
+    level = 1 - (1 - sampling.confidence) / pairs
+    critical = float(special.stdtrit(sampling.units - 1, (1 + level) / 2))
     apart = ~np.eye(len(groups), dtype=bool)
     low = max(0.0, float((distances - critical * errors)[apart].max()))
     high = float((distances + critical * errors)[apart].max())
@@ -140,7 +142,7 @@ def gap_of(groups: Sequence[Measured], sampling: Sampling) -> Gap | None:
         return share, share
 
     interval = Interval(float(distances[largest, smallest]), low, high, error, method, below)
-    return Gap(interval, groups[largest], groups[smallest], p_beyond)
+    return Gap(interval, groups[largest], groups[smallest], level, p_beyond)
 
 
 def change_of(candidate: Gap, production: Gap, sampling: Sampling) -> Interval:

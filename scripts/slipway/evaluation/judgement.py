@@ -138,17 +138,18 @@ def _sentence(
             return f"{found} ({span}): all of it is beyond the limit {limit} of “{gate.text}”."
         case Verdict.INCONCLUSIVE:
             distance = abs(interval.value - gate.limit)
-            advice = _advice(needed, sampling.rows, distance)
+            advice = rows_advice(needed, sampling.rows, distance)
             return f"{found} ({span}): the limit {limit} of “{gate.text}” lies inside. {advice}"
 
 
-def _advice(needed: int | None, rows: int, distance: float) -> str:
+def rows_advice(needed: int | None, rows: int, distance: float) -> str:
+    """How many rows would settle an open gate. distance: of the value from the limit."""
     if needed is None:
         where = f"only {distance:.2g} from the limit, a small part of the interval" if distance else "on the limit"
         return f"The value is {where}: no reasonable number of rows would settle it ({rows:,} so far)."
     if needed <= rows:
         return f"Another holdout of as many rows ({rows:,}) would probably settle it."
-    scale = 10 ** (floor(log10(needed)) - 1)  # two significant digits: it is an estimate
+    scale = 10 ** max(0, floor(log10(needed)) - 1)  # two significant digits: it is an estimate
     return f"About {-(-needed // scale) * scale:,} rows would settle it if the value stays ({rows:,} so far)."
 
 

@@ -73,7 +73,7 @@ def _after_inconclusive(report: Report) -> str:
             f"Give the holdout more rows: about {_rounded(max(known)):,} would settle {_named(undecided)} if the "
             "values stay. Until then a person decides."
         )
-    return f"{_named(undecided)} could not be settled, for the reason above: remove it and run again, or decide it."
+    return f"{_named(undecided)} could not be settled. Mend what the reasons above name and run again, or decide it."
 
 
 def _named(checks: Sequence[Check]) -> str:
