@@ -26,64 +26,6 @@ class State(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class RateState(State):
-    """Errors. harm, proof: logarithms by alternative of `counts`; the blocks' stand beside them."""
-
-    kind: Literal["rate"] = "rate"
-    looks: int = 0
-    harm: Floats = (NONE_YET,) * len(counts.GROWTH)
-    harm_blocks: float = NONE_YET
-    proof: Floats = (0.0,) * counts.FEWER
-    proof_blocks: float = 0.0
-    learned: Learned = Learned()
-    canary: tuple[int, int] = (0, 0)
-    baseline: tuple[int, int] = (0, 0)
-    """Errors and requests over all looks."""
-
-    @property
-    def settled(self) -> bool:
-        """Whether it has looked at anything."""
-        return self.looks > 0
-
-    @property
-    def harm_evidence(self) -> float:
-        """Logarithm of the evidence that the canary does harm."""
-        parts = (late_evidence(self.harm, self.looks), late_evidence((self.harm_blocks,), self.looks))
-        return log_mean(parts)
-
-    @property
-    def proof_evidence(self) -> float:
-        """Logarithm of the evidence that it is not worse than the margin."""
-        return log_mean((log_mean(self.proof), self.proof_blocks))
-
-    def after(self, canary: tuple[int, int], baseline: tuple[int, int], rule: ErrorRule) -> RateState:
-        """With one more look: errors and requests of each arm."""
-        (x, n), (y, m) = canary, baseline
-        if not n or not m:
-            return self
-        share, look, expected = n / (n + m), self.looks + 1, self.learned.alternative
-        harm = counts.factors(x, y, share=share, margin=rule.harm, up=True, growth=counts.GROWTH, cluster=rule.cluster)
-        block = blocks.factor(canary, baseline, alternative=expected, margin=rule.harm, up=True, cluster=rule.cluster)
-        proof, proof_blocks = self.proof, self.proof_blocks
-        if rule.margin is not None:
-            growth = counts.better_than(rule.margin)
-            more = counts.factors(x, y, share=share, margin=rule.margin, up=False, growth=growth, cluster=rule.cluster)
-            proof = carried_on(proof, more)
-            proof_blocks += blocks.factor(
-                canary, baseline, alternative=expected, margin=rule.margin, up=False, cluster=rule.cluster
-            )
-        return RateState(
-            looks=look,
-            harm=begun_late(self.harm, harm, look),
-            harm_blocks=begun_late((self.harm_blocks,), (block,), look)[0],
-            proof=proof,
-            proof_blocks=proof_blocks,
-            learned=self.learned.after(canary, baseline),
-            canary=(self.canary[0] + x, self.canary[1] + n),
-            baseline=(self.baseline[0] + y, self.baseline[1] + m),
-        )
-
-
 class CellState(State):
     """One mean of which more is worse: a share, or a score turned round."""
 
@@ -105,8 +47,10 @@ class CellState(State):
         """The canary's mean less the baseline's, each look by its own share."""
         return self.differences / self.weights if self.weights else 0.0
 
-    def after(self, canary: Sample, baseline: Sample, harm: float, margin: float | None) -> CellState:
-        """With one more look; the same where an arm has no numbers."""
+    def after(
+        self, canary: Sample, baseline: Sample, harm: float, margin: float | None, *, cluster: int = 1
+    ) -> CellState:
+        """With one more look; the same where an arm has no numbers. cluster: as for `counts.factors`."""
         n, m = means.size(canary), means.size(baseline)
         if not n or not m:
             return self
@@ -123,9 +67,78 @@ class CellState(State):
         mean, look, proof = (self.sum + 0.5) / (self.size + 1), self.looks + 1, self.proof
         if margin is not None:
             turned = means.mirrored(canary), means.mirrored(baseline)
-            proof = carried_on(proof, means.factors(*turned, margin=-margin, mean=1 - mean))
-        worse = begun_late(self.harm, means.factors(canary, baseline, margin=harm, mean=mean), look)
-        return self.model_copy(update={**known, "looks": look, "harm": worse, "proof": proof})
+            more = means.factors(*turned, margin=-margin, mean=1 - mean)
+            proof = carried_on(proof, [factor / cluster for factor in more])
+        worse = [factor / cluster for factor in means.factors(canary, baseline, margin=harm, mean=mean)]
+        return self.model_copy(
+            update={**known, "looks": look, "harm": begun_late(self.harm, worse, look), "proof": proof}
+        )
+
+
+class RateState(State):
+    """Errors. harm, proof: logarithms by alternative of `counts`; the blocks' stand beside them."""
+
+    kind: Literal["rate"] = "rate"
+    looks: int = 0
+    harm: Floats = (NONE_YET,) * len(counts.GROWTH)
+    harm_blocks: float = NONE_YET
+    proof: Floats = (0.0,) * counts.FEWER
+    proof_blocks: float = 0.0
+    floor: CellState = CellState()
+    """The same rate as a mean, for the margin that is no multiple."""
+
+    learned: Learned = Learned()
+    canary: tuple[int, int] = (0, 0)
+    baseline: tuple[int, int] = (0, 0)
+    """Errors and requests over all looks."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has looked at anything."""
+        return self.looks > 0
+
+    @property
+    def harm_evidence(self) -> float:
+        """Logarithm of the evidence that the canary does harm."""
+        parts = (late_evidence(self.harm, self.looks), late_evidence((self.harm_blocks,), self.looks))
+        return log_mean(parts)
+
+    @property
+    def proof_evidence(self) -> float:
+        """Logarithm of the evidence that it is not worse than the margin."""
+        parts = [log_mean(self.proof), self.proof_blocks]
+        return log_mean([*parts, log_mean(self.floor.proof)] if self.floor.size else parts)
+
+    def after(self, canary: tuple[int, int], baseline: tuple[int, int], rule: ErrorRule) -> RateState:
+        """With one more look: errors and requests of each arm."""
+        (x, n), (y, m) = canary, baseline
+        if not n or not m:
+            return self
+        share, look, expected = n / (n + m), self.looks + 1, self.learned.alternative
+        harm = counts.factors(x, y, share=share, margin=rule.harm, up=True, growth=counts.GROWTH, cluster=rule.cluster)
+        block = blocks.factor(canary, baseline, alternative=expected, margin=rule.harm, up=True, cluster=rule.cluster)
+        proof, proof_blocks, floor = self.proof, self.proof_blocks, self.floor
+        if rule.margin is not None:
+            growth = counts.better_than(rule.margin)
+            more = counts.factors(x, y, share=share, margin=rule.margin, up=False, growth=growth, cluster=rule.cluster)
+            proof = carried_on(proof, more)
+            proof_blocks += blocks.factor(
+                canary, baseline, alternative=expected, margin=rule.margin, up=False, cluster=rule.cluster
+            )
+            if rule.floor:
+                samples = [(0.0, n - x), (1.0, x)], [(0.0, m - y), (1.0, y)]
+                floor = floor.after(samples[0], samples[1], 0.0, rule.floor, cluster=rule.cluster)
+        return RateState(
+            looks=look,
+            harm=begun_late(self.harm, harm, look),
+            harm_blocks=begun_late((self.harm_blocks,), (block,), look)[0],
+            proof=proof,
+            proof_blocks=proof_blocks,
+            floor=floor,
+            learned=self.learned.after(canary, baseline),
+            canary=(self.canary[0] + x, self.canary[1] + n),
+            baseline=(self.baseline[0] + y, self.baseline[1] + m),
+        )
 
 
 class CellsState(State):

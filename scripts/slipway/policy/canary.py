@@ -46,6 +46,10 @@ class ErrorRule(Strict):
     harm: Annotated[FiniteFloat, Field(ge=1, le=100), NUMBER] = 1
     """It is rolled back once its rate is shown to be above this multiple."""
 
+    floor: Difference = 0.001
+    """A rate that is shown to be higher by less than this is not worse, whatever the multiple; 0 asks for the multiple.
+    Where hardly anything fails, no multiple could ever be shown."""
+
     cluster: Annotated[StrictInt, Field(ge=1, le=1_000)] = 1
     """At most so many errors come from one user, or from one request that is tried again."""
 
