@@ -50,9 +50,10 @@ def since_last(last: Observation | None, now: Observation) -> Increment | Skippe
     """What `now` adds. Counters that keep their `since` are subtracted, a new interval is taken as it is."""
     if last is not None and now.at <= last.at:
         return Skipped(f"The observation of {_moment(now.at)} was looked at already, or came too late.", keeps=True)
-    anew = last is None or min(now.canary.since, now.baseline.since) >= last.at
-    if last is not None and not anew and last.share != now.share:
+    if last is not None and not now.begins_after(last.at) and last.share != now.share:
         return Skipped("The traffic was changed within the interval: it counts from here.")
+    if last is None and not (now.canary.since and now.baseline.since):
+        return Skipped("The counters count from here.")
     try:
         starts, arms = zip(
             *(_added(name, getattr(last, name, None), getattr(now, name), last) for name in ("canary", "baseline")),
@@ -75,10 +76,13 @@ def since_last(last: Observation | None, now: Observation) -> Increment | Skippe
 
 def _added(name: str, before: Arm | None, now: Arm, last: Observation | None) -> tuple[datetime, Arm]:
     """From when on the arm's counts are new, and these counts."""
-    if before is None or last is None or now.since >= last.at:
+    if now.since and (before is None or last is None or now.since >= last.at):
         return now.since, now
+    assert before is not None, "counters of unknown age were left out"
+    assert last is not None, "so there is one before"
     if now.since != before.since:
-        raise _BackwardsError(f"The counts of the {name} overlap with those before: they began {_moment(now.since)}.")
+        began = f"they began {_moment(now.since)}" if now.since else "when they began is no longer said"
+        raise _BackwardsError(f"The counts of the {name} overlap with those before: {began}.")
     return last.at, _subtracted(name, before, now)
 
 

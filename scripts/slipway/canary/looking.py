@@ -24,7 +24,7 @@ from slipway.canary import metrics
 from slipway.canary.assignment import AssignmentState
 from slipway.canary.increments import Increment, Skipped, since_last
 from slipway.canary.metrics import MetricState, State
-from slipway.canary.observations import Observation
+from slipway.canary.observations import Arm, Histogram, Observation
 from slipway.policy.canary import Canary, CanaryStage
 
 Decision = Literal["continue", "advance", "promote", "roll-back", "inconclusive"]
@@ -57,6 +57,9 @@ class CanaryState(State):
     minutes: float = 0.0
     requests: int = 0
     """Observed in this stage: time in which both versions answered, and the canary's requests."""
+
+    times: dict[str, Histogram] = Field(default_factory=dict)
+    """How long requests took in this stage, of `canary` and `baseline`."""
 
     lost: int = 0
     settle_from: AwareDatetime | None = None
@@ -109,7 +112,7 @@ def look(state: CanaryState, observation: Observation | None, rules: Canary, now
     decision, reasons = _decide(state, seen, rules, now)
     state = state.model_copy(update={"decision": decision, "reasons": (*reasons, *seen.remarks)})
     if decision == "advance":
-        fresh = {"stage": state.stage + 1, "minutes": 0.0, "requests": 0, "assignment": AssignmentState()}
+        fresh = {"stage": state.stage + 1, "minutes": 0.0, "requests": 0, "assignment": AssignmentState(), "times": {}}
         return state.model_copy(update={**fresh, "settle_from": max(now, state.last.at) if state.last else now})
     return state
 
@@ -130,7 +133,7 @@ def _take(state: CanaryState, observation: Observation, rules: Canary, now: date
     if state.settle_from is not None and observation.at <= state.settle_from:
         return state, Sight(remarks=("The observation is from before the traffic was changed.",))
     added: Increment | Skipped
-    if state.settle_from is not None and not _begins_after(observation, state.settle_from):
+    if state.settle_from is not None and not observation.begins_after(state.settle_from):
         added = Skipped("The traffic was changed within the interval: it counts from here.")
     else:
         added = since_last(state.last, observation)
@@ -138,10 +141,6 @@ def _take(state: CanaryState, observation: Observation, rules: Canary, now: date
         kept = {} if added.keeps else {"last": observation, "settle_from": None}
         return state.model_copy(update={**kept, "lost": state.lost + added.lost}), Sight(remarks=(added.why,))
     return _count(state.model_copy(update={"last": observation, "settle_from": None}), observation, added, rules)
-
-
-def _begins_after(observation: Observation, moment: datetime) -> bool:
-    return min(observation.canary.since, observation.baseline.since) >= moment
 
 
 def _count(state: CanaryState, observation: Observation, added: Increment, rules: Canary) -> tuple[CanaryState, Sight]:
@@ -178,11 +177,23 @@ def _count(state: CanaryState, observation: Observation, added: Increment, rules
         update={
             "looks": state.looks + 1,
             "metrics": held,
+            "times": _timed(state.times, canary, baseline),
             "minutes": state.minutes + (added.minutes if in_stage else 0.0),
             "requests": state.requests + (canary.requests if in_stage else 0),
         }
     )
     return _remembered(state, share), Sight(added, tuple(missing), tuple(remarks), in_stage=in_stage)
+
+
+def _timed(times: dict[str, Histogram], canary: Arm, baseline: Arm) -> dict[str, Histogram]:
+    summed = dict(times)
+    for name, arm in (("canary", canary), ("baseline", baseline)):
+        before, new = times.get(name), arm.latency
+        if new is not None and (before is None or before.bounds == new.bounds):
+            counts = [0] * len(new.counts) if before is None else before.counts
+            added = tuple(one + other for one, other in zip(counts, new.counts, strict=True))
+            summed[name] = Histogram(bounds=new.bounds, counts=added)
+    return summed
 
 
 def _remembered(state: CanaryState, share: float) -> CanaryState:

@@ -72,8 +72,9 @@ class Scores(Part):
 class Arm(Part):
     """What one version has answered from `since` to the observation's time."""
 
-    since: AwareDatetime
-    """When the counts began: the start of the interval, or of the server whose counters these are."""
+    since: AwareDatetime | None
+    """When the counts began: the start of the interval, or of the server whose counters these are; null for counters
+    of which that is not known, which count from the first look on."""
 
     requests: Count
     """Requests that were answered or failed."""
@@ -117,9 +118,13 @@ class Observation(Part):
     baseline: Arm
     """The version in production, at the same time."""
 
+    def begins_after(self, moment: datetime) -> bool:
+        """Whether all of it was counted after a moment."""
+        return all(arm.since is not None and arm.since >= moment for arm in (self.canary, self.baseline))
+
     @model_validator(mode="after")
     def _time_runs_forward(self) -> Self:
-        if max(self.canary.since, self.baseline.since) > self.at:
+        if any(arm.since and arm.since > self.at for arm in (self.canary, self.baseline)):
             raise ValueError("`since` is later than `at`")
         return self
 
