@@ -157,7 +157,13 @@ def look(
         )
     state = kept.state or looking.begin(rules, now, settle=given.begin_anew)
     if state.is_final:
-        return Looked(state, state.decision, keeper.ledger.head(), ("It was decided before; nothing was looked at.",))
+        receipt = keeper.ledger.deliver()
+        said = "It was decided before; nothing was looked at."
+        return (
+            Looked(state, state.decision, receipt.head, (said,))
+            if not receipt.waiting
+            else unrecorded(state, receipt.why_not)
+        )
     found = sources.find(source, canary=given.canary_version, baseline=given.baseline_version)
     observations = found.observe(state.last.at if state.last else None)
     state = looking.look_at_all(state, observations, rules, datetime.now(UTC))
@@ -167,7 +173,9 @@ def look(
 def record(
     keeper: Keeper, kept: Kept, state: CanaryState, asked: str, subjects: tuple[Subject, ...], rules: Canary
 ) -> Looked:
-    """Append the look. Where it is not on record, nothing but a rollback follows from it."""
+    """Append the look. Where it is not on record, nothing but a rollback follows from it.
+
+    Raises ConflictError where the ledger was rewritten."""
     try:
         receipt = keeper.append(
             kept,
@@ -189,6 +197,11 @@ def record(
         raise
     except SlipwayError as failure:
         why = f"{failure.what} {failure.why}".strip()
+    return unrecorded(state, why)
+
+
+def unrecorded(state: CanaryState, why: str) -> Looked:
+    """A look that is not on record, so that others do not know of it."""
     remark = f"The look is not on record: {why} The job needs `permissions: {{contents: write}}` and `github-token`."
     decision: Decision = "roll-back" if state.decision == "roll-back" else "continue"
     return Looked(state, decision, remarks=(remark,))

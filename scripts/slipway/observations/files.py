@@ -27,7 +27,7 @@ class FileSource:
         try:
             with self.path.open("rb") as file:
                 for number, line in enumerate(iter(lambda: file.readline(LONGEST + 1), b""), start=1):
-                    if line.strip():
+                    if line.strip() or len(line) > LONGEST:
                         read = self._read(number, line)
                         if since is None or read.at > since:
                             found.append(read)
