@@ -492,7 +492,9 @@ def policy_fields(kind: type[BaseModel], values: list[Any], path: str = "") -> I
         yield path + key, field, given
         for model in models_in(field.annotation):
             named = get_origin(field.annotation) is dict
-            inside = [inner for value in given for inner in value.values()] if named else given
+            inside = given
+            if named or get_origin(field.annotation) is tuple:
+                inside = [inner for value in given for inner in (value.values() if named else value)]
             yield from policy_fields(model, inside, f"{path}{key}.{'*.' if named else ''}")
 
 

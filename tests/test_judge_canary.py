@@ -133,7 +133,7 @@ def minutes(
     found = []
     for minute in range(first, last + 1):
         since = BEGAN + timedelta(minutes=minute - 1)
-        arms = {"canary": arm(*canary, since=since), "baseline": arm(*baseline, since=since)}
+        arms: dict[str, Any] = {"canary": arm(*canary, since=since), "baseline": arm(*baseline, since=since)}
         found.append(Observation(at=since + timedelta(minutes=1), **arms, **said))
     return found
 
@@ -314,7 +314,7 @@ def test_main__an_altered_ledger_is_an_error(step: Step) -> None:
         ({"canary_version": '8"} or vector(1)'}, "`canary-version` must be letters"),
     ],
 )
-def test_main__refuses_versions_that_are_none(step: Step, inputs: dict[str, str], said: str) -> None:
+def test_main__refuses_versions_that_are_none(step: Step, inputs: dict[str, Any], said: str) -> None:
     done = step(**inputs)
     assert done.code == 1
     assert said in done.messages("error")
