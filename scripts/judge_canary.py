@@ -237,6 +237,7 @@ def told(report: Report, looked: Looked, rules: Canary, given: Inputs) -> Report
             "checks": telling.checks(state, rules),
             "tables": telling.tables(state, rules),
             "charts": telling.charts(state, rules),
+            "advice": telling.ADVICE[looked.decision],
             "provenance": {
                 **report.provenance,
                 "looks": state.looks,

@@ -10,7 +10,7 @@ Ville 1939; Ramdas, Grünwald, Vovk and Shafer 2023, Game-theoretic statistics a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import exp, inf, log, log1p
+from math import exp, floor, inf, log, log1p
 
 Floats = tuple[float, ...]
 
@@ -34,9 +34,18 @@ def grid(low: float, high: float, count: int) -> Floats:
     return tuple(low * (high / low) ** (number / (count - 1)) for number in range(count))
 
 
+DIGITS = 100_000
+"""Logarithms are kept to a hundred-thousandth, rounded down: the state is half as long, and what is lost is evidence,
+never the guarantee."""
+
+
 def carried_on(sums: Floats, factors: Sequence[float]) -> Floats:
     """The alternatives' logarithms after a look's log factors."""
-    return tuple(held + factor for held, factor in zip(sums, factors, strict=True))
+    return tuple(_rounded_down(held + factor) for held, factor in zip(sums, factors, strict=True))
+
+
+def _rounded_down(value: float) -> float:
+    return floor(DIGITS * value) / DIGITS
 
 
 NONE_YET = -1e9
@@ -52,7 +61,7 @@ def begun_late(sums: Floats, factors: Sequence[float], look: int) -> Floats:
     what is harmful from the start needs twice the evidence.
     """
     stake = -log(look * (look + 1))
-    return tuple(_log_add(held, stake) + factor for held, factor in zip(sums, factors, strict=True))
+    return tuple(_rounded_down(_log_add(held, stake) + factor) for held, factor in zip(sums, factors, strict=True))
 
 
 def late_evidence(sums: Floats, looks: int) -> float:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from slipway.canary import blocks, counts, means
+from slipway.canary import blocks, counts, means, ratios
 from slipway.canary.blocks import Learned
 from slipway.canary.evidence import NONE_YET, Floats, begun_late, carried_on, late_evidence, log_mean
 from slipway.canary.means import Sample
@@ -42,6 +42,10 @@ class CellState(State):
     weights: float = 0.0
     """Sums over looks of the difference of means times n*m/(n+m), and of these weights."""
 
+    canary: tuple[float, int] = (0.0, 0)
+    baseline: tuple[float, int] = (0.0, 0)
+    """Sum and number over all looks."""
+
     @property
     def difference(self) -> float:
         """The canary's mean less the baseline's, each look by its own share."""
@@ -57,6 +61,8 @@ class CellState(State):
         sums = means.total(canary), means.total(baseline)
         weight = n * m / (n + m)
         known = {
+            "canary": (self.canary[0] + sums[0], self.canary[1] + n),
+            "baseline": (self.baseline[0] + sums[1], self.baseline[1] + m),
             "sum": KEPT * self.sum + sums[0] + sums[1],
             "size": KEPT * self.size + n + m,
             "differences": self.differences + weight * (sums[0] / n - sums[1] / m),
@@ -86,6 +92,10 @@ class RateState(State):
     proof_blocks: float = 0.0
     floor: CellState = CellState()
     """The same rate as a mean, for the margin that is no multiple."""
+
+    greater: Floats = ratios.NOTHING
+    smaller: Floats = ratios.NOTHING
+    """Of the interval of the ratio."""
 
     learned: Learned = Learned()
     canary: tuple[int, int] = (0, 0)
@@ -122,9 +132,10 @@ class RateState(State):
             growth = counts.better_than(rule.margin)
             more = counts.factors(x, y, share=share, margin=rule.margin, up=False, growth=growth, cluster=rule.cluster)
             proof = carried_on(proof, more)
-            proof_blocks += blocks.factor(
+            more_blocks = blocks.factor(
                 canary, baseline, alternative=expected, margin=rule.margin, up=False, cluster=rule.cluster
             )
+            proof_blocks = carried_on((proof_blocks,), (more_blocks,))[0]
             if rule.floor:
                 samples = [(0.0, n - x), (1.0, x)], [(0.0, m - y), (1.0, y)]
                 floor = floor.after(samples[0], samples[1], 0.0, rule.floor, cluster=rule.cluster)
@@ -135,6 +146,8 @@ class RateState(State):
             proof=proof,
             proof_blocks=proof_blocks,
             floor=floor,
+            greater=ratios.carried(self.greater, x, y, share=share, up=True, cluster=rule.cluster),
+            smaller=ratios.carried(self.smaller, x, y, share=share, up=False, cluster=rule.cluster),
             learned=self.learned.after(canary, baseline),
             canary=(self.canary[0] + x, self.canary[1] + n),
             baseline=(self.baseline[0] + y, self.baseline[1] + m),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import inf, isfinite, log
 
-from slipway.canary import bands, counts, looking
+from slipway.canary import bands, counts, looking, ratios
 from slipway.canary.looking import CanaryState, Decision
 from slipway.canary.metrics import CellsState, RateState, ratio_of
-from slipway.policy.canary import Canary, ErrorRule, Rule
-from slipway.report import Chart, Check, Column, Point, Series, Table, Verdict
+from slipway.policy.canary import Canary, ErrorRule, OutcomeRule, Rule
+from slipway.report import Cell, Chart, Check, Column, Point, Series, Span, Table, Verdict
 
 SAID: dict[Decision, str] = {
     "continue": "Go on as it is.",
@@ -24,6 +24,13 @@ VERDICTS: dict[Decision, Verdict] = {
     "promote": Verdict.PASS,
     "roll-back": Verdict.FAIL,
     "inconclusive": Verdict.INCONCLUSIVE,
+}
+ADVICE: dict[Decision, str] = {
+    "continue": "Nothing is to be done: the next look goes on.",
+    "advance": "Give the canary the share of the next stage.",
+    "promote": "Make the canary the version in production.",
+    "roll-back": "Take the traffic from the canary. Another try of the same version needs `begin-anew`.",
+    "inconclusive": "Promote it or roll it back by hand; looking longer needs `begin-anew`, with a longer horizon.",
 }
 QUANTILES = (0.5, 0.95, 0.99)
 SHOWN = 4.0
@@ -132,7 +139,7 @@ def tables(state: CanaryState, rules: Canary) -> tuple[Table, ...]:
     )
     rows = [
         (
-            *_row(state, name),
+            *_row(state, rules, name, rule),
             "–" if rule.margin is None else f"× {rule.margin:g}" if isinstance(rule, ErrorRule) else f"{rule.margin:g}",
             _times(state.metrics[name].harm_evidence),
             "–" if rule.margin is None else _times(state.metrics[name].proof_evidence),
@@ -148,19 +155,32 @@ def tables(state: CanaryState, rules: Canary) -> tuple[Table, ...]:
     return (*found, *_quantiles(state, rules))
 
 
-def _row(state: CanaryState, name: str) -> tuple[str, str, str, str]:
+def _row(state: CanaryState, rules: Canary, name: str, rule: Rule) -> tuple[Cell, ...]:
     held = state.metrics[name]
     if isinstance(held, RateState):
         (x, n), (y, m) = held.canary, held.baseline
-        ratio = ratio_of(held)
-        said = f"× {ratio:.3g}" if isfinite(ratio) and n else "–"
-        return name, f"{x:,} of {n:,}", f"{y:,} of {m:,}", said
-    assert isinstance(held, CellsState)
+        return name, f"{x:,} of {n:,}", f"{y:,} of {m:,}", _ratio(held, rules, rule)
+    assert isinstance(held, CellsState), "there are two kinds"
     worst = held.worst
-    if worst is None:
+    if worst is None or not worst[1].weights:
         return name, "–", "–", "–"
-    # What is worse is positive, for scores that are better when greater as well.
-    return f"{name}: {worst[0]}" if worst[0] != "mean" else name, "–", "–", f"{worst[1].difference:+.4f} worse"
+    label, cell = worst
+    shown = name if label == "mean" else f"{name}: {label}"
+    turned = label.startswith("less: ") or (isinstance(rule, OutcomeRule) and rule.greater_is_better)
+    means = [total / size for total, size in (cell.canary, cell.baseline)]
+    # Of what is turned round more is worse, and people look at it as it is.
+    return shown, *(f"{1 - mean if turned else mean:.4f}" for mean in means), f"{cell.difference:+.4f} worse"
+
+
+def _ratio(held: RateState, rules: Canary, rule: Rule) -> Cell:
+    ratio = ratio_of(held)
+    if not (held.looks and isfinite(ratio)):
+        return "–"
+    low, high = ratios.interval(held.greater, held.smaller, rules.alpha)
+    said = f"× {ratio:.3g} ({low:.2g} to {high:.2g})" if high < inf else f"× {ratio:.3g} (from {low:.2g})"
+    if high == inf:
+        return said
+    return Span(text=said, low=min(low, ratio), value=ratio, high=max(high, ratio), limit=rule.margin, above=False)
 
 
 def _quantiles(state: CanaryState, rules: Canary) -> Iterator[Table]:
