@@ -78,7 +78,7 @@ def main(given: Inputs) -> None:
         keeper = Keeper(
             Ledger(place.find(run, remote=given.remote, token=given.github_token)), run, model, given.canary_version
         )
-        looked = look(keeper, given, rules, source, report.subjects)
+        looked = look(keeper, given, rules, source, report)
     except SlipwayError as failure:
         report = report.after_failure(failure, provenance=report.provenance)
         publish(report, path, Outputs(report=path, verdict=report.verdict))
@@ -88,13 +88,13 @@ def main(given: Inputs) -> None:
     page.parent.mkdir(parents=True, exist_ok=True)
     shown = Page(model=model, reports=(report.finished(),), run_page=run.url, in_pull_request=False)
     page.write_text(render(shown), encoding="utf-8")
-    unrecorded = looked.decision != looked.state.decision
+    unknown = looked.decision != looked.state.decision
     said = Outputs(
         report=path,
         verdict=report.verdict,
         decision=looked.decision,
-        share=None if unrecorded else telling.share_of(looked.state, rules),
-        canary_stage=looked.state.stage + 1,
+        share=None if unknown else telling.share_of(looked.state, rules),
+        canary_stage=None if unknown else looked.state.stage + 1,
         page=page,
         head=looked.head,
     )
@@ -141,9 +141,7 @@ def check(given: Inputs, run: Run) -> None:
         )
 
 
-def look(
-    keeper: Keeper, given: Inputs, rules: Canary, source: ObservationSource, subjects: tuple[Subject, ...]
-) -> Looked:
+def look(keeper: Keeper, given: Inputs, rules: Canary, source: ObservationSource, report: Report) -> Looked:
     """Read the state, take the look, and record it. A canary that is decided stays so."""
     kept, now = keeper.read(), datetime.now(UTC)
     asked = digest_of(rules)
@@ -159,33 +157,22 @@ def look(
     if state.is_final:
         receipt = keeper.ledger.deliver()
         said = "It was decided before; nothing was looked at."
-        return (
-            Looked(state, state.decision, receipt.head, (said,))
-            if not receipt.waiting
-            else unrecorded(state, receipt.why_not)
-        )
+        if receipt.waiting:
+            return unrecorded(state, receipt.why_not)
+        return Looked(state, state.decision, receipt.head, (said,))
     found = sources.find(source, canary=given.canary_version, baseline=given.baseline_version)
     observations = found.observe(state.last.at if state.last else None)
     state = looking.look_at_all(state, observations, rules, datetime.now(UTC))
-    return record(keeper, kept, state, asked, subjects, rules)
+    return record(keeper, kept, state, asked, told(report, Looked(state, state.decision), rules, given))
 
 
-def record(
-    keeper: Keeper, kept: Kept, state: CanaryState, asked: str, subjects: tuple[Subject, ...], rules: Canary
-) -> Looked:
+def record(keeper: Keeper, kept: Kept, state: CanaryState, asked: str, report: Report) -> Looked:
     """Append the look. Where it is not on record, nothing but a rollback follows from it.
 
-    Raises ConflictError where the ledger was rewritten."""
+    Raises ConflictError where the ledger was rewritten, and no harm is shown.
+    """
     try:
-        receipt = keeper.append(
-            kept,
-            state,
-            rules=asked,
-            summary=telling.headline(state, rules, keeper.version),
-            verdict=telling.VERDICTS[state.decision],
-            subjects=subjects,
-            now=datetime.now(UTC),
-        )
+        receipt = keeper.append(kept, state, rules=asked, report=report, now=datetime.now(UTC))
         why = receipt.why_not if receipt.waiting else ""
         if not why:
             if any(entry.details.get("claim") == keeper.claim for entry in receipt.entries):
@@ -193,9 +180,9 @@ def record(
             there = keeper.read().state or state
             remark = "Another run looked at the same time: its look counts, and this one does not."
             return Looked(there, there.decision, receipt.head, (remark,))
-    except ConflictError:
-        raise
     except SlipwayError as failure:
+        if isinstance(failure, ConflictError) and state.decision != "roll-back":
+            raise
         why = f"{failure.what} {failure.why}".strip()
     return unrecorded(state, why)
 
@@ -226,12 +213,12 @@ def begun(given: Inputs, sourced: SourcedPolicy) -> Report:
 def told(report: Report, looked: Looked, rules: Canary, given: Inputs) -> Report:
     """The report on a look."""
     state = looked.state
-    unrecorded = looked.decision != state.decision
+    unknown = looked.decision != state.decision
     return report.model_copy(
         update={
             "verdict": telling.VERDICTS[looked.decision],
             "headline": "The look is not on record, so nothing follows from it."
-            if unrecorded
+            if unknown
             else telling.headline(state, rules, given.canary_version),
             "reasons": (*looked.remarks, *state.reasons, *report.reasons),
             "checks": telling.checks(state, rules),

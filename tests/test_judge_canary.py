@@ -173,6 +173,9 @@ def test_main__from_the_first_look_to_promotion(step: Step) -> None:
         "Canary 8 from 0.1 to 0.5 of the traffic after 2 looks",
         "Canary 8 at 0.5 of the traffic after 4 looks",
     ]
+    listed = ["git", "ls-tree", "--name-only", "slipway-ledger"]
+    kept = subprocess.run(listed, cwd=step.folder / "up.git", check=True, capture_output=True, text=True).stdout
+    assert kept.split() == ["entry.json", "report.json", "state.json"]
     # Whoever has to act may have been killed: the decision is said again, and nothing is looked at.
     again = step()
     assert (again.said["decision"], again.said["share"], len(step.entries)) == ("promote", "1.0", 4)

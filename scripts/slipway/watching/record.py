@@ -19,7 +19,7 @@ from slipway.ledger import drafting
 from slipway.ledger.store import Ledger, Receipt
 from slipway.ledger.verification import BadEntry, Record, records
 from slipway.policy.canary import Canary
-from slipway.report import Subject, Verdict
+from slipway.report import Report
 from slipway.runner.context import Run
 from slipway.runner.errors import ConflictError, RemoteError
 
@@ -96,18 +96,8 @@ class Keeper:
                 fix="Look with the version that began the canary, or give `begin-anew: true`.",
             ) from error
 
-    def append(
-        self,
-        kept: Kept,
-        state: CanaryState,
-        *,
-        rules: str,
-        summary: str,
-        verdict: Verdict,
-        subjects: tuple[Subject, ...],
-        now: datetime,
-    ) -> Receipt:
-        """Write the next look. Raises as `Ledger.append` does."""
+    def append(self, kept: Kept, state: CanaryState, *, rules: str, report: Report, now: datetime) -> Receipt:
+        """Write the next look, with the state after it and its report. Raises as `Ledger.append` does."""
         details = {
             "attempt": kept.attempt,
             "look": kept.looks + 1,
@@ -119,14 +109,19 @@ class Keeper:
         said = {
             "model": self.model,
             "model_version": self.version,
-            "verdict": verdict.value,
-            "reasons": state.reasons,
-            "subjects": [subject.model_dump() for subject in subjects],
+            "verdict": report.verdict.value,
+            "reasons": report.reasons,
+            "subjects": [subject.model_dump() for subject in report.subjects],
             "details": details,
         }
         key = (self.model, self.version, kept.attempt, kept.looks + 1)
-        files = {STATE_FILE: state.model_dump_json().encode()}
-        draft = drafting.of_event("look", summary, self.run, occurred_at=now, files=files, key=key, said=said)
+        # What a chart shows stands in the state already.
+        bare = report.model_copy(update={"charts": ()}).finished()
+        files = {
+            STATE_FILE: state.model_dump_json().encode(),
+            drafting.REPORT_FILE: bare.model_dump_json().encode(),
+        }
+        draft = drafting.of_event("look", report.headline, self.run, occurred_at=now, files=files, key=key, said=said)
         return self.ledger.append([draft])
 
 
