@@ -18,7 +18,7 @@ from slipway.canary import looking
 from slipway.canary.increments import Increment, Skipped, since_last
 from slipway.canary.looking import CanaryState
 from slipway.canary.metrics import CellsState, RateState, ratio_of
-from slipway.canary.observations import Arm, Categories, Histogram, Observation
+from slipway.canary.observations import Arm, Categories, Histogram, Observation, Scores
 from slipway.policy import Canary
 
 BAD, GOOD = (1_000, 300), (9_000, 90)
@@ -85,6 +85,19 @@ def test_increment__of_every_part() -> None:
     assert found.latency == Histogram(bounds=(0.1,), counts=(9, 3))
     assert found.predictions == Categories(categories={"late": 3})
     assert found.outcomes == {"right": scores(3, 6)}
+
+
+def test_increment__a_score_or_category_that_occurs_first_has_counted_nothing_before() -> None:
+    def both(minute: int, outcomes: Scores, answers: dict[str, int]) -> Observation:
+        said = arm(100, 0, outcomes={"right": outcomes}, predictions=Categories(categories=answers))
+        return observation(minute, canary=said, baseline=said)
+
+    first = both(1, Scores(values=(1.0,), counts=(5,)), {"late": 2})
+    found = added(first, both(2, scores(3, 9), {"late": 4, "early": 7})).canary
+    assert found.outcomes == {"right": scores(3, 4)}
+    assert found.predictions == Categories(categories={"late": 2, "early": 7})
+    # A category that is gone was a counter that went back.
+    assert skipped(both(1, scores(1, 1), {"late": 2}), both(2, scores(1, 1), {})).lost
 
 
 def test_increment__the_same_or_an_older_observation_adds_nothing_and_keeps_the_place() -> None:
@@ -359,6 +372,13 @@ def test_predictions__a_category_that_comes_later_is_one_of_the_others() -> None
     assert state.decision == "roll-back"
     assert found.worst is not None
     assert found.worst[0] in ("more: all other categories", "less: early")
+
+
+def test_predictions__a_category_that_only_one_version_answers_with_is_a_difference() -> None:
+    policy = rules(metrics={"errors": None, "predictions": {"margin": 0.1, "harm": 0.05}})
+    usual = {"late": 1_800, "early": 7_200}
+    state = looked([predicted(minute, {"early": 1_000}, usual) for minute in range(1, 6)], policy)
+    assert state.decision == "roll-back"
 
 
 def labelled(minute: int, canary: tuple[int, int], baseline: tuple[int, int]) -> Observation:

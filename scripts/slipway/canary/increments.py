@@ -124,12 +124,15 @@ class _Subtraction:
     def cells(self, what: str, before: Any, now: Any) -> Any:
         """The difference of two histograms, categories or scores."""
         old, new = _by_cell(before), _by_cell(now)
-        if type(before) is not type(now) or (not isinstance(now, Categories) and old.keys() != new.keys()):
+        if type(before) is not type(now) or (isinstance(now, Histogram) and old.keys() != new.keys()):
             raise _BackwardsError(f"The cells of `{what}` of the {self.arm} are others than before.")
         names = dict.fromkeys((*old, *new))
         added = {cell: self.whole(f"{what}, cell {cell}", old.get(cell, 0), new.get(cell, 0)) for cell in names}
+        # What had not occurred yet had no counter.
         if isinstance(now, Categories):
             return Categories(categories={str(cell): count for cell, count in added.items()})
+        if isinstance(now, Scores):
+            return Scores(values=tuple(sorted(added)), counts=tuple(count for _, count in sorted(added.items())))
         return now.model_copy(update={"counts": tuple(added.values())})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from typing import Annotated, Literal
 
@@ -12,7 +12,7 @@ from slipway.canary import blocks, counts, means, ratios
 from slipway.canary.blocks import Learned
 from slipway.canary.evidence import NONE_YET, Floats, begun_late, carried_on, late_evidence, log_mean
 from slipway.canary.means import Sample
-from slipway.canary.observations import Arm, Categories, Histogram, Scores
+from slipway.canary.observations import MOST_CELLS, Arm, Categories, Histogram, Scores
 from slipway.policy.canary import ErrorRule, LatencyRule, OutcomeRule, PredictionRule, Rule
 
 OTHERS = "all other categories"
@@ -216,7 +216,8 @@ def update(
     said = [each for arm in (canary, baseline) if (each := measured(name, rule, arm)) is not None]
     if len(said) != 2:
         return f"{name} was not measured"
-    found = [dict(cells(each, rule, state)) for each in said]
+    named = categories(said, state)
+    found = [dict(cells(each, rule, named)) for each in said]
     wanted = state.cells.keys() or found[0].keys()
     if not wanted:
         return f"{name} has no cell at {getattr(rule, 'slower_than', None) or 'all'}"
@@ -234,14 +235,22 @@ def measured(name: str, rule: Rule, arm: Arm) -> Histogram | Categories | Scores
     return arm.outcomes.get(name.removeprefix("outcome "))
 
 
-def cells(said: Histogram | Categories | Scores, rule: Rule, state: CellsState) -> Iterator[tuple[str, Sample]]:
-    """Every mean that is looked at, as a sample of which more is worse."""
+def categories(said: Sequence[Histogram | Categories | Scores], state: CellsState) -> list[str]:
+    """The categories that the first look knew of either version: what is averaged over must be fixed before."""
+    if state.cells:
+        known = (name.removeprefix("more: ") for name in state.cells if name.startswith("more: "))
+        return [name for name in known if name != OTHERS]
+    return sorted({name for each in said if isinstance(each, Categories) for name in each.categories})[:MOST_CELLS]
+
+
+def cells(said: Histogram | Categories | Scores, rule: Rule, named: Sequence[str]) -> Iterator[tuple[str, Sample]]:
+    """Every mean that is looked at, as a sample of which more is worse. named: categories; all others are one."""
     if isinstance(said, Scores):
         sample: Sample = tuple(zip(said.values, said.counts, strict=True))
         better = isinstance(rule, OutcomeRule) and rule.greater_is_better
         yield "mean", means.mirrored(sample) if better else sample
     elif isinstance(said, Categories):
-        yield from _both_ways(_shares(said, state))
+        yield from _both_ways(_shares(said, named))
     elif isinstance(rule, LatencyRule):
         wanted = rule.slower_than
         yield from (
@@ -260,15 +269,12 @@ def _above(said: Histogram) -> Iterator[tuple[float, Sample]]:
         yield bound, ((0.0, below), (1.0, numbers - below))
 
 
-def _shares(said: Categories, state: CellsState) -> Iterator[tuple[str, Sample]]:
-    """Each category that the first look knew, and all others as one: what is averaged over must be fixed before."""
+def _shares(said: Categories, named: Sequence[str]) -> Iterator[tuple[str, Sample]]:
     numbers = sum(said.categories.values())
-    named = [name.removeprefix("more: ") for name in state.cells if name.startswith("more: ")]
-    kept = [name for name in named if name != OTHERS] if state.cells else sorted(said.categories)
-    for name in kept:
+    for name in named:
         count = said.categories.get(name, 0)
         yield name, ((0.0, numbers - count), (1.0, count))
-    rest = numbers - sum(said.categories.get(name, 0) for name in kept)
+    rest = numbers - sum(said.categories.get(name, 0) for name in named)
     yield OTHERS, ((0.0, numbers - rest), (1.0, rest))
 
 
