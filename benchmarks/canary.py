@@ -358,8 +358,8 @@ def main() -> None:
         f"Share of {given.streams // 5:,} streams of {LOOKS} looks, {TIMED:,} requests each, a tenth of them the "
         "canary's, that are rolled back for their latency (log-normal around 80 ms, a histogram of ten bounds):",
         "\n".join(latencies(given.streams // 5)),
-        "One look at errors, latency and predictions (20 bounds each) and two outcomes, the state's JSON read and "
-        "written:",
+        "Processor time of one look at errors, latency and predictions (20 bounds each) and two outcomes, the state's "
+        "JSON read and written:",
         "\n".join(cost()),
     ]
     text = "\n\n".join(parts)

@@ -17,7 +17,7 @@ from canary_kit import BOUNDS, MINUTE, NOON, arm, counters, interval, latency, o
 from slipway.canary import looking
 from slipway.canary.increments import Increment, Skipped, since_last
 from slipway.canary.looking import CanaryState
-from slipway.canary.metrics import CellsState, RateState, ratio_of
+from slipway.canary.metrics import CellsState, CellState, RateState, ratio_of
 from slipway.canary.observations import Arm, Categories, Histogram, Observation, Scores
 from slipway.policy import Canary
 
@@ -306,6 +306,29 @@ def test_look__a_stage_that_asks_for_no_proof_is_left_by_time_and_traffic() -> N
     policy = rules(stages=[{"share": 0.1, "minutes": 1, "requests": 1, "prove": False}, {"share": 0.5}])
     state = looked([interval(1, (100, 0), (900, 1))], policy)
     assert (state.decision, looking.unproven(state, policy)) == ("advance", ("errors",))
+
+
+def test_look__the_last_stage_always_asks_for_proof() -> None:
+    policy = rules(stages=[{"share": 0.1, "minutes": 1, "requests": 1, "prove": False}])
+    assert looked([interval(1, (100, 0), (900, 1))], policy).decision == "continue"
+
+
+def test_look__what_was_read_before_the_decision_is_no_beginning_of_the_new_stage() -> None:
+    policy = rules(stages=STAGES)
+    state = looked(steady(1), policy)
+    # Decided five minutes after the last observation: nobody knows when the traffic was changed.
+    state = looking.look(state, steady(1, first=2)[0], policy, NOON + 5 * MINUTE)
+    assert state.decision == "advance"
+    for minute, counted in ((4, 2), (6, 2), (7, 3)):
+        seen = counters(minute, (5_000 * minute, 500 * minute), (5_000 * minute, 500 * minute))
+        state = looking.look(state, seen, policy, seen.at)
+        assert state.looks == counted, minute
+
+
+def test_look__that_all_is_well_is_as_strong_as_its_weakest_part() -> None:
+    well, open_one = CellState(proof=(9.0,) * 12), CellState(proof=(0.5,) * 12)
+    found = CellsState(cells={"slower than 0.1 s": well, "slower than 0.2 s": open_one})
+    assert found.proof_evidence == pytest.approx(0.5)
 
 
 def test_look__several_metrics_share_alpha() -> None:
