@@ -153,6 +153,12 @@ def look(keeper: Keeper, given: Inputs, rules: Canary, source: ObservationSource
             why="What decides must be on record before the data are: rules that change on the way promise nothing.",
             fix="Restore it for as long as the canary lasts, or give `begin-anew: true` once, which forgets its looks.",
         )
+    elif kept.state and kept.baseline != given.baseline_version:
+        raise ConflictError(
+            f"The canary began beside version {kept.baseline}, and is now beside {given.baseline_version}.",
+            why="Evidence against one baseline says nothing of another.",
+            fix="If another version was released meanwhile, begin against it: give `begin-anew: true` once.",
+        )
     state = kept.state or looking.begin(rules, now, settle=given.begin_anew)
     if state.is_final:
         receipt = keeper.ledger.deliver()
@@ -163,16 +169,17 @@ def look(keeper: Keeper, given: Inputs, rules: Canary, source: ObservationSource
     found = sources.find(source, canary=given.canary_version, baseline=given.baseline_version)
     observations = found.observe(state.last.at if state.last else None)
     state = looking.look_at_all(state, observations, rules, datetime.now(UTC))
-    return record(keeper, kept, state, asked, told(report, Looked(state, state.decision), rules, given))
+    shown = told(report, Looked(state, state.decision), rules, given)
+    return record(keeper, kept, state, given.baseline_version, asked, shown)
 
 
-def record(keeper: Keeper, kept: Kept, state: CanaryState, asked: str, report: Report) -> Looked:
+def record(keeper: Keeper, kept: Kept, state: CanaryState, baseline: str, rules: str, report: Report) -> Looked:
     """Append the look. Where it is not on record, nothing but a rollback follows from it.
 
     Raises ConflictError where the ledger was rewritten, and no harm is shown.
     """
     try:
-        receipt = keeper.append(kept, state, rules=asked, report=report, now=datetime.now(UTC))
+        receipt = keeper.append(kept, state, baseline=baseline, rules=rules, report=report, now=datetime.now(UTC))
         why = receipt.why_not if receipt.waiting else ""
         if not why:
             if any(entry.details.get("claim") == keeper.claim for entry in receipt.entries):

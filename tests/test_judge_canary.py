@@ -252,6 +252,16 @@ def test_main__rules_that_change_on_the_way_are_refused(step: Step) -> None:
     assert "another than" not in step().messages("error")
 
 
+def test_main__another_baseline_on_the_way_is_refused(step: Step) -> None:
+    step.observe(minutes(1, 1, **TENTH))
+    assert step().code == 0
+    done = step(baseline_version="6")
+    assert done.code == 1
+    assert "began beside version 7, and is now beside 6" in done.messages("error")
+    assert step(baseline_version="6", begin_anew="true").code == 0
+    assert step(baseline_version="6").code == 0
+
+
 def test_main__two_runs_at_the_same_time_make_one_look(step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
     step.observe(minutes(1, 1, **TENTH))
     append = record.Keeper.append

@@ -34,7 +34,7 @@ class Kept:
     looks: int = 0
     state: CanaryState | None = None
     rules: str = ""
-    claim: str = ""
+    baseline: str = ""
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Keeper:
             looks=looks,
             state=self._state(newest),
             rules=str(details.get("rules") or ""),
-            claim=str(details.get("claim") or ""),
+            baseline=str(details.get("baseline") or ""),
         )
 
     def _state(self, found: Record) -> CanaryState:
@@ -96,13 +96,16 @@ class Keeper:
                 fix="Look with the version that began the canary, or give `begin-anew: true`.",
             ) from error
 
-    def append(self, kept: Kept, state: CanaryState, *, rules: str, report: Report, now: datetime) -> Receipt:
+    def append(
+        self, kept: Kept, state: CanaryState, *, baseline: str, rules: str, report: Report, now: datetime
+    ) -> Receipt:
         """Write the next look, with the state after it and its report. Raises as `Ledger.append` does."""
         details = {
             "attempt": kept.attempt,
             "look": kept.looks + 1,
             "decision": state.decision,
             "stage": state.stage,
+            "baseline": baseline,
             "rules": rules,
             "claim": self.claim,
         }
