@@ -43,8 +43,8 @@ Counts = NDArray[np.int64]
 class Kind(NamedTuple):
     """A kind of stream. rates: of errors at each look; shares: of the canary.
 
-    together: how many errors come at once in one arm. wander: how the log of the rate goes on from one point to the
-    next, and by how much.
+    together: how many errors come at once in one arm. begins: looks before the harm begins. wander: how the log of the
+    rate goes on from one point to the next, and by how much.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Kind(NamedTuple):
     shares: NDArray[np.float64]
     together: int = 1
     wander: tuple[float, float] = (0.0, 0.0)
+    begins: int = 0
 
 
 TENTH = np.full(LOOKS, 0.1)
@@ -62,6 +63,7 @@ KINDS = (
     Kind("around 1 %, wandering (AR 0.6)", np.full(LOOKS, 0.01), TENTH, wander=(0.6, 0.4)),
     Kind("1 %, errors come in fives", np.full(LOOKS, 0.01), TENTH, together=5),
     Kind("steady 20 %, a tenth of the traffic", np.full(LOOKS, 0.2), TENTH),
+    Kind("steady 1 %, half of the traffic, harm from look 21 on", np.full(LOOKS, 0.01), np.full(LOOKS, 0.5), begins=20),
 )
 
 
@@ -97,7 +99,8 @@ def drawn(kind: Kind, harm: float, rng: np.random.Generator) -> Stream:
         found = kind.together * rng.binomial(counted, np.minimum(1, rate / kind.together))
         return np.asarray(np.minimum(found, counted), dtype=np.int64)
 
-    return Stream((n, m), (errors(n, harm * rates), errors(m, rates)), float(kind.rates.mean()))
+    harmed = np.where(np.arange(LOOKS)[:, None] < kind.begins, 1.0, harm) * rates
+    return Stream((n, m), (errors(n, harmed), errors(m, rates)), float(kind.rates.mean()))
 
 
 # The rules. Each gives the look at which it rolls back, or None.

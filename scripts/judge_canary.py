@@ -143,7 +143,7 @@ def check(given: Inputs, run: Run) -> None:
 
 def look(keeper: Keeper, given: Inputs, rules: Canary, source: ObservationSource, report: Report) -> Looked:
     """Read the state, take the look, and record it. A canary that is decided stays so."""
-    kept, now = keeper.read(), datetime.now(UTC)
+    kept = keeper.read()
     asked = digest_of(rules)
     if given.begin_anew:
         kept = Kept(attempt=kept.attempt + bool(kept.state))
@@ -159,18 +159,27 @@ def look(keeper: Keeper, given: Inputs, rules: Canary, source: ObservationSource
             why="Evidence against one baseline says nothing of another.",
             fix="If another version was released meanwhile, begin against it: give `begin-anew: true` once.",
         )
-    state = kept.state or looking.begin(rules, now, settle=given.begin_anew)
-    if state.is_final:
+    if kept.state and kept.state.is_final:
         receipt = keeper.ledger.deliver()
-        said = "It was decided before; nothing was looked at."
         if receipt.waiting:
-            return unrecorded(state, receipt.why_not)
-        return Looked(state, state.decision, receipt.head, (said,))
-    found = sources.find(source, canary=given.canary_version, baseline=given.baseline_version)
-    observations = found.observe(state.last.at if state.last else None)
-    state = looking.look_at_all(state, observations, rules, datetime.now(UTC))
+            return unrecorded(kept.state, receipt.why_not)
+        return Looked(kept.state, kept.state.decision, receipt.head, ("It was decided before; nothing was looked at.",))
+    state = observed(kept.state, given, rules, source)
     shown = told(report, Looked(state, state.decision), rules, given)
     return record(keeper, kept, state, given.baseline_version, asked, shown)
+
+
+def observed(state: CanaryState | None, given: Inputs, rules: Canary, source: ObservationSource) -> CanaryState:
+    """The state after what is new of the two versions, from the canary's beginning on."""
+    versions = {"canary": given.canary_version, "baseline": given.baseline_version}
+    found = sources.find(source, **versions).observe(state.last.at if state and state.last else None)
+    ours = [each for each in found if each.is_of(**versions) is not False]
+    now = datetime.now(UTC)
+    if state is None:
+        # What was observed before may be of an earlier canary, unless it says of which.
+        named = bool(ours) and all(each.is_of(**versions) for each in ours)
+        state = looking.begin(rules, now, settle=given.begin_anew or not named)
+    return looking.look_at_all(state, ours, rules, now)
 
 
 def record(keeper: Keeper, kept: Kept, state: CanaryState, baseline: str, rules: str, report: Report) -> Looked:

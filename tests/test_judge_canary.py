@@ -133,7 +133,10 @@ def minutes(
     found = []
     for minute in range(first, last + 1):
         since = BEGAN + timedelta(minutes=minute - 1)
-        arms: dict[str, Any] = {"canary": arm(*canary, since=since), "baseline": arm(*baseline, since=since)}
+        arms: dict[str, Any] = {
+            "canary": arm(*canary, since=since, version="8"),
+            "baseline": arm(*baseline, since=since, version="7"),
+        }
         found.append(Observation(at=since + timedelta(minutes=1), **arms, **said))
     return found
 
@@ -250,6 +253,31 @@ def test_main__rules_that_change_on_the_way_are_refused(step: Step) -> None:
     assert len(step.entries) == 3
     step.policy(alpha=0.5, observations={"command": "false"}, on_inconclusive="fail")
     assert "another than" not in step().messages("error")
+
+
+def unnamed(observations: list[Observation]) -> list[Observation]:
+    return [
+        each.model_copy(
+            update={name: getattr(each, name).model_copy(update={"version": None}) for name in ("canary", "baseline")}
+        )
+        for each in observations
+    ]
+
+
+def test_main__what_an_earlier_canary_left_in_the_file_counts_for_no_later_one(step: Step) -> None:
+    step.observe(minutes(1, 3, (1_000, 400), (9_000, 900)))
+    assert step().said["decision"] == "roll-back"
+    later_one = step(canary_version="9")
+    assert (later_one.said["decision"], later_one.report.provenance["looks"]) == ("continue", 0)
+    step.file.write_text("", encoding="utf-8")
+    step(canary_version="11")
+    # Nobody can tell of which canary lines without versions are: they count from its beginning on.
+    step.observe(unnamed(minutes(4, 6, (1_000, 400), (9_000, 900))))
+    for version in ("10", "11"):
+        other = step(canary_version=version)
+        assert (other.said["decision"], other.report.provenance["looks"]) == ("continue", 0)
+    step.observe(unnamed(later(minutes(1, 1, (1_000, 400), (9_000, 900)))))
+    assert step(canary_version="10").said["decision"] == "roll-back"
 
 
 def test_main__another_baseline_on_the_way_is_refused(step: Step) -> None:

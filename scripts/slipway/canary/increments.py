@@ -91,6 +91,7 @@ def _subtracted(name: str, before: Arm, now: Arm) -> Arm:
     predictions: Any = less.both("predictions", before.predictions, now.predictions, less.cells)
     try:
         return Arm(
+            version=now.version,
             since=now.since,
             requests=less.whole("requests", before.requests, now.requests),
             errors=less.both("errors", before.errors, now.errors, less.whole),

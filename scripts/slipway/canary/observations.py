@@ -72,6 +72,9 @@ class Scores(Part):
 class Arm(Part):
     """What one version has answered from `since` to the observation's time."""
 
+    version: Annotated[str, Field(max_length=200)] | None = None
+    """The version; null where the source does not name it."""
+
     since: AwareDatetime | None
     """When the counts began: the start of the interval, or of the server whose counters these are; null for counters
     of which that is not known, which count from the first look on."""
@@ -117,6 +120,13 @@ class Observation(Part):
 
     baseline: Arm
     """The version in production, at the same time."""
+
+    def is_of(self, canary: str, baseline: str) -> bool | None:
+        """Whether it is of these two versions; None where it does not name both."""
+        named = self.canary.version, self.baseline.version
+        if any(said is not None and said != asked for said, asked in zip(named, (canary, baseline), strict=True)):
+            return False
+        return None if None in named else True
 
     def begins_after(self, moment: datetime) -> bool:
         """Whether all of it was counted after a moment."""

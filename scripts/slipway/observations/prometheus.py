@@ -70,6 +70,7 @@ class PrometheusSource:
         labels = {name: found for name, query in queries.outcomes.items() if (found := ask(name, query))}
         try:
             return Arm(
+                version=version,
                 since=start,
                 requests=requests_seen,
                 # Prometheus extrapolates each by itself: of 3 requests that all failed it may say 3 and 4.
