@@ -37,6 +37,14 @@ def test_file__gives_what_is_new_by_its_time(tmp_path: Path) -> None:
     assert FileSource(file).observe(said[2].at) == (said[0],)
 
 
+def test_file__the_documented_line_is_one() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "judge-canary.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```json\n(.*?)```", page, flags=re.DOTALL)
+    said = Observation.model_validate_json(shown)
+    assert said.is_of("8", "7")
+    assert isinstance(said.canary.predictions, Categories)
+
+
 def test_file__that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         FileSource(tmp_path / "none.jsonl").observe(None)
