@@ -131,7 +131,7 @@ def _take(state: CanaryState, observation: Observation, rules: Canary, now: date
     if observation.at > now + AHEAD:
         return state, Sight(remarks=(f"The observation is of {observation.at:%Y-%m-%d %H:%M} UTC, in the future.",))
     if state.settle_from is not None and observation.at <= state.settle_from:
-        return state, Sight(remarks=("The observation is from before the traffic was changed.",))
+        return state, Sight(remarks=("The observation is from before the canary began, or its traffic was changed.",))
     added: Increment | Skipped
     if state.settle_from is not None and not observation.begins_after(state.settle_from):
         added = Skipped("The traffic was changed within the interval: it counts from here.")
