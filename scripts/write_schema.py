@@ -1,4 +1,4 @@
-"""Write the JSON Schemas of slipway.yml, ledger entries, payloads and drift reports, or check them."""
+"""Write the JSON Schemas of slipway.yml, ledger entries, payloads, drift reports and observations, or check them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from types import ModuleType
 
 from pydantic import BaseModel
 
+from slipway.canary import observations
+from slipway.canary.observations import Observation
 from slipway.drift.foreign import neutral
 from slipway.drift.foreign.neutral import NeutralReport
 from slipway.governor import payload
@@ -21,6 +23,7 @@ from slipway.ledger import entries
 from slipway.ledger.entries import Entry
 from slipway.policy import Policy
 from slipway.policy import against as against_model
+from slipway.policy import canary as canary_model
 from slipway.policy import drift as drift_model
 from slipway.policy import evaluation as evaluation_model
 from slipway.policy import groups as groups_model
@@ -40,13 +43,14 @@ SCHEMAS: dict[str, tuple[type[BaseModel], tuple[ModuleType, ...]]] = {
     "slipway.schema.json": (
         Policy,
         (
-            *(policy_model, drift_model, against_model, evaluation_model, groups_model, rules_model, scorers_model),
-            *(latency_model, retraining_model, robustness_model),
+            *(policy_model, against_model, canary_model, drift_model, evaluation_model, groups_model, latency_model),
+            *(retraining_model, robustness_model, rules_model, scorers_model),
         ),
     ),
     "ledger-entry.schema.json": (Entry, (entries, report_model)),
     "retraining-payload.schema.json": (Payload, (payload,)),
     "drift-report.schema.json": (NeutralReport, (neutral,)),
+    "canary-observation.schema.json": (Observation, (observations,)),
 }
 """The type that each file describes, and the modules whose docstrings explain it."""
 

@@ -98,6 +98,8 @@ DEFINED_OTHERWISE = {
     ("input", "model-version", "audit-trail"),
     ("input", "report", "audit-trail"),
     ("input", "github-token", "dispatch-retraining"),
+    ("input", "github-token", "judge-canary"),
+    ("output", "decision", "judge-canary"),
     ("output", "run-id", "dispatch-retraining"),
     ("input", "command", "sign-model"),
     ("input", "model-version", "sign-model"),
@@ -109,6 +111,7 @@ signature is for a version and no alias; drift is of one dataset."""
 BESIDE_THE_PIPELINE = {
     *("audit-trail", "comment-fork", "detect-drift", "dispatch-retraining", "propose-retraining", "refresh-data"),
     "sign-model",
+    "judge-canary",
 }
 """Stages that people and other workflows call. The pipeline's jobs run the change's own code, which must not come near
 a signing key, nor, in a fork's run, near a token that may write."""
@@ -489,7 +492,9 @@ def policy_fields(kind: type[BaseModel], values: list[Any], path: str = "") -> I
         yield path + key, field, given
         for model in models_in(field.annotation):
             named = get_origin(field.annotation) is dict
-            inside = [inner for value in given for inner in value.values()] if named else given
+            inside = given
+            if named or get_origin(field.annotation) is tuple:
+                inside = [inner for value in given for inner in (value.values() if named else value)]
             yield from policy_fields(model, inside, f"{path}{key}.{'*.' if named else ''}")
 
 

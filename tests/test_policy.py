@@ -1055,3 +1055,49 @@ def test_evaluation__a_text_task_that_cannot_be_meant(evaluation: dict[str, Any]
 )
 def test_retraining__refuses(said: str, problem: str) -> None:
     assert problem in str(refusal(f"version: 1\nmodel: flights\nretraining: {said}\n"))
+
+
+# Canaries.
+
+
+def test_canary__has_a_default_for_everything() -> None:
+    canary = parse("version: 1\nmodel: flights\ncanary: {}\n").canary
+    assert canary is not None
+    assert [(stage.share, stage.prove) for stage in canary.stages] == [
+        (0.01, False),
+        (0.05, False),
+        (0.25, True),
+        (0.5, True),
+    ]
+    assert [*canary.metrics.rules] == ["errors"]
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ("{stages: []}", "canary.stages"),
+        ("{stages: [{share: 0.5}, {share: 0.5}]}", "the shares of the stages must rise"),
+        ("{stages: [{share: 50}]}", "share"),
+        ("{stages: [{share: 0.5, requests: 0}]}", "requests"),
+        ("{stages: [{share: 0.5, minutes: 0}]}", "minutes"),
+        ("{alpha: 0}", "canary.alpha"),
+        ("{alpha: yes}", "canary.alpha"),
+        ("{metrics: {errors: null}}", "at least one metric needs a `margin`"),
+        ("{metrics: {errors: {margin: null}}}", "at least one metric needs a `margin`"),
+        ("{metrics: {errors: {margin: 1.2, harm: 2}}}", "`harm: 2` is above `margin: 1.2`"),
+        ("{metrics: {errors: {margin: 1}}}", "canary.metrics.errors.margin"),
+        ("{metrics: {latency: {margin: 0.01, harm: 0.05}}}", "`harm: 0.05` is above `margin: 0.01`"),
+        ("{metrics: {throughput: {}}}", "throughput"),
+        ("{observations: {}}", "needs exactly one of"),
+        ("{observations: {file: a, command: b}}", "needs exactly one of"),
+        ("{observations: {prometheus: {url: 'http://me:secret@host', queries: {requests: '$version'}}}}", "url"),
+        ("{observations: {prometheus: {url: 'http://host', queries: {requests: up}}}}", "`$version` must stand"),
+        (
+            "{observations: {prometheus: {url: 'http://host', "
+            "queries: {requests: 'a$version[$window]', errors: 'b$version'}}}}",
+            "`$window` must stand in all of the queries or in none",
+        ),
+    ],
+)
+def test_canary__refuses(said: str, problem: str) -> None:
+    assert problem in str(refusal(f"version: 1\nmodel: flights\ncanary: {said}\n"))

@@ -1,6 +1,7 @@
 """Ground floor: slipway.yml as typed values, and the strict reading of every YAML file that a person writes."""
 
 from slipway.policy.against import Against, Volume
+from slipway.policy.canary import Canary, CanaryMetrics, CanaryStage
 from slipway.policy.columns import missing_columns
 from slipway.policy.drift import Drift
 from slipway.policy.evaluation import Evaluation, Isolation, Leakage
@@ -17,6 +18,9 @@ from slipway.policy.source import SourcedPolicy, load
 __all__ = [
     "Against",
     "BackOff",
+    "Canary",
+    "CanaryMetrics",
+    "CanaryStage",
     "Dataset",
     "Drift",
     "Evaluation",

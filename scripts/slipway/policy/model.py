@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, FiniteFloat, StrictBool, field_validator, model_validator
 
 from slipway.policy.against import PRODUCTION, Against
+from slipway.policy.canary import Canary
 from slipway.policy.drift import Drift
 from slipway.policy.evaluation import Evaluation
 from slipway.policy.retraining import Retraining
@@ -187,6 +188,9 @@ class Policy(Strict):
 
     retraining: Retraining | None = None
     """When a drift report may set off a retraining, and how."""
+
+    canary: Canary | None = None
+    """How a canary is judged against the version beside it."""
 
     pull_request: PullRequest = PullRequest()
     """What holds in pull requests."""

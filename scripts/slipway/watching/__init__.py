@@ -1,0 +1,1 @@
+"""A canary over many runs: where its observations come from, and its state in the ledger."""
