@@ -25,6 +25,7 @@ from slipway.policy import drift as drift_model
 from slipway.policy import evaluation as evaluation_model
 from slipway.policy import latency as latency_model
 from slipway.policy import model as policy_model
+from slipway.policy import release as release_model
 from slipway.policy import retraining as retraining_model
 from slipway.policy import robustness as robustness_model
 from slipway.report import model as report_model
@@ -36,7 +37,10 @@ DOCS = REPOSITORY / "docs"
 SCHEMAS: dict[str, tuple[type[BaseModel], tuple[ModuleType, ...]]] = {
     "slipway.schema.json": (
         Policy,
-        (policy_model, drift_model, against_model, evaluation_model, latency_model, retraining_model, robustness_model),
+        (
+            *(policy_model, drift_model, against_model, evaluation_model, latency_model, release_model),
+            *(retraining_model, robustness_model),
+        ),
     ),
     "ledger-entry.schema.json": (Entry, (entries, report_model)),
     "retraining-payload.schema.json": (Payload, (payload,)),

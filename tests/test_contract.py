@@ -99,6 +99,8 @@ DEFINED_OTHERWISE = {
     ("input", "report", "audit-trail"),
     ("input", "github-token", "dispatch-retraining"),
     ("output", "run-id", "dispatch-retraining"),
+    ("input", "github-token", "assess-risk"),
+    ("output", "model-version", "assess-risk"),
     ("input", "command", "sign-model"),
     ("input", "model-version", "sign-model"),
 }
@@ -108,7 +110,7 @@ signature is for a version and no alias; drift is of one dataset."""
 
 BESIDE_THE_PIPELINE = {
     *("audit-trail", "comment-fork", "detect-drift", "dispatch-retraining", "propose-retraining", "refresh-data"),
-    "sign-model",
+    *("assess-risk", "sign-model"),
 }
 """Stages that people and other workflows call. The pipeline's jobs run the change's own code, which must not come near
 a signing key, nor, in a fork's run, near a token that may write."""

@@ -41,6 +41,7 @@ EVENTS: dict[str, Kind] = {
     "sign-model": "signature",
     "refresh-data": "refresh",
     "propose-retraining": "proposal",
+    "assess-risk": "risk",
 }
 """The event that each stage's report is about."""
 

@@ -12,6 +12,7 @@ from pydantic import Field, FiniteFloat, StrictBool, field_validator, model_vali
 from slipway.policy.against import PRODUCTION, Against
 from slipway.policy.drift import Drift
 from slipway.policy.evaluation import Evaluation
+from slipway.policy.release import Release
 from slipway.policy.retraining import Retraining
 from slipway.policy.strict import NUMBER, Name, Strict
 
@@ -187,6 +188,9 @@ class Policy(Strict):
 
     retraining: Retraining | None = None
     """When a drift report may set off a retraining, and how."""
+
+    release: Release | None = None
+    """How risky a change is, and which environment must approve it."""
 
     pull_request: PullRequest = PullRequest()
     """What holds in pull requests."""
