@@ -7,7 +7,19 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from github_double.world import Artifact, Comment, Environment, PullRequest, Repository, Side, User, WorkflowRun, World
+from github_double.world import (
+    Artifact,
+    Comment,
+    Deployment,
+    Environment,
+    PullRequest,
+    Repository,
+    Review,
+    Side,
+    User,
+    WorkflowRun,
+    World,
+)
 
 Body = dict[str, Any]
 
@@ -338,6 +350,111 @@ def environment(world: World, shown: Environment) -> Body:
             for place, each in enumerate(rules)
         ],
         "deployment_branch_policy": {"protected_branches": False, "custom_branch_policies": True} if custom else None,
+    }
+
+
+def approval(world: World, shown: Review) -> Body:
+    """What somebody said of a run's environment: GitHub tells no time of it, but the environment's own."""
+    assert shown.environment is not None
+    whole = environment(world, shown.environment)
+    named = {name: whole[name] for name in ("id", "node_id", "name", "url", "html_url", "created_at", "updated_at")}
+    return {
+        "environments": [named],
+        "state": shown.state,
+        "user": user(world, shown.user),
+        "comment": shown.comment,
+    }
+
+
+def review(world: World, found: PullRequest, shown: Review) -> Body:
+    """What somebody said of a pull request."""
+    url = f"{world.api_url}/repos/{found.repository.full_name}/pulls/{found.number}"
+    html = f"{world.html_url}/{found.repository.full_name}/pull/{found.number}#pullrequestreview-{shown.id}"
+    return {
+        "id": shown.id,
+        "node_id": _node_id("PullRequestReview", shown.id),
+        "user": user(world, shown.user),
+        "body": shown.comment,
+        "state": shown.state,
+        "html_url": html,
+        "pull_request_url": url,
+        "_links": {"html": {"href": html}, "pull_request": {"href": url}},
+        "submitted_at": _time(shown.submitted),
+        "commit_id": shown.commit,
+        "author_association": "MEMBER",
+    }
+
+
+def deployment(world: World, shown: Deployment) -> Body:
+    """A job's use of an environment."""
+    repository_url = f"{world.api_url}/repos/{shown.repository.full_name}"
+    url = f"{repository_url}/deployments/{shown.id}"
+    return {
+        "url": url,
+        "id": shown.id,
+        "node_id": _node_id("Deployment", shown.id),
+        "sha": shown.sha,
+        "ref": "main",
+        "task": "deploy",
+        "payload": {},
+        "original_environment": shown.environment,
+        "environment": shown.environment,
+        "description": None,
+        "creator": user(world, world.users["github-actions[bot]"]),
+        "created_at": _time(shown.statuses[0][1]),
+        "updated_at": _time(shown.statuses[-1][1]),
+        "statuses_url": f"{url}/statuses",
+        "repository_url": repository_url,
+    }
+
+
+def deployment_status(world: World, shown: Deployment, place: int) -> Body:
+    """One of its states."""
+    state, moment = shown.statuses[place]
+    whole, number = deployment(world, shown), shown.id + 1 + place
+    log = f"{world.html_url}/{shown.repository.full_name}/actions/runs/{shown.run}/job/1"
+    return {
+        "url": f"{whole['statuses_url']}/{number}",
+        "id": number,
+        "node_id": _node_id("DeploymentStatus", number),
+        "state": state,
+        "creator": whole["creator"],
+        "description": "",
+        "environment": shown.environment,
+        "target_url": log,
+        "log_url": log,
+        "environment_url": "",
+        "created_at": _time(moment),
+        "updated_at": _time(moment),
+        "deployment_url": whole["url"],
+        "repository_url": whole["repository_url"],
+    }
+
+
+def commit(world: World, shown: Repository, sha: str) -> Body:
+    """A commit with its author and committer."""
+    author, committer = world.authors[sha]
+    api = f"{world.api_url}/repos/{shown.full_name}"
+    html = f"{world.html_url}/{shown.full_name}/commit/{sha}"
+    person = {"name": "Somebody", "email": "somebody@example.invalid", "date": "2026-01-01T00:00:00Z"}
+    tree = {"sha": sha, "url": f"{api}/git/trees/{sha}"}
+    return {
+        "url": f"{api}/commits/{sha}",
+        "sha": sha,
+        "node_id": _node_id("Commit", int(sha[:8], 16)),
+        "html_url": html,
+        "comments_url": f"{api}/commits/{sha}/comments",
+        "commit": {
+            "url": f"{api}/git/commits/{sha}",
+            "author": person,
+            "committer": person,
+            "message": "Change",
+            "comment_count": 0,
+            "tree": tree,
+        },
+        "author": user(world, author),
+        "committer": user(world, committer),
+        "parents": [],
     }
 
 

@@ -136,6 +136,48 @@ def delete_branch_policy(world: World, call: Call) -> Answer:
     return Answer(204)
 
 
+@operation("actions/get-reviews-for-run", "actions=read")
+def list_approvals(world: World, call: Call) -> Answer:
+    return Answer(200, [bodies.approval(world, each) for each in world.approvals.get(call.path["run_id"], ())])
+
+
+@operation("pulls/list-reviews", "pull_requests=read")
+def list_reviews(world: World, call: Call) -> Answer:
+    found = _pull_request_of(world, repository_of(world, call), call.path["pull_number"])
+    said = world.reviews.get((found.repository.full_name, found.number), ())
+    return page(call, [bodies.review(world, found, each) for each in said])
+
+
+@operation("repos/list-deployments", "deployments=read")
+def list_deployments(world: World, call: Call) -> Answer:
+    repository, query = repository_of(world, call), call.query
+    rows = [
+        each
+        for each in reversed(world.deployments)
+        if each.repository == repository
+        and query["sha"] in ("none", each.sha)
+        and query["environment"] in ("none", each.environment)
+    ]
+    return page(call, [bodies.deployment(world, each) for each in rows])
+
+
+@operation("repos/list-deployment-statuses", "deployments=read")
+def list_deployment_statuses(world: World, call: Call) -> Answer:
+    found = next((each for each in world.deployments if each.id == call.path["deployment_id"]), None)
+    if found is None:
+        raise RefusedError(404, "Not Found")
+    newest_first = reversed(range(len(found.statuses)))
+    return page(call, [bodies.deployment_status(world, found, place) for place in newest_first])
+
+
+@operation("repos/get-commit", "contents=read")
+def get_commit(world: World, call: Call) -> Answer:
+    repository, sha = repository_of(world, call), call.path["ref"]
+    if sha not in world.authors:
+        raise RefusedError(422, f"No commit found for SHA: {sha}")
+    return Answer(200, bodies.commit(world, repository, sha))
+
+
 @operation("users/get-by-username")
 def get_user(world: World, call: Call) -> Answer:
     found = world.users.get(call.path["username"])

@@ -133,6 +133,31 @@ class Environment:
 
 
 @dataclass
+class Review:
+    """What somebody said of a run's environment (`approved`, `rejected`), or of a pull request (`APPROVED`, …)."""
+
+    id: int
+    user: User
+    state: str
+    comment: str
+    submitted: datetime
+    environment: Environment | None = None
+    commit: str = ""
+
+
+@dataclass
+class Deployment:
+    """What a job with an environment makes. statuses: state and time, oldest first."""
+
+    id: int
+    repository: Repository
+    run: int
+    sha: str
+    environment: str
+    statuses: list[tuple[str, datetime]]
+
+
+@dataclass
 class Artifact:
     """What a run uploaded. size, digest: as GitHub tells them, which a test may falsify."""
 
@@ -165,6 +190,16 @@ class World:
 
     comments: dict[int, Comment] = field(default_factory=dict)
     environments: dict[tuple[str, str], Environment] = field(default_factory=dict)
+    approvals: dict[int, list[Review]] = field(default_factory=dict)
+    """By the run's id."""
+
+    reviews: dict[tuple[str, int], list[Review]] = field(default_factory=dict)
+    """By the pull request's repository and number, oldest first."""
+
+    deployments: list[Deployment] = field(default_factory=list)
+    authors: dict[str, tuple[User, User]] = field(default_factory=dict)
+    """Author and committer of commits."""
+
     takes_admin_bypass: bool = True
     """Whether the server takes `can_admins_bypass`, which GitHub's description does not name."""
 

@@ -42,6 +42,7 @@ EVENTS: dict[str, Kind] = {
     "refresh-data": "refresh",
     "propose-retraining": "proposal",
     "assess-risk": "risk",
+    "record-approval": "approval",
 }
 """The event that each stage's report is about."""
 
