@@ -102,6 +102,7 @@ DEFINED_OTHERWISE = {
     ("input", "github-token", "assess-risk"),
     ("output", "model-version", "assess-risk"),
     ("input", "github-token", "record-approval"),
+    ("input", "environment", "record-approval"),
     ("input", "pull-request", "record-approval"),
     ("output", "model-version", "record-approval"),
     ("input", "command", "sign-model"),

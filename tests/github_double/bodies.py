@@ -423,7 +423,6 @@ def deployment_status(world: World, shown: Deployment, place: int) -> Body:
         "environment": shown.environment,
         "target_url": log,
         "log_url": log,
-        "environment_url": "",
         "created_at": _time(moment),
         "updated_at": _time(moment),
         "deployment_url": whole["url"],

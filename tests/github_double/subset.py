@@ -98,6 +98,9 @@ def _amended(name: str, component: Json) -> Json:
     if name in ("pull-request", "pull-request-simple"):
         # The repository of a head is null once the fork was deleted.
         component["properties"]["head"]["properties"]["repo"] = {"$ref": "#/components/schemas/nullable-repository"}
+    if name == "deployment-status":
+        # What a job has that waits for its environment.
+        component["properties"]["state"]["enum"].append("waiting")
     if name == "environment":
         component["properties"] |= UNDESCRIBED
     if name == "validation-error":

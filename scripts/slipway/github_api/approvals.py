@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from github.NamedUser import NamedUser
 from github.Repository import Repository
 
 from slipway.approval.judging import MACHINES, NOBODY, Approval, State
@@ -36,11 +37,11 @@ def of_environment(repository: Repository, run: Run, environment: str) -> tuple[
         names = [str(one.get("name", "")).lower() for one in each.get("environments") or ()]
         if environment.lower() not in names:
             continue
-        login, number = _account(each, "user")
+        user = each.get("user") or {}
         found.append(
             Approval(
-                login=login or NOBODY,
-                id=number,
+                login=str(user.get("login") or NOBODY),
+                id=int(user.get("id") or 0),
                 state=each.get("state"),
                 comment=str(each.get("comment") or ""),
                 after=after,
@@ -57,19 +58,25 @@ def _waited(
     """From when the run's job waited for the environment, and when it went on; None for what no status tells."""
     with client.explained(f"list the deployments to {environment}", permission="deployments: read"):
         for deployment in repository.get_deployments(sha=run.sha, environment=environment):
-            statuses = sorted(deployment.get_statuses(), key=lambda each: each.created_at)
-            if not any(f"/actions/runs/{run.run_id}/" in f"{_address(each)}/" for each in statuses):
+            # Not PyGithub's statuses: they lack the address of the log, and ask for each of them again.
+            _, said = repository.requester.requestJsonAndCheck("GET", f"{deployment.statuses_url}?per_page=100")
+            if not any(f"/actions/runs/{run.run_id}/" in f"{_address(each)}/" for each in said or ()):
                 continue
-            waiting = [each.created_at for each in statuses if each.state == WAITING]
-            gone_on = [each.created_at for each in statuses if each.state != WAITING]
+            statuses = sorted((_moment(each["created_at"]), str(each["state"])) for each in said)
+            waiting = [moment for moment, state in statuses if state == WAITING]
+            gone_on = [moment for moment, state in statuses if state != WAITING]
             after = waiting[-1] if waiting else None
             before = next((each for each in gone_on if after is None or each >= after), None)
             return after, before, ("deployment status `waiting`", "the deployment status after it")
     return None, None, ("", "")
 
 
-def _address(status: Any) -> str:
-    return str(status.raw_data.get("log_url") or status.target_url or "")
+def _address(status: Mapping[str, Any]) -> str:
+    return str(status.get("log_url") or status.get("target_url") or "")
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def of_reviews(repository: Repository, number: int) -> tuple[Approval, ...]:
@@ -78,14 +85,14 @@ def of_reviews(repository: Repository, number: int) -> tuple[Approval, ...]:
     with client.explained(f"list the reviews of pull request #{number}", permission="pull-requests: read"):
         for each in repository.get_pull(number).get_reviews():
             state = OF_REVIEWS.get(each.state, "pending")
-            user = _account(each.raw_data, "user")
-            known = newest.get(user[1])
+            login, number_of = _account(each.user)
+            known = newest.get(number_of)
             # A comment after an approval does not take it back.
             if known and state in ("commented", "pending"):
                 continue
-            newest[user[1]] = Approval(
-                login=user[0] or NOBODY,
-                id=user[1],
+            newest[number_of] = Approval(
+                login=login or NOBODY,
+                id=number_of,
                 state=state,
                 comment=each.body or "",
                 after=each.submitted_at,
@@ -105,19 +112,18 @@ def involved(repository: Repository, run: Run, commit: str) -> dict[str, str]:
     return found
 
 
-def _account(said: dict[str, Any], role: str) -> tuple[str, int]:
+def _account(user: NamedUser | None) -> tuple[str, int]:
     """Login and id; nothing for an account that was deleted, or an address that belongs to none."""
-    user = said.get(role) or {}
-    return str(user.get("login") or ""), int(user.get("id") or 0)
+    return (user.login, user.id) if user is not None else ("", 0)
 
 
 def _people(repository: Repository, run: Run, commit: str) -> Iterator[tuple[str, str]]:
     with client.explained(f"read who made commit {commit[:12]}", permission="pull-requests: read"):
         made = repository.get_commit(commit)
         for each in made.get_pulls():
-            yield _account(each.raw_data, "user")[0], f"author of pull request #{each.number}"
-        for role in ("committer", "author"):
-            login, _ = _account(made.raw_data, role)
+            yield _account(each.user)[0], f"author of pull request #{each.number}"
+        for role, account in (("committer", made.committer), ("author", made.author)):
+            login, _ = _account(account)
             if login not in MACHINES:
                 yield login, f"{role} of {commit[:12]}"
     yield run.actor, "who the run acts for"
