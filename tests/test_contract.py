@@ -101,6 +101,12 @@ DEFINED_OTHERWISE = {
     ("input", "github-token", "judge-canary"),
     ("output", "decision", "judge-canary"),
     ("output", "run-id", "dispatch-retraining"),
+    ("input", "github-token", "assess-risk"),
+    ("output", "model-version", "assess-risk"),
+    ("input", "github-token", "record-approval"),
+    ("input", "environment", "record-approval"),
+    ("input", "pull-request", "record-approval"),
+    ("output", "model-version", "record-approval"),
     ("input", "command", "sign-model"),
     ("input", "model-version", "sign-model"),
 }
@@ -110,8 +116,7 @@ signature is for a version and no alias; drift is of one dataset."""
 
 BESIDE_THE_PIPELINE = {
     *("audit-trail", "comment-fork", "detect-drift", "dispatch-retraining", "propose-retraining", "refresh-data"),
-    "sign-model",
-    "judge-canary",
+    *("assess-risk", "judge-canary", "record-approval", "sign-model"),
 }
 """Stages that people and other workflows call. The pipeline's jobs run the change's own code, which must not come near
 a signing key, nor, in a fork's run, near a token that may write."""

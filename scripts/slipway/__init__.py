@@ -9,7 +9,7 @@ from types import TracebackType
 # of 700 the collector walks through all of them again and again: a tenth of the time until the first work.
 gc.set_threshold(100_000, 20, 20)
 
-SHARED = {"compare-delivery": "detect-drift", "init-project": "validate-data"}
+SHARED = {"compare-delivery": "detect-drift", "init-project": "validate-data", "setup-environments": "assess-risk"}
 """The environment of a script that has none of its own."""
 
 

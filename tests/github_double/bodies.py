@@ -7,7 +7,19 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from github_double.world import Artifact, Comment, PullRequest, Repository, Side, User, WorkflowRun, World
+from github_double.world import (
+    Artifact,
+    Comment,
+    Deployment,
+    Environment,
+    PullRequest,
+    Repository,
+    Review,
+    Side,
+    User,
+    WorkflowRun,
+    World,
+)
 
 Body = dict[str, Any]
 
@@ -166,7 +178,7 @@ def pull_request(world: World, shown: PullRequest) -> Body:
         "created_at": _time(shown.created),
         "updated_at": _time(shown.updated),
         "closed_at": closed,
-        "labels": [],
+        "labels": [_label(world, shown.repository, name) for name in shown.labels],
         "assignees": [],
         "requested_reviewers": [],
         "requested_teams": [],
@@ -304,6 +316,199 @@ def minimal_repository(world: World, shown: Repository) -> Body:
     links = ("id", "node_id", "name", "full_name", "owner", "private", "html_url", "description", "fork", "url")
     whole = repository(world, shown)
     return {name: whole[name] for name in (*links, *_REPOSITORY_LINKS)}
+
+
+def environment(world: World, shown: Environment) -> Body:
+    """An environment with its protection rules."""
+    rules: list[Body] = []
+    if shown.wait_minutes:
+        rules.append({"type": "wait_timer", "wait_timer": shown.wait_minutes})
+    if shown.reviewers:
+        people = [
+            {"type": "Team", "reviewer": _team(world, each)}
+            if isinstance(each, str)
+            else {"type": "User", "reviewer": user(world, each)}
+            for each in shown.reviewers
+        ]
+        prevents = shown.prevents_self_review
+        rules.append({"type": "required_reviewers", "prevent_self_review": prevents, "reviewers": people})
+    custom = shown.branches is not None
+    if custom:
+        rules.append({"type": "branch_policy"})
+    url = f"{world.api_url}/repos/{shown.repository.full_name}/environments/{quote(shown.name)}"
+    return {
+        "id": shown.id,
+        "node_id": _node_id("Environment", shown.id),
+        "name": shown.name,
+        "url": url,
+        "html_url": f"{world.html_url}/{shown.repository.full_name}/deployments/activity_log",
+        "created_at": "2026-01-01T00:00:00Z",
+        "updated_at": "2026-01-01T00:00:00Z",
+        "can_admins_bypass": shown.admins_bypass,
+        "protection_rules": [
+            {"id": shown.id + 1 + place, "node_id": _node_id("GateRule", shown.id + 1 + place), **each}
+            for place, each in enumerate(rules)
+        ],
+        "deployment_branch_policy": {"protected_branches": False, "custom_branch_policies": True} if custom else None,
+    }
+
+
+def approval(world: World, shown: Review) -> Body:
+    """What somebody said of a run's environment: GitHub tells no time of it, but the environment's own."""
+    assert shown.environment is not None
+    whole = environment(world, shown.environment)
+    named = {name: whole[name] for name in ("id", "node_id", "name", "url", "html_url", "created_at", "updated_at")}
+    return {
+        "environments": [named],
+        "state": shown.state,
+        "user": user(world, shown.user),
+        "comment": shown.comment,
+    }
+
+
+def review(world: World, found: PullRequest, shown: Review) -> Body:
+    """What somebody said of a pull request."""
+    url = f"{world.api_url}/repos/{found.repository.full_name}/pulls/{found.number}"
+    html = f"{world.html_url}/{found.repository.full_name}/pull/{found.number}#pullrequestreview-{shown.id}"
+    return {
+        "id": shown.id,
+        "node_id": _node_id("PullRequestReview", shown.id),
+        "user": user(world, shown.user),
+        "body": shown.comment,
+        "state": shown.state,
+        "html_url": html,
+        "pull_request_url": url,
+        "_links": {"html": {"href": html}, "pull_request": {"href": url}},
+        "submitted_at": _time(shown.submitted),
+        "commit_id": shown.commit,
+        "author_association": "MEMBER",
+    }
+
+
+def deployment(world: World, shown: Deployment) -> Body:
+    """A job's use of an environment."""
+    repository_url = f"{world.api_url}/repos/{shown.repository.full_name}"
+    url = f"{repository_url}/deployments/{shown.id}"
+    return {
+        "url": url,
+        "id": shown.id,
+        "node_id": _node_id("Deployment", shown.id),
+        "sha": shown.sha,
+        "ref": "main",
+        "task": "deploy",
+        "payload": {},
+        "original_environment": shown.environment,
+        "environment": shown.environment,
+        "description": None,
+        "creator": user(world, world.users["github-actions[bot]"]),
+        "created_at": _time(shown.statuses[0][1]),
+        "updated_at": _time(shown.statuses[-1][1]),
+        "statuses_url": f"{url}/statuses",
+        "repository_url": repository_url,
+    }
+
+
+def deployment_status(world: World, shown: Deployment, place: int) -> Body:
+    """One of its states."""
+    state, moment = shown.statuses[place]
+    whole, number = deployment(world, shown), shown.id + 1 + place
+    log = f"{world.html_url}/{shown.repository.full_name}/actions/runs/{shown.run}/job/1"
+    return {
+        "url": f"{whole['statuses_url']}/{number}",
+        "id": number,
+        "node_id": _node_id("DeploymentStatus", number),
+        "state": state,
+        "creator": whole["creator"],
+        "description": "",
+        "environment": shown.environment,
+        "target_url": log,
+        "log_url": log,
+        "created_at": _time(moment),
+        "updated_at": _time(moment),
+        "deployment_url": whole["url"],
+        "repository_url": whole["repository_url"],
+    }
+
+
+def commit(world: World, shown: Repository, sha: str) -> Body:
+    """A commit with its author and committer."""
+    author, committer = world.authors[sha]
+    api = f"{world.api_url}/repos/{shown.full_name}"
+    html = f"{world.html_url}/{shown.full_name}/commit/{sha}"
+    person = {"name": "Somebody", "email": "somebody@example.invalid", "date": "2026-01-01T00:00:00Z"}
+    tree = {"sha": sha, "url": f"{api}/git/trees/{sha}"}
+    return {
+        "url": f"{api}/commits/{sha}",
+        "sha": sha,
+        "node_id": _node_id("Commit", int(sha[:8], 16)),
+        "html_url": html,
+        "comments_url": f"{api}/commits/{sha}/comments",
+        "commit": {
+            "url": f"{api}/git/commits/{sha}",
+            "author": person,
+            "committer": person,
+            "message": "Change",
+            "comment_count": 0,
+            "tree": tree,
+        },
+        "author": user(world, author),
+        "committer": user(world, committer),
+        "parents": [],
+    }
+
+
+def branch_policy(number: int, name: str) -> Body:
+    """A pattern of branches that may deploy."""
+    return {"id": number, "node_id": _node_id("DeploymentBranchPolicy", number), "name": name, "type": "branch"}
+
+
+def team(world: World, slug: str) -> Body:
+    """A team of the organisation, as it is asked for by name."""
+    owner = next(iter(world.repositories.values())).owner
+    url = f"{world.api_url}/orgs/{owner.login}"
+    then = {"created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"}
+    organization = {
+        **{name: user(world, owner)[name] for name in ("login", "id", "node_id", "avatar_url", "html_url")},
+        "url": url,
+        **{f"{name}_url": f"{url}/{name}" for name in ("repos", "events", "hooks", "issues")},
+        **{f"{name}_url": f"{url}/{name}{{/member}}" for name in ("members", "public_members")},
+        "description": None,
+        "has_organization_projects": True,
+        "has_repository_projects": True,
+        **dict.fromkeys(("public_repos", "public_gists", "followers", "following"), 0),
+        **then,
+        "archived_at": None,
+        "type": "Organization",
+    }
+    return {**_team(world, slug), "members_count": 1, "repos_count": 1, **then, "organization": organization}
+
+
+def _team(world: World, slug: str) -> Body:
+    number = world.teams[slug]
+    url = f"{world.api_url}/organizations/1/team/{number}"
+    return {
+        "id": number,
+        "node_id": _node_id("Team", number),
+        "url": url,
+        "html_url": f"{world.html_url}/orgs/octo/teams/{slug}",
+        "name": slug,
+        "slug": slug,
+        "type": "organization",
+        "description": None,
+        "privacy": "closed",
+        "notification_setting": "notifications_enabled",
+        "permission": "pull",
+        "members_url": f"{url}/members{{/member}}",
+        "repositories_url": f"{url}/repos",
+        "parent": None,
+    }
+
+
+def _label(world: World, repository: Repository, name: str) -> Body:
+    number = sum(name.encode())
+    url = f"{world.api_url}/repos/{repository.full_name}/labels/{quote(name)}"
+    said = {"id": number, "node_id": _node_id("Label", number), "url": url, "name": name}
+    return {**said, "color": "ededed", "default": False, "description": ""}
 
 
 def _side(world: World, shown: Side) -> Body:

@@ -8,7 +8,7 @@ from typing import Any
 
 from github_double import bodies
 from github_double.routes import Answer, Call, RefusedError, operation, page
-from github_double.world import Comment, PullRequest, Repository, Token, Workflow, WorkflowRun, World
+from github_double.world import Comment, Environment, PullRequest, Repository, Token, Workflow, WorkflowRun, World
 
 LONGEST_COMMENT = 65_536
 LARGEST_PAYLOAD = 65_535
@@ -75,6 +75,122 @@ def update_pull_request(world: World, call: Call) -> Answer:
     found.title, found.body = call.body.get("title", found.title), call.body.get("body", found.body)
     found.updated = world.tick()
     return Answer(200, bodies.full_pull_request(world, found))
+
+
+@operation("repos/list-pull-requests-associated-with-commit", "pull_requests=read")
+def list_pull_requests_of_commit(world: World, call: Call) -> Answer:
+    repository, sha = repository_of(world, call), call.path["commit_sha"]
+    rows = [each for each in world.pull_requests.values() if each.repository == repository and sha in _commits_of(each)]
+    return page(call, [bodies.pull_request(world, each) for each in rows])
+
+
+@operation("repos/get-environment", "actions=read")
+def get_environment(world: World, call: Call) -> Answer:
+    return Answer(200, bodies.environment(world, _environment_of(world, call)))
+
+
+@operation("repos/create-or-update-environment", "administration=write")
+def put_environment(world: World, call: Call) -> Answer:
+    repository, said = repository_of(world, call), call.body or {}
+    name = call.path["environment_name"]
+    if "can_admins_bypass" in said and not world.takes_admin_bypass:
+        raise RefusedError(422, 'Invalid request.\n\n"can_admins_bypass" is not a permitted key.')
+    found = world.environments.get((repository.full_name, name.lower())) or world.environment(repository, name)
+    people = {each.id: each for each in world.users.values()} | {number: slug for slug, number in world.teams.items()}
+    reviewers = said.get("reviewers") or []
+    if any(each["id"] not in people for each in reviewers):
+        raise RefusedError(422, "Validation Failed", errors=["Reviewers must have read access to the repository"])
+    found.reviewers = tuple(people[each["id"]] for each in reviewers)
+    found.prevents_self_review = bool(said.get("prevent_self_review"))
+    found.admins_bypass = bool(said.get("can_admins_bypass", found.admins_bypass))
+    found.wait_minutes = said.get("wait_timer") or 0
+    custom = (said.get("deployment_branch_policy") or {}).get("custom_branch_policies")
+    found.branches = (found.branches or {}) if custom else None
+    return Answer(200, bodies.environment(world, found))
+
+
+@operation("repos/list-deployment-branch-policies", "actions=read")
+def list_branch_policies(world: World, call: Call) -> Answer:
+    rows = [bodies.branch_policy(*each) for each in (_environment_of(world, call).branches or {}).items()]
+    given = page(call, rows)
+    return Answer(200, {"total_count": len(rows), "branch_policies": given.body}, given.headers)
+
+
+@operation("repos/create-deployment-branch-policy", "administration=write")
+def create_branch_policy(world: World, call: Call) -> Answer:
+    found, name = _environment_of(world, call), call.body["name"]
+    if found.branches is None:
+        raise RefusedError(404, "Not Found")
+    if name in found.branches.values():
+        raise RefusedError(303, "Deployment branch policy already exists")
+    number = world.new_id()
+    found.branches[number] = name
+    return Answer(200, bodies.branch_policy(number, name))
+
+
+@operation("repos/delete-deployment-branch-policy", "administration=write")
+def delete_branch_policy(world: World, call: Call) -> Answer:
+    branches = _environment_of(world, call).branches or {}
+    if branches.pop(call.path["branch_policy_id"], None) is None:
+        raise RefusedError(404, "Not Found")
+    return Answer(204)
+
+
+@operation("actions/get-reviews-for-run", "actions=read")
+def list_approvals(world: World, call: Call) -> Answer:
+    return Answer(200, [bodies.approval(world, each) for each in world.approvals.get(call.path["run_id"], ())])
+
+
+@operation("pulls/list-reviews", "pull_requests=read")
+def list_reviews(world: World, call: Call) -> Answer:
+    found = _pull_request_of(world, repository_of(world, call), call.path["pull_number"])
+    said = world.reviews.get((found.repository.full_name, found.number), ())
+    return page(call, [bodies.review(world, found, each) for each in said])
+
+
+@operation("repos/list-deployments", "deployments=read")
+def list_deployments(world: World, call: Call) -> Answer:
+    repository, query = repository_of(world, call), call.query
+    rows = [
+        each
+        for each in reversed(world.deployments)
+        if each.repository == repository
+        and query["sha"] in ("none", each.sha)
+        and query["environment"] in ("none", each.environment)
+    ]
+    return page(call, [bodies.deployment(world, each) for each in rows])
+
+
+@operation("repos/list-deployment-statuses", "deployments=read")
+def list_deployment_statuses(world: World, call: Call) -> Answer:
+    found = next((each for each in world.deployments if each.id == call.path["deployment_id"]), None)
+    if found is None:
+        raise RefusedError(404, "Not Found")
+    newest_first = reversed(range(len(found.statuses)))
+    return page(call, [bodies.deployment_status(world, found, place) for place in newest_first])
+
+
+@operation("repos/get-commit", "contents=read")
+def get_commit(world: World, call: Call) -> Answer:
+    repository, sha = repository_of(world, call), call.path["ref"]
+    if sha not in world.authors:
+        raise RefusedError(422, f"No commit found for SHA: {sha}")
+    return Answer(200, bodies.commit(world, repository, sha))
+
+
+@operation("users/get-by-username")
+def get_user(world: World, call: Call) -> Answer:
+    found = world.users.get(call.path["username"])
+    if found is None:
+        raise RefusedError(404, "Not Found")
+    return Answer(200, bodies.authenticated_user(world, found))
+
+
+@operation("teams/get-by-name", "members=read")
+def get_team(world: World, call: Call) -> Answer:
+    if call.path["team_slug"] not in world.teams:
+        raise RefusedError(404, "Not Found")
+    return Answer(200, bodies.team(world, call.path["team_slug"]))
 
 
 @operation("issues/list-comments", *READ)
@@ -206,6 +322,18 @@ def _workflow_of(world: World, call: Call) -> Workflow:
     if found is None:
         raise RefusedError(404, "Not Found")
     return found
+
+
+def _environment_of(world: World, call: Call) -> Environment:
+    # GitHub does not tell capitals apart in the names of environments.
+    found = world.environments.get((repository_of(world, call).full_name, call.path["environment_name"].lower()))
+    if found is None:
+        raise RefusedError(404, "Not Found")
+    return found
+
+
+def _commits_of(found: PullRequest) -> tuple[str, str]:
+    return found.head.sha, found.merged_as
 
 
 def _refuse_large(told: dict[str, Any], message: str) -> None:

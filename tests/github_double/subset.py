@@ -30,6 +30,10 @@ ANY_ERROR: Json = {"content": {"application/json": {"schema": {"$ref": "#/compon
 PROSE = {"description", "summary", "title", "example", "examples", "tags", "x-github", "x-octokit", "x-multi-segment"}
 
 
+UNDESCRIBED: Json = {"can_admins_bypass": {"type": "boolean"}}
+"""What GitHub tells of an environment, and takes from Terraform's provider, without describing it."""
+
+
 def download(version: str) -> Json:
     """The whole description, out of the package as it was published."""
     npm = shutil.which("npm")
@@ -56,6 +60,10 @@ def subset(whole: Json, served: set[str]) -> Json:
     found = {row["operationId"] for item in paths.values() for row in item.values()}
     if missing := served - found:
         raise SystemExit(f"The description does not know these operations: {', '.join(sorted(missing))}")
+    for item in paths.values():
+        put = item.get("put", {})
+        if put.get("operationId") == "repos/create-or-update-environment":
+            put["requestBody"]["content"]["application/json"]["schema"]["properties"] |= UNDESCRIBED
     info = whole["info"]
     for item in paths.values():
         for row in item.values():
@@ -90,6 +98,11 @@ def _amended(name: str, component: Json) -> Json:
     if name in ("pull-request", "pull-request-simple"):
         # The repository of a head is null once the fork was deleted.
         component["properties"]["head"]["properties"]["repo"] = {"$ref": "#/components/schemas/nullable-repository"}
+    if name == "deployment-status":
+        # What a job has that waits for its environment.
+        component["properties"]["state"]["enum"].append("waiting")
+    if name == "environment":
+        component["properties"] |= UNDESCRIBED
     if name == "validation-error":
         # Like every error it carries its status.
         component["properties"]["status"] = {"type": "string"}

@@ -69,6 +69,9 @@ class PullRequest:
     title: str = "A better candidate"
     state: str = "open"
     body: str = ""
+    labels: tuple[str, ...] = ()
+    merged_as: str = ""
+    """The commit on the base branch that merged it."""
 
 
 @dataclass
@@ -116,6 +119,45 @@ class Workflow:
 
 
 @dataclass
+class Environment:
+    """A GitHub Environment. reviewers: users, or slugs of teams (text). branches: None where any branch may deploy."""
+
+    id: int
+    repository: Repository
+    name: str
+    reviewers: tuple[User | str, ...] = ()
+    prevents_self_review: bool = False
+    admins_bypass: bool = True
+    wait_minutes: int = 0
+    branches: dict[int, str] | None = None
+
+
+@dataclass
+class Review:
+    """What somebody said of a run's environment (`approved`, `rejected`), or of a pull request (`APPROVED`, …)."""
+
+    id: int
+    user: User
+    state: str
+    comment: str
+    submitted: datetime
+    environment: Environment | None = None
+    commit: str = ""
+
+
+@dataclass
+class Deployment:
+    """What a job with an environment makes. statuses: state and time, oldest first."""
+
+    id: int
+    repository: Repository
+    run: int
+    sha: str
+    environment: str
+    statuses: list[tuple[str, datetime]]
+
+
+@dataclass
 class Artifact:
     """What a run uploaded. size, digest: as GitHub tells them, which a test may falsify."""
 
@@ -147,6 +189,23 @@ class World:
     """The repository's setting "Allow GitHub Actions to create and approve pull requests"."""
 
     comments: dict[int, Comment] = field(default_factory=dict)
+    environments: dict[tuple[str, str], Environment] = field(default_factory=dict)
+    approvals: dict[int, list[Review]] = field(default_factory=dict)
+    """By the run's id."""
+
+    reviews: dict[tuple[str, int], list[Review]] = field(default_factory=dict)
+    """By the pull request's repository and number, oldest first."""
+
+    deployments: list[Deployment] = field(default_factory=list)
+    authors: dict[str, tuple[User, User]] = field(default_factory=dict)
+    """Author and committer of commits."""
+
+    takes_admin_bypass: bool = True
+    """Whether the server takes `can_admins_bypass`, which GitHub's description does not name."""
+
+    teams: dict[str, int] = field(default_factory=dict)
+    """Ids of the organisation's teams by slug."""
+
     runs: dict[int, WorkflowRun] = field(default_factory=dict)
     artifacts: dict[int, Artifact] = field(default_factory=dict)
     workflows: dict[tuple[str, str], Workflow] = field(default_factory=dict)
@@ -176,6 +235,12 @@ class World:
         repository = Repository(self.new_id(), self.user(owner), name, private, fork)
         self.repositories[full_name.lower()] = repository
         return repository
+
+    def environment(self, repository: Repository, name: str) -> Environment:
+        """A new environment, as GitHub makes it for a job that names one which does not exist: without protection."""
+        made = Environment(self.new_id(), repository, name)
+        self.environments[repository.full_name, name.lower()] = made
+        return made
 
     def pull_request(
         self,

@@ -41,6 +41,8 @@ EVENTS: dict[str, Kind] = {
     "sign-model": "signature",
     "refresh-data": "refresh",
     "propose-retraining": "proposal",
+    "assess-risk": "risk",
+    "record-approval": "approval",
 }
 """The event that each stage's report is about."""
 

@@ -34,7 +34,9 @@ class CanaryStage(Strict):
 
 def _check_order(harm: float, margin: float | None) -> None:
     if margin is not None and harm > margin:
-        raise misplaced(f"`harm: {harm:g}` is above `margin: {margin:g}`: it could pass and harm at once", ("harm",))
+        raise misplaced(
+            [(("harm",), f"`harm: {harm:g}` is above `margin: {margin:g}`: it could pass and harm at once")]
+        )
 
 
 class ErrorRule(Strict):
@@ -185,9 +187,11 @@ class PrometheusSource(Strict):
         asked = [said.requests, said.errors, said.latency, said.predictions, *said.outcomes.values()]
         used = {"$window" in each for each in asked if each is not None}
         if len(used) > 1:
-            raise misplaced("`$window` must stand in all of the queries or in none of them", ("queries",))
+            raise misplaced([(("queries",), "`$window` must stand in all of the queries or in none of them")])
         if any("$version" not in each for each in asked if each is not None):
-            raise misplaced("`$version` must stand in every query: it tells canary and baseline apart", ("queries",))
+            raise misplaced(
+                [(("queries",), "`$version` must stand in every query: it tells canary and baseline apart")]
+            )
         return self
 
 
@@ -253,7 +257,7 @@ class Canary(Strict):
     def _can_be_passed(self) -> Self:
         shares = [stage.share for stage in self.stages]
         if any(one >= next_one for one, next_one in pairwise(shares)):
-            raise misplaced("the shares of the stages must rise", ("stages",))
+            raise misplaced([(("stages",), "the shares of the stages must rise")])
         if not any(rule.margin is not None for rule in self.metrics.rules.values()):
-            raise misplaced("at least one metric needs a `margin`: time alone shows nothing", ("metrics",))
+            raise misplaced([(("metrics",), "at least one metric needs a `margin`: time alone shows nothing")])
         return self

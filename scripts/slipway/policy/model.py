@@ -13,6 +13,7 @@ from slipway.policy.against import PRODUCTION, Against
 from slipway.policy.canary import Canary
 from slipway.policy.drift import Drift
 from slipway.policy.evaluation import Evaluation
+from slipway.policy.release import Release
 from slipway.policy.retraining import Retraining
 from slipway.policy.strict import NUMBER, Name, Strict
 
@@ -191,6 +192,9 @@ class Policy(Strict):
 
     canary: Canary | None = None
     """How a canary is judged against the version beside it."""
+
+    release: Release | None = None
+    """How risky a change is, and which environment must approve it."""
 
     pull_request: PullRequest = PullRequest()
     """What holds in pull requests."""

@@ -1,0 +1,1 @@
+"""Approvals: what was said by whom, and whether it is enough. Rules only; GitHub is read elsewhere."""
