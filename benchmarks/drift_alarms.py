@@ -40,9 +40,6 @@ STREAMS = {200: 4, 1_000: 4, 10_000: 2, 100_000: 1, 1_000_000: 1}
 PEERS_UP_TO = 10_000
 """Rows of a window that the other rules are asked about, too: of more they would take hours."""
 
-FEW_KINDS_FROM = 1_000_000
-"""Rows of a window from which on only the streams of `ALSO_LONG` are drawn, which takes long enough."""
-
 MOVED = 3
 """Columns that drift, of the thirty."""
 
@@ -74,10 +71,11 @@ class Kind(NamedTuple):
         return bool(self.together or self.season or self.days)
 
 
+DAYS_APART = "quiet, days of their own (0.3 sd)"
 KINDS = (
     Kind("quiet"),
     Kind("quiet, rows correlated (0.9)", together=0.9),
-    Kind("quiet, days of their own (0.3 sd)", days=0.3),
+    Kind(DAYS_APART, days=0.3),
     Kind("quiet, days of their own (0.7 sd)", days=0.7),
     Kind("quiet, season of 0.5 sd", season=0.5),
     Kind("quiet, season of 0.5 sd, days of their own (0.3 sd)", season=0.5, days=0.3),
@@ -88,7 +86,11 @@ KINDS = (
     Kind("3 of 30 columns moved by 1 sd, days of their own (0.3 sd)", shift=1.0, days=0.3),
 )
 
-ALSO_LONG = ("quiet", "quiet, days of their own (0.3 sd)")
+FEW_KINDS = {
+    100_000: ("quiet", "quiet, rows correlated (0.9)", DAYS_APART, "3 of 30 columns moved by 0.25 sd"),
+    1_000_000: (DAYS_APART,),
+}
+"""By the rows of a window, the streams that are drawn of so long ones; of shorter ones all are."""
 
 Columns = dict[str, NDArray[np.float64] | NDArray[np.str_] | NDArray[np.datetime64]]
 """Thirty that are judged, and the day."""
@@ -278,9 +280,9 @@ def table(sizes: Sequence[int]) -> Iterator[str]:
     yield "|---|--:|---|--:|--:|--:|--:|"
     needed: dict[tuple[int, str], int] = {}
     for rows in sizes:
-        for kind in (each for each in KINDS if rows < FEW_KINDS_FROM or each.name in ALSO_LONG):
+        for kind in (each for each in KINDS if each.name in FEW_KINDS.get(rows, [each.name])):
             for name, counted in measured(kind, rows, STREAMS[rows]).items():
-                wanted = needed.setdefault((rows, name), counted.columns_for(0.05))  # the first kind is quiet
+                wanted = needed.setdefault((rows, name), counted.columns_for(0.05))  # the first kind drawn is quiet
                 shares = (counted.alarms, counted.dispatched(1, 1), counted.dispatched(2, 3))
                 told = " | ".join(f"{share:.1%}" for share in shares)
                 yield f"| {kind.name} | {rows:,} | {name} | {told} | {counted.detected(wanted):.1%} ({wanted}) |"

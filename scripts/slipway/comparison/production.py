@@ -84,6 +84,11 @@ def look(
         sides, weights = _asked(sourced, rules, evaluation, reference, before, now, tracking_uri)
         version = (f"data_{name}", datasets.identify(path).in_words)
         looked = _judged(rules, evaluation, name, sides, weights is not None, version)
+        if weights == {}:
+            said = (
+                f"The importance of the columns is not known: of more than {importance.MOST} columns no model is asked."
+            )
+            looked = replace(looked, remarks=(*looked.remarks, said))
         return replace(looked, importance=weights or {})
     except SlipwayError as failure:
         return _unknown(rules, failure.what)
