@@ -12,7 +12,13 @@ import polars as pl
 import pytest
 import yaml
 
+from slipway.comparison import production
+from slipway.comparison.reference import find_reference
+from slipway.drift import importance
+from slipway.policy import load
 from slipway.registry.mlflow import PRODUCTION
+from slipway.report import Verdict
+from slipway.runner.context import Run
 from test_training_toy import LOCK, MODEL, POLICY, QUIET, ROOT, TRAIN, Done, Toy, holdout, make_toy, models_python
 
 pytestmark = QUIET
@@ -158,6 +164,25 @@ def test_detect__a_classifier_without_rows_to_learn_from_is_never_a_pass(toy: To
     done = toy.run(ROOT / "actions" / "detect-drift", policy="bare.yml")
     assert verdicts(done)["domain classifier"] == ("inconclusive", "feature")
     assert "the rows of `kept` cannot be had: There are no data at gone.parquet" in done.reasons
+
+
+def test_detect__says_where_a_model_has_too_many_columns_for_their_importance(
+    toy: Toy, environments_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, with fewer columns allowed than the toy has."""
+    holdout(2_000, seed=9).write_parquet(toy.folder / "many.parquet")
+    policy = {**POLICY, "data": {**POLICY["data"], "live": {"path": "many.parquet"}}, "drift": {"current": "live"}}
+    (toy.folder / "many.yml").write_text(yaml.safe_dump(policy, sort_keys=False), encoding="utf-8")
+    monkeypatch.chdir(toy.folder)
+    monkeypatch.setenv("SLIPWAY_CACHE", str(environments_cache))
+    monkeypatch.setattr(importance, "MOST", 1)
+    sourced = load(Path("many.yml"), Run.from_environ({}))
+    assert sourced.policy.drift is not None
+    reference = find_reference(MODEL, toy.uri, None)
+    looked = production.look(sourced, sourced.policy.drift, reference, pl.scan_parquet("many.parquet"), toy.uri)
+    assert looked.importance == {}
+    assert [each.verdict for each in looked.predictions] == [Verdict.PASS]
+    assert looked.remarks == ("The importance of the columns is not known: of more than 1 columns no model is asked.",)
 
 
 def seasonal(rows: int, month: int, shift: float, seed: int) -> pl.DataFrame:
