@@ -141,19 +141,24 @@ def tell_apart(features: Features, truth: Booleans, groups: Integers, *, confide
 
     truth: (rows,) True for current rows. groups: (rows,) positions; rows of one group are never in two folds.
     """
+    from threadpoolctl import threadpool_limits  # scikit-learn's own
+
     folds = split(truth, groups)
     score = np.empty(len(truth))
     fitted = []
-    for fold in range(FOLDS):
-        asked = folds == fold
-        model = _classifier(features.texts).fit(features.values[~asked], truth[~asked])
-        score[asked] = model.predict_proba(features.values[asked])[:, 1]
-        fitted.append((model, asked))
-    sampling = Sampling(len(truth), confidence, groups if clustered else None)
-    area = of_one(replace(ROC_AUC, estimate=_of_folds), Binary(truth, score >= 0.5, score), sampling)
     weights: dict[str, float] = {}
-    if area.low > 0.5 and len(features.names) <= MOST:
-        weights = dict(_weights(features, truth, fitted))
+    models = [_classifier(features.texts) for _ in range(FOLDS)]  # so that its libraries are there to be limited
+    # Small trees give threads little to do: on a busy machine two took six times the processor's time of one.
+    with threadpool_limits(1):
+        for fold, model in enumerate(models):
+            asked = folds == fold
+            model.fit(features.values[~asked], truth[~asked])
+            score[asked] = model.predict_proba(features.values[asked])[:, 1]
+            fitted.append((model, asked))
+        sampling = Sampling(len(truth), confidence, groups if clustered else None)
+        area = of_one(replace(ROC_AUC, estimate=_of_folds), Binary(truth, score >= 0.5, score), sampling)
+        if area.low > 0.5 and len(features.names) <= MOST:
+            weights = dict(_weights(features, truth, fitted))
     return Told(area, tuple(sorted(weights.items(), key=lambda each: (-each[1], each[0]))))
 
 
