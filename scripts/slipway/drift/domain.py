@@ -17,9 +17,11 @@ import polars as pl
 
 from slipway.drift.clusters import FEWEST
 from slipway.evaluation.findings import Findings
-from slipway.evaluation.intervals import Interval, Sampling, of_one
+from slipway.evaluation.formulas import Interval
+from slipway.evaluation.intervals import of_one
 from slipway.evaluation.metrics import Estimate, find
 from slipway.evaluation.outcomes import Binary, Booleans, Floats, Integers
+from slipway.evaluation.sampling import Sampling
 from slipway.policy.drift import DomainClassifier
 from slipway.report import Cell, Check, Column, Span, Table, Verdict
 
