@@ -58,9 +58,12 @@ def measure() -> Iterator[Ratio]:
         yield Ratio("10,000 columns against 1,000: time", many_time, few_time, many_time / few_time, 10)
 
 
-def in_turn(*programs: tuple[str, list[Path]]) -> list[tuple[float, float]]:
-    """Median seconds and peak memory (MB) of programs that are run in turn, so that all meet the same machine."""
-    runs = [[process(program, files) for program, files in programs] for _ in range(RUNS)]
+def in_turn(*programs: tuple[str, list[Path]] | tuple[str, list[Path], str]) -> list[tuple[float, float]]:
+    """Median seconds and peak memory (MB) of programs that are run in turn, so that all meet the same machine.
+
+    programs: each its text, its files, and the Python that runs it where that is not this one.
+    """
+    runs = [[process(*program) for program in programs] for _ in range(RUNS)]
     return [
         (statistics.median(t for t, _ in each), statistics.median(m for _, m in each))
         for each in zip(*runs, strict=True)

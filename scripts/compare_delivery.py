@@ -12,7 +12,7 @@ from slipway import profiles
 from slipway.comparison import reference as references
 from slipway.comparison.reference import Reference
 from slipway.data import reading
-from slipway.drift import delivery
+from slipway.drift import clusters, delivery
 from slipway.policy import Against, read_text
 from slipway.policy.against import PRODUCTION
 from slipway.report import Check, Verdict
@@ -73,12 +73,22 @@ def find_reference(given: Inputs) -> Reference:
 
 def compare(given: Inputs, rules: Against, reference: profiles.Profile) -> Iterable[Check]:
     """The checks of the data, of the columns that they have or must have."""
-    current = profile(given.data, columns=set(reference.columns))
+    columns = set(reference.columns)
+    parts = by_cluster(given.data, columns, rules.cluster) if rules.cluster else ()
+    current = profiles.merge(parts) if parts else profile(given.data, columns)
     if unknown := [name for name in rules.ignore if name not in {**reference.columns, **current.columns}]:
         raise PolicyError(f"`against.ignore` names `{unknown[0]}`, which neither the reference nor the data have.")
     waiting = [name for name in given.waiting.splitlines() if name not in current.columns]
     rules = rules.model_copy(update={"ignore": (*rules.ignore, *waiting)})
-    return delivery.judge(reference, current, rules, examples=given.examples)
+    return delivery.judge(reference, current, rules, parts, examples=given.examples)
+
+
+def by_cluster(place: str, columns: set[str], cluster: str) -> tuple[profiles.Profile, ...]:
+    """The profiles of files by the value of the column `cluster`. Raises InputError where they have none."""
+    frame = reading.scan(place)
+    names = [name for name in frame.collect_schema().names() if name in {*columns, cluster}]
+    with reading.unreadable(place):
+        return clusters.profiles_of(frame.select(names), cluster)
 
 
 def profile(place: str, columns: set[str] | None = None) -> profiles.Profile:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipway import datasets, profiles
-from slipway.comparison import production
+from slipway.comparison import domain, production
 from slipway.comparison.reference import Reference, find_reference
 from slipway.data import reading
 from slipway.drift import clusters, foreign, judging, reported, season, telling
@@ -16,7 +16,7 @@ from slipway.drift.findings import DriftFindings
 from slipway.policy import Drift, SourcedPolicy, load
 from slipway.profiles import Profile
 from slipway.report import Report, Subject, Verdict, combine, enforce, publishing
-from slipway.runner import stage
+from slipway.runner import environments, stage
 from slipway.runner.context import Run, report_file
 from slipway.runner.errors import InputError, PolicyError, SlipwayError
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 STAGE = "detect-drift"
+CLASSIFIER_GROUP = "detect-drift-classifier"
+"""Requirements with scikit-learn, which only those install who ask for a domain classifier."""
+
 EVENT = "event"
 """Instead of a report's path: what the repository_dispatch event carries that started the run."""
 
@@ -56,6 +59,8 @@ def main(given: Inputs) -> None:
     run = Run.from_environ()
     sourced = load(given.policy, run)
     rules = sourced.policy.drift if given.drift_report else require_drift(sourced)
+    if rules and rules.domain_classifier and not given.drift_report:
+        environments.enter(CLASSIFIER_GROUP, "sklearn")
     path = given.report or report_file(sourced.policy.model, STAGE)
     report = Report(
         stage=STAGE,
@@ -134,6 +139,7 @@ def look(report: Report, sourced: SourcedPolicy, rules: Drift, reference: Refere
     expected = replace(reference.profile, columns=kept)
     columns = judging.judge(expected, current, rules, parts)
     asked = production.look(sourced, rules, reference, frame, given.tracking_uri)
+    apart = domain.look(sourced, rules, reference, frame)
     columns = tuple(replace(each, importance=asked.importance.get(each.name)) for each in columns)
     found = (*columns, *asked.predictions)
     new = [
@@ -145,7 +151,9 @@ def look(report: Report, sourced: SourcedPolicy, rules: Drift, reference: Refere
     headline = f"{len(drifted)} of {len(columns)} columns have drifted in {current.rows:,} rows of `{rules.current}`."
     if any(each.drifted for each in asked.predictions):
         headline += " So have production's predictions."
-    checks = (*asked.findings.checks, *telling.checks(found))
+    if apart.verdict is Verdict.FAIL:
+        headline += " A classifier tells them from the reference's rows."
+    checks = (*asked.findings.checks, *telling.checks(found), *apart.checks)
     subjects = [Subject(role="data", name=rules.current, id=str(version))]
     if reference.version:
         subjects.append(Subject(role="production", name=reference.version, id=reference.model_digest))
@@ -153,9 +161,15 @@ def look(report: Report, sourced: SourcedPolicy, rules: Drift, reference: Refere
         update={
             "verdict": combine(each.verdict for each in checks),
             "headline": headline,
-            "reasons": (*asked.findings.reasons, *telling.reasons(found, new), *asked.remarks, *report.reasons),
+            "reasons": (
+                *asked.findings.reasons,
+                *telling.reasons(found, new),
+                *apart.reasons,
+                *asked.remarks,
+                *report.reasons,
+            ),
             "checks": checks,
-            "tables": (*asked.findings.tables, telling.table(found, rules)),
+            "tables": (*asked.findings.tables, *apart.tables, telling.table(found, rules)),
             "charts": telling.chart(found),
             "subjects": (*report.subjects, *subjects),
             "provenance": {

@@ -60,7 +60,17 @@ LOCKS = [
     *sorted((ROOT / "examples" / "flights").glob("*.txt")),
     ROOT / "examples" / "flights-loop" / "refresh.txt",
 ]
-OPTIONAL = {"azure", "dvc-s3", "gcs", "huggingface", "lakefs", "moto", "s3", "validate-data-spark"}
+OPTIONAL = {
+    "azure",
+    "detect-drift-classifier",
+    "dvc-s3",
+    "gcs",
+    "huggingface",
+    "lakefs",
+    "moto",
+    "s3",
+    "validate-data-spark",
+}
 """Groups with packages of their own: one outside system each, which no stage needs before its data lie there."""
 
 GROUPS = sorted({file.stem for file in (ROOT / "requirements").glob("*.in")} - {"core", "dev", "uv"} - OPTIONAL)

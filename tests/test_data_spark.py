@@ -507,3 +507,21 @@ def test_stage__reports_the_same_from_every_engine(
     assert ours.headline == local.headline and ours.reasons == local.reasons
     leak = next(check for check in ours.checks if check.name.startswith("leakage"))
     assert leak.values["shared"] == 10 and not re.search("not run", leak.detail)
+
+
+def test_profile__workers_are_of_the_stages_own_python(tmp_path: Path, spark_python: Path) -> None:
+    """Whatever `python3` comes first on the path: it need not know what a profile needs."""
+    other = tmp_path / "bin" / "python3"
+    other.parent.mkdir()
+    other.write_text("#!/bin/sh\nexit 3\n")
+    other.chmod(0o755)
+    pl.DataFrame({"x": [1.0, 2.0, 3.0], "k": ["a", "b", "a"]}).write_parquet(tmp_path / "few.parquet")
+    environ = with_java()
+    environ["PATH"] = f"{other.parent}{os.pathsep}{environ['PATH']}"
+    command = [str(spark_python), str(ROOT / "scripts" / "profile_data.py"), "--engine", "spark"]
+    done = subprocess.run(
+        [*command, "--data", "few.parquet", "--profile", "few.json"],
+        cwd=tmp_path, env=environ, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert '"rows":3' in (tmp_path / "few.json").read_text()

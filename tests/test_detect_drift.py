@@ -12,7 +12,13 @@ import polars as pl
 import pytest
 import yaml
 
+from slipway.comparison import production
+from slipway.comparison.reference import find_reference
+from slipway.drift import importance
+from slipway.policy import load
 from slipway.registry.mlflow import PRODUCTION
+from slipway.report import Verdict
+from slipway.runner.context import Run
 from test_training_toy import LOCK, MODEL, POLICY, QUIET, ROOT, TRAIN, Done, Toy, holdout, make_toy, models_python
 
 pytestmark = QUIET
@@ -121,6 +127,62 @@ def test_detect__every_feature_has_its_importance_for_the_model(toy: Toy) -> Non
     assert importance["drift: y"] is None
     named = [column["name"] for column in done.report["tables"][-1]["columns"]]
     assert named[:4] == ["column", "then → now", "importance", "Jensen-Shannon"]
+
+
+def test_detect__a_pair_that_came_together_is_seen_by_the_classifier_alone(toy: Toy) -> None:
+    """The model does not look at x2, and each column alone is distributed as ever."""
+    asked = {"domain_classifier": {"floor": 0.6}, "reference": "train"}
+    quiet = look(toy, holdout(2_000, seed=9), drift=asked)
+    assert quiet.code == 0, quiet.log
+    (check,) = (each for each in quiet.report["checks"] if each["name"] == "domain classifier")
+    assert (check["verdict"], check["values"]["role"]) == ("pass", "feature")
+
+    paired = holdout(2_000, seed=9)
+    paired = paired.with_columns(x2=pl.col("x2").sort().gather(pl.col("x1").rank("ordinal") - 1))
+    done = look(toy, paired, drift=asked)
+    assert (done.code, done.outputs["drifted"]) == (1, "1"), done.log
+    found = verdicts(done)
+    assert {name for name, (verdict, _) in found.items() if verdict == "fail"} == {"domain classifier"}
+    assert done.error.startswith("0 of 3 columns have drifted")
+    assert "A classifier tells them from the reference's rows." in done.error
+    (table,) = (each for each in done.report["tables"] if each["title"].startswith("Domain classifier"))
+    assert {row[0] for row in table["rows"][1:]} == {"x1", "x2"}  # nor the truth, which comes late
+
+
+def test_detect__a_classifier_without_rows_to_learn_from_is_never_a_pass(toy: Toy) -> None:
+    policy = {key: value for key, value in POLICY.items() if key != "evaluation"}
+    policy |= {"data": {"live": {"path": "live.parquet"}}, "drift": {"current": "live", "domain_classifier": {}}}
+    (toy.folder / "bare.yml").write_text(yaml.safe_dump(policy, sort_keys=False), encoding="utf-8")
+    refused = toy.run(ROOT / "actions" / "detect-drift", policy="bare.yml")
+    assert refused.code == 1
+    assert "`drift.domain_classifier` compares rows, and a profile holds none" in refused.error
+
+    policy["data"]["kept"] = {"path": "gone.parquet"}
+    policy["drift"]["reference"] = "kept"
+    (toy.folder / "bare.yml").write_text(yaml.safe_dump(policy, sort_keys=False), encoding="utf-8")
+    holdout(2_000, seed=9).write_parquet(toy.folder / "live.parquet")
+    done = toy.run(ROOT / "actions" / "detect-drift", policy="bare.yml")
+    assert verdicts(done)["domain classifier"] == ("inconclusive", "feature")
+    assert "the rows of `kept` cannot be had: There are no data at gone.parquet" in done.reasons
+
+
+def test_detect__says_where_a_model_has_too_many_columns_for_their_importance(
+    toy: Toy, environments_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, with fewer columns allowed than the toy has."""
+    holdout(2_000, seed=9).write_parquet(toy.folder / "many.parquet")
+    policy = {**POLICY, "data": {**POLICY["data"], "live": {"path": "many.parquet"}}, "drift": {"current": "live"}}
+    (toy.folder / "many.yml").write_text(yaml.safe_dump(policy, sort_keys=False), encoding="utf-8")
+    monkeypatch.chdir(toy.folder)
+    monkeypatch.setenv("SLIPWAY_CACHE", str(environments_cache))
+    monkeypatch.setattr(importance, "MOST", 1)
+    sourced = load(Path("many.yml"), Run.from_environ({}))
+    assert sourced.policy.drift is not None
+    reference = find_reference(MODEL, toy.uri, None)
+    looked = production.look(sourced, sourced.policy.drift, reference, pl.scan_parquet("many.parquet"), toy.uri)
+    assert looked.importance == {}
+    assert [each.verdict for each in looked.predictions] == [Verdict.PASS]
+    assert looked.remarks == ("The importance of the columns is not known: of more than 1 columns no model is asked.",)
 
 
 def seasonal(rows: int, month: int, shift: float, seed: int) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from slipway import profiles
-from slipway.drift import delivery
+from slipway.drift import clusters, delivery
 from slipway.policy import Against
 from slipway.report import Check, Verdict
 
@@ -183,3 +183,25 @@ def test_delivery__ten_thousand_columns_make_a_few_checks() -> None:
     assert not_passed(found) == {"c7: not constant": Verdict.FAIL}
     assert found["drift"].detail == "nothing found in 9,999 other columns"
     assert len(found) == 6
+
+
+def test_delivery__of_days_that_are_alike_is_judged_by_days() -> None:
+    """Seven days with a weather of their own are no other weather; row by row they are."""
+    draw = np.random.default_rng(3)
+
+    def of_days(count: int) -> pl.DataFrame:
+        day = np.repeat(np.arange(count), 100)
+        return pl.DataFrame({"day": day, "x": draw.normal(size=count)[day] + draw.normal(size=len(day))})
+
+    before, now = profiles.of_frame(of_days(300).lazy().drop("day")), of_days(7)
+    parts = clusters.profiles_of(now.lazy(), "day")
+    by_rows = delivery.judge(before, profiles.merge(parts), Against(drift="fail"))
+    by_days = delivery.judge(before, profiles.merge(parts), Against(drift="fail", cluster="day"), parts)
+    assert {check.name for check in by_rows if check.verdict is Verdict.FAIL} == {"x: drift"}
+    assert {check.verdict for check in by_days} == {Verdict.PASS}
+    few = clusters.profiles_of(now.filter(pl.col("day") < 4).lazy(), "day")
+    open_ = delivery.judge(before, profiles.merge(few), Against(cluster="day"), few)
+    assert {check.name for check in open_ if check.verdict is Verdict.INCONCLUSIVE} == {
+        "drift",
+        "missing values as before",
+    }

@@ -61,6 +61,21 @@ def test_against__another_dataset_like_it_passes(folder: Path, environments_cach
     assert step.report.provenance["reference_holdout"] == "train, 600 rows"
 
 
+def test_against__rows_are_judged_by_their_clusters(folder: Path, environments_cache: Path) -> None:
+    (folder / "repo/slipway.yml").write_text(policy(cluster="kind"))
+    few = run(folder, str(environments_cache))
+    assert against(few)["train: drift"] is Verdict.INCONCLUSIVE, few.log
+    assert "or 5 clusters" in few.log
+    (folder / "repo/slipway.yml").write_text(policy(cluster="day"))
+    absent = run(folder, str(environments_cache))
+    assert against(absent) == {"train: reference": Verdict.INCONCLUSIVE}
+    assert "no column `day`, which `cluster` names" in absent.log
+    (folder / "repo/slipway.yml").write_text(policy(cluster="id", drift="fail"))
+    alone = run(folder, str(environments_cache))  # each row is a cluster of its own
+    assert alone.code == 0, alone.log
+    assert alone.outputs["verdict"] == "pass"
+
+
 def test_against__valid_data_that_are_different_fail_before_anything_is_computed(
     folder: Path, environments_cache: Path
 ) -> None:

@@ -22,7 +22,6 @@ from slipway.drift import clusters, importance, judging, performance
 from slipway.drift.judging import Compared
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.metrics import find
-from slipway.evaluation.outcomes import Outcome
 from slipway.evaluation.sampling import Sampling
 from slipway.policy import Drift, Evaluation, SourcedPolicy
 from slipway.prediction.isolation import confinement
@@ -85,6 +84,11 @@ def look(
         sides, weights = _asked(sourced, rules, evaluation, reference, before, now, tracking_uri)
         version = (f"data_{name}", datasets.identify(path).in_words)
         looked = _judged(rules, evaluation, name, sides, weights is not None, version)
+        if weights == {}:
+            said = (
+                f"The importance of the columns is not known: of more than {importance.MOST} columns no model is asked."
+            )
+            looked = replace(looked, remarks=(*looked.remarks, said))
         return replace(looked, importance=weights or {})
     except SlipwayError as failure:
         return _unknown(rules, failure.what)
@@ -219,13 +223,13 @@ def _performance(rules: Drift, evaluation: Evaluation, name: str, sides: tuple[S
             current = _known(rules, evaluation, _matured(evaluation, now, before))
         except SlipwayError as failure:
             current = failure.what
-    answered: Outcome | str = ""
+    answered: performance.Known | str = ""
     if rules.estimated_performance:
         try:
             answered = _answered(evaluation, before, now, rules)
         except SlipwayError as failure:
             answered = failure.what
-    return performance.judge(evaluation, rules, reference, current, answered, now.rows.height)
+    return performance.judge(evaluation, rules, reference, current, answered)
 
 
 def _known(rules: Drift, evaluation: Evaluation, side: Side) -> performance.Known:
@@ -238,10 +242,15 @@ def _known(rules: Drift, evaluation: Evaluation, side: Side) -> performance.Know
     rows = side.rows
     truth = rows.select(evaluation.targets).to_struct() if len(evaluation.targets) > 1 else rows[evaluation.targets[0]]
     outcome = outcomes(evaluation, truth, {PRODUCTION: side.said}, rows.select(evaluation.keys))[PRODUCTION]
+    return performance.Known(outcome, _sampling(rules, evaluation, rows))
+
+
+def _sampling(rules: Drift, evaluation: Evaluation, rows: pl.DataFrame) -> Sampling:
+    """Rows are alike by the column that `evaluation.cluster` names, or else `drift.cluster`, where they have it."""
     cluster = evaluation.cluster_column or (rules.cluster if rules.cluster in rows.columns else None)
     positions = cluster_positions(rows[cluster]) if cluster else None
     seed = int.from_bytes(hashlib.sha256(str(rows.height).encode()).digest()[:8])
-    return performance.Known(outcome, Sampling(rows.height, evaluation.confidence, positions, seed))
+    return Sampling(rows.height, evaluation.confidence, positions, seed)
 
 
 def _matured(evaluation: Evaluation, now: Side, before: Side) -> Side:
@@ -257,14 +266,18 @@ def _matured(evaluation: Evaluation, now: Side, before: Side) -> Side:
     return Side(rows, replace(now.said, frame=now.said.frame[known]))
 
 
-def _answered(evaluation: Evaluation, before: Side, now: Side, rules: Drift) -> Outcome:
+def _answered(evaluation: Evaluation, before: Side, now: Side, rules: Drift) -> performance.Known:
     """Production's answers for all current rows. Their truth is not looked at: the reference's stands in its place."""
     if len(now.rows) < rules.min_rows:
         raise InputError(f"{len(now.rows):,} rows are too few: {rules.min_rows:,} are asked for.")
+    cluster = evaluation.cluster_column or rules.cluster
+    if cluster and cluster not in now.rows.columns:
+        raise InputError(f"the current data have no column `{cluster}`, by which rows are alike.")
     truth = before.rows[evaluation.targets[0]]
     places = pl.Series(np.arange(now.rows.height) % len(truth))
     assert now.said is not None
-    return outcomes(evaluation, truth[places], {PRODUCTION: now.said})[PRODUCTION]
+    outcome = outcomes(evaluation, truth[places], {PRODUCTION: now.said})[PRODUCTION]
+    return performance.Known(outcome, _sampling(rules, evaluation, now.rows))
 
 
 def _is_known(evaluation: Evaluation, rows: pl.DataFrame) -> pl.Series:

@@ -46,7 +46,7 @@ def profiles_of(frame: pl.LazyFrame, cluster: str) -> tuple[Profile, ...]:
     """
     if cluster not in frame.collect_schema():
         raise InputError(
-            f"The current data have no column `{cluster}`, which `drift.cluster` names.",
+            f"The current data have no column `{cluster}`, which `cluster` names.",
             fix="Name a column that they have, such as the day.",
         )
     found: dict[Any, Profile] = {}
@@ -59,7 +59,7 @@ def profiles_of(frame: pl.LazyFrame, cluster: str) -> tuple[Profile, ...]:
             found[value] = merge([found[value], mine]) if value in found else mine
             if len(found) > MOST:
                 raise InputError(
-                    f"`{cluster}`, which `drift.cluster` names, has more than {MOST:,} different values.",
+                    f"`{cluster}`, which `cluster` names, has more than {MOST:,} different values.",
                     fix="Name a coarser one: the day instead of the minute.",
                 )
     return tuple(found.values())

@@ -7,12 +7,12 @@ thousand columns has a report of a few lines.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from slipway.drift import judging
+from slipway.drift import clusters, judging
 from slipway.drift.judging import Compared
 from slipway.policy import Against, Drift
 from slipway.policy.against import Finding
@@ -72,14 +72,18 @@ class CheckKind:
             yield Check(name=self.name, verdict=Verdict.PASS, detail=detail)
 
 
-def judge(reference: Profile, current: Profile, rules: Against, *, examples: int = 3) -> tuple[Check, ...]:
+def judge(
+    reference: Profile, current: Profile, rules: Against, parts: Sequence[Profile] = (), *, examples: int = 3
+) -> tuple[Check, ...]:
     """The checks of a delivery: columns, volume, drift, missing values, new categories, constant columns.
+
+    parts: the delivery by cluster, where `rules.cluster` is given; they add up to `current`.
 
     Only columns of the reference are judged, those that `rules.ignore` names left out. examples: 0 quotes no value.
     What could not be measured is inconclusive.
     """
     known = {name: column for name, column in reference.columns.items() if name not in rules.ignore}
-    found = judging.judge(replace(reference, columns=known), current, _as_drift(rules))
+    found = judging.judge(replace(reference, columns=known), current, _as_drift(rules), parts)
     broken = [each.name for each in found if not _comparable(known[each.name], current.columns.get(each.name))]
     whole = [each for each in found if each.name not in broken]
     return (
@@ -104,6 +108,10 @@ def warned_or_failed(check: Check, does: Finding) -> Check:
     return check.model_copy(update=update)
 
 
+def _or_clusters(rules: Against) -> str:
+    return f" or {clusters.FEWEST} clusters" if rules.cluster else ""
+
+
 def _as_drift(rules: Against) -> Drift:
     return Drift(
         current="delivery",
@@ -111,6 +119,7 @@ def _as_drift(rules: Against) -> Drift:
         missing_floor=rules.missing_floor,
         false_discoveries=rules.false_discoveries,
         min_rows=rules.min_rows,
+        cluster=rules.cluster,
     )
 
 
@@ -171,7 +180,7 @@ def _drift(found: list[Compared], known: Mapping[str, Column], rules: Against) -
             detail = f"Jensen-Shannon distance {each.distance:.3f}, above {each.limit:.3f}"
             values: dict[str, Value] = {"distance": each.distance, "limit": each.limit, "p_adjusted": each.p_adjusted}
             kind.add(each.name, detail, values)
-    yield from kind.checks(f"with fewer than {rules.min_rows:,} values on one side")
+    yield from kind.checks(f"with fewer than {rules.min_rows:,} values on one side{_or_clusters(rules)}")
 
 
 def _missing(found: list[Compared], rules: Against) -> Iterator[Check]:
@@ -186,7 +195,7 @@ def _missing(found: list[Compared], rules: Against) -> Iterator[Check]:
             detail = f"{now:.1%} have no value, and {before:.1%} of the reference"
             values: dict[str, Value] = {"before": before, "now": now, "p_adjusted": each.missing_p_adjusted}
             kind.add(each.name, detail, values)
-    yield from kind.checks(f"with fewer than {rules.min_rows:,} rows on one side")
+    yield from kind.checks(f"with fewer than {rules.min_rows:,} rows on one side{_or_clusters(rules)}")
 
 
 def _new_categories(

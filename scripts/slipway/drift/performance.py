@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from slipway.drift import estimation
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.intervals import of_one
 from slipway.evaluation.metrics import Metric, UndefinedError, find
-from slipway.evaluation.outcomes import Outcome
+from slipway.evaluation.outcomes import Integers, Outcome
 from slipway.evaluation.sampling import Sampling
 from slipway.policy import Drift, Evaluation
 from slipway.report import Cell, Check, Column, Span, Table, Verdict
@@ -61,12 +63,12 @@ class Fallen:
 
 
 def judge(
-    evaluation: Evaluation, rules: Drift, reference: Known, current: Known | str, answered: Outcome | str, rows: int
+    evaluation: Evaluation, rules: Drift, reference: Known, current: Known | str, answered: Known | str
 ) -> Findings:
     """Realised performance of every metric that the policy evaluates or limits, and what it wants estimated.
 
     current: rows whose truth is known; a text says why there are too few. answered: all current rows with production's
-    answers, whose truth is not looked at; a text says why there are none. rows: how many of them there are.
+    answers, whose truth is not looked at; a text says why there are none.
     """
     named = dict.fromkeys((*evaluation.metrics, *rules.performance))
     found = [_realised(name, evaluation, rules.performance.get(name), reference, current) for name in named]
@@ -74,8 +76,7 @@ def judge(
         # An estimate stands in for what nobody can measure yet.
         found = [each for each in found if each.limit is not None and each.metric not in rules.estimated_performance]
     found += [
-        _estimated(name, evaluation, limit, reference, answered, rows)
-        for name, limit in rules.estimated_performance.items()
+        _estimated(name, evaluation, limit, reference, answered) for name, limit in rules.estimated_performance.items()
     ]
     return Findings(
         checks=tuple(_check(each) for each in found if each.verdict is not None),
@@ -116,21 +117,19 @@ def _realised(name: str, evaluation: Evaluation, limit: float | None, reference:
     return Fallen(name, "performance", before, now, limit, drop=_drop(metric, before, now))
 
 
-def _estimated(
-    name: str, evaluation: Evaluation, limit: float, reference: Known, answered: Outcome | str, rows: int
-) -> Fallen:
-    """The estimate's interval is what so many rows of the reference would have: its standard error falls with the root
-    of the rows, as NannyML's sampling error does."""
+def _estimated(name: str, evaluation: Evaluation, limit: float, reference: Known, answered: Known | str) -> Fallen:
+    """The estimate's interval is what the current rows would have if they were rows of the reference: its standard
+    error falls with the root of the rows, as NannyML's sampling error does, or with what the clusters leave of them."""
     role = "estimated_performance"
     if isinstance(answered, str):
         return Fallen(name, role, None, None, limit, answered)
     metric = find(name, evaluation.task)
     try:
         before = _measured(metric, reference)
-        value = estimation.estimate(metric.name, reference.outcome, answered)
+        value = estimation.estimate(metric.name, reference.outcome, answered.outcome)
+        scale = _scale(metric, reference, before, answered.sampling)
     except UndefinedError as undefined:
         return Fallen(name, role, None, None, limit, f"{undefined}.")
-    scale = math.sqrt(reference.sampling.rows / rows)
     now = Value(
         value,
         value - scale * (before.value - before.low),
@@ -138,6 +137,37 @@ def _estimated(
         before.error * scale,
     )
     return Fallen(name, role, before, now, limit, drop=_drop(metric, before, now))
+
+
+def _scale(metric: Metric, reference: Known, before: Value, current: Sampling) -> float:
+    """The standard error of the current rows over that of the reference's.
+
+    The variance of a sum of independent clusters is that of independent rows times 1 + r (b - 1), where b is the mean
+    size of the cluster that a row is in, and r how alike rows of one cluster are (Kish, Survey Sampling (1965), section
+    5.4). r is known from the reference, where there are truths; the clusters' sizes are each side's own.
+
+    Raises UndefinedError where the reference does not tell r.
+    """
+    rows = math.sqrt(reference.sampling.rows / current.rows)
+    if current.clusters is None:
+        return rows
+    if reference.sampling.clusters is None:
+        raise UndefinedError(
+            "the reference does not have the column of the clusters, so that nobody knows how alike rows of one are"
+        )
+    independent = _measured(metric, Known(reference.outcome, replace(reference.sampling, clusters=None))).error
+    if independent == 0:
+        return rows
+    effect = (before.error / independent) ** 2
+    sizes = [_size_of_a_rows_cluster(each) for each in (reference.sampling.clusters, current.clusters)]
+    alike = min(1.0, max(0.0, (effect - 1) / (sizes[0] - 1))) if sizes[0] > 1 else 0.0
+    return rows * math.sqrt((1 + alike * (sizes[1] - 1)) / effect) if effect > 0 else rows
+
+
+def _size_of_a_rows_cluster(clusters: Integers) -> float:
+    """Mean, over the rows, of how many rows share a row's cluster."""
+    sizes = np.bincount(clusters).astype(np.float64)
+    return float((sizes**2).sum() / sizes.sum())
 
 
 def _measured(metric: Metric, known: Known) -> Value:

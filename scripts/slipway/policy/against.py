@@ -68,6 +68,10 @@ class Against(Strict):
     min_rows: Annotated[int, Field(ge=20), NUMBER] = 200
     """Rows with a value that a column needs on both sides; with fewer it is inconclusive."""
 
+    cluster: str | None = None
+    """Column of the data whose rows of one value are alike, such as the day: chance is then that between the clusters,
+    not between rows."""
+
     ignore: tuple[str, ...] = ()
     """Columns that are not compared: identifiers, counters."""
 

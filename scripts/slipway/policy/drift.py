@@ -23,6 +23,16 @@ class Season(Strict):
     """So many days before and after the current data's season count as the same."""
 
 
+class DomainClassifier(Strict):
+    """A classifier tries to tell current rows from the reference's: it sees what no single column shows."""
+
+    floor: Annotated[FiniteFloat, Field(ge=0.5, lt=1), NUMBER] = 0.55
+    """Area under the ROC curve that the whole interval must be above to be drift, however many rows there are."""
+
+    rows: Annotated[int, Field(ge=200, le=200_000), NUMBER] = 10_000
+    """So many rows of each side are drawn at most."""
+
+
 class Drift(Strict):
     """When what production sees is distributed otherwise than what the model learned from."""
 
@@ -64,6 +74,9 @@ class Drift(Strict):
     estimated_performance: dict[str, Drop] = Field(default_factory=dict)
     """By metric: the same for what is estimated from production's probabilities, without truths (CBPE). Binary tasks,
     and accuracy of multiclass ones."""
+
+    domain_classifier: DomainClassifier | None = None
+    """Have a classifier try to tell current rows from those of the reference; without it none does."""
 
     on_inconclusive: OnInconclusive = "warn"
     """Whether an inconclusive verdict fails the step."""

@@ -232,6 +232,11 @@ class Policy(Strict):
                 raise ValueError(
                     f"`drift.{key}` names the dataset `{name}`, which `data` does not declare (declared: {known})"
                 )
+        if self.drift and self.drift.domain_classifier and not (self.drift.reference or self.evaluation):
+            raise ValueError(
+                "`drift.domain_classifier` compares rows, and a profile holds none: name the dataset under "
+                "`drift.reference`, or the holdout of `evaluation`"
+            )
         return self
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +24,10 @@ halves the memory. A strip opens the file anew, so there are at most so many."""
 
 ROWS_AT_ONCE, CELLS_AT_ONCE = 131_072, 2**22
 
+THREADS = 2
+"""Columns that are counted at the same time. NumPy and polars let other threads run; more of them than two wait for
+Python itself."""
+
 WHOLE = 2.0**53
 """Below this every whole number is a floating-point number."""
 
@@ -40,18 +45,21 @@ def of_frame(frame: pl.LazyFrame, columns: Collection[str] | None = None, *, in_
     width = max(COLUMNS_AT_ONCE, math.ceil(len(names) / STRIPS)) if in_strips else len(names)
     rows_at_once = max(1024, min(ROWS_AT_ONCE, CELLS_AT_ONCE // width))
     rows, found = 0, dict[str, Column]()
-    for start in range(0, len(names), width):
-        strip = frame.select(names[start : start + width])
-        # Without a row there would be no batch to tell the columns.
-        nothing = pl.DataFrame(schema=strip.collect_schema())
-        batches = strip.collect_batches(chunk_size=rows_at_once, engine="streaming")
-        part = of_batches(itertools.chain([nothing], batches))
-        rows, found = part.rows, {**found, **part.columns}
+    with ThreadPoolExecutor(THREADS) as pool:
+        for start in range(0, len(names), width):
+            strip = frame.select(names[start : start + width])
+            # Without a row there would be no batch to tell the columns.
+            nothing = pl.DataFrame(schema=strip.collect_schema())
+            batches = strip.collect_batches(chunk_size=rows_at_once, engine="streaming")
+            part = of_batches(itertools.chain([nothing], batches), pool)
+            rows, found = part.rows, {**found, **part.columns}
     return Profile(rows, found)
 
 
-def of_batches(batches: Iterable[pl.DataFrame]) -> Profile:
+def of_batches(batches: Iterable[pl.DataFrame], pool: Executor | None = None) -> Profile:
     """The profile of batches that have the same columns, such as the answer to a query.
+
+    pool: threads that count several columns at once; a column is one thread's, so that no number depends on them.
 
     Raises InputError where a column is of different kinds in two of them, or a batch has other columns.
     """
@@ -61,8 +69,8 @@ def of_batches(batches: Iterable[pl.DataFrame]) -> Profile:
             raise InputError(
                 "The parts of the data do not have the same columns.", fix="Name the columns in the query."
             )
-        for series in batch:
-            columns[series.name] = _plus(columns.get(series.name), series)
+        known = [columns.get(name) for name in batch.columns]
+        columns.update(zip(batch.columns, (pool.map if pool else map)(_plus, known, batch), strict=True))
         rows += batch.height
     return Profile(rows, columns)
 
@@ -125,7 +133,7 @@ def _plus_numbers(numbers: Numbers, values: NDArray[np.generic]) -> Numbers:
             if integers or (whole == floats).all():
                 whole -= int(low)
                 table = np.bincount(whole)
-                found = np.flatnonzero(table)
+                found = np.flatnonzero(table > 0)
                 return numbers.plus_counted((found + int(low)).astype(np.float64), table[found])
     return numbers.plus_values(floats)
 

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 PACKAGE = Path(__file__).parents[1]
-NEEDED = "Spark's workers need the driver's version of Python, with numpy, polars, pyarrow and pydantic."
+NEEDED = (
+    "Spark's workers need the driver's version of Python, with numpy, polars, pyarrow and pydantic; and Java's memory "
+    "does not suffice for many thousand columns: there polars reads them."
+)
 
 
 def of_table(frame: DataFrame, types: Mapping[str, pl.DataType]) -> Profile:
@@ -36,7 +39,8 @@ def of_table(frame: DataFrame, types: Mapping[str, pl.DataType]) -> Profile:
             frame.sparkSession.addArtifacts(str(_package(Path(folder))), pyfile=True)
             found = wanted.mapInArrow(partial(_profiled, types=dict(types)), "profile string").collect()
     except Exception as error:  # Spark raises its own, and those of its workers
-        said = str(error).strip().splitlines()
+        # What stands last without an indent names the cause, in Java's traces as in Python's.
+        said = [line for line in str(error).splitlines() if line[:1].strip()]
         raise InputError(
             "Spark cannot profile the data.", why=(said or ["no reason given"])[-1][:300], fix=NEEDED
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,8 @@ def _local() -> SparkSession:
     from pyspark.sql import SparkSession
 
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    # Else its workers are the first `python3` on the path, which knows nothing of what a profile needs.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.master("local[*]").appName("slipway")
     for name, value in {**LOCAL_SETTINGS, **SETTINGS}.items():
         builder = builder.config(name, value)
