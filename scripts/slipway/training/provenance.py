@@ -227,8 +227,28 @@ def read(path: Path) -> Provenance:
 
 
 def describe_machine() -> dict[str, str]:
-    """Platform and processor: what a rebuild elsewhere may differ by."""
-    return {"platform": platform.platform(), "machine": platform.machine(), "processor": platform.processor()}
+    """Platform, processor and threads: what a rebuild elsewhere may differ by.
+
+    cpus: how many this process may use. threads: what the job says of them, where it does.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    said = {
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "processor": platform.processor() or _processor(),
+        "cpus": str(allowed or ""),
+        "threads": os.environ.get("OMP_NUM_THREADS", ""),
+    }
+    return {name: value for name, value in said.items() if value or name == "processor"}
+
+
+def _processor(file: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name, by which numerical libraries choose their code; Python does not know it on Linux."""
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return found[1].strip() if found else ""
 
 
 def read_parameters(path: Path) -> dict[str, str]:
