@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from slipway.reproduction.rebuilding import Workshop, throw_away_store
 from slipway.reproduction.recorded import Recorded
 from slipway.reproduction.worktree import Source
 from slipway.runner import context, stage
-from slipway.runner.errors import SlipwayError
+from slipway.runner.errors import InputError, SlipwayError
 from slipway.runner.inputs import NO_SECRET, Secret
 
 STAGE = "reproduce-model"
@@ -46,7 +49,7 @@ class Outputs:
 
     report: Path
     verdict: Verdict
-    model_version: str = ""
+    version: str = ""
     grade: Grade = "none"
     layer: str = ""
     cause: Cause = ""
@@ -69,18 +72,32 @@ def main(given: Inputs) -> None:
     said = Outputs(report=path, verdict=Verdict.INCONCLUSIVE)
     rebuild = Rebuild(given, policy, run, begun)
     try:
-        report, said = rebuild.run_all(said)
+        with disk_errors():
+            report, said = rebuild.run_all(said)
     except SlipwayError as failure:
         report = rebuild.report
         found = of_failure(failure)
         report = report.after_failure(failure, provenance=report.provenance)
         version = rebuild.version.version if rebuild.version else ""
-        publish(
-            report, replace(said, verdict=report.verdict, model_version=version, layer=found.layer, cause=found.cause)
-        )
+        publish(report, replace(said, verdict=report.verdict, version=version, layer=found.layer, cause=found.cause))
         raise
     publish(report, said)
     enforce(report, on_inconclusive=policy.reproducibility.on_inconclusive, fix=UNKNOWN)
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """A full disk is the machine's, no defect of ours. What was written so far is gone with the temporary folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(
+            "The disk is full, so the model could not be rebuilt.",
+            why=str(error),
+            fix="Use a runner with more disk: a rebuild needs room for the data, the environment and the model once more.",
+        ) from error
 
 
 @dataclass
@@ -125,7 +142,7 @@ class Rebuild:
         return report, replace(
             said,
             verdict=report.verdict,
-            model_version=version.version,
+            version=version.version,
             grade=match.grade,
             layer=diagnosis.layer,
             cause=diagnosis.cause,
@@ -137,8 +154,8 @@ class Rebuild:
 
 
 def publish(report: Report, said: Outputs) -> None:
-    """Report, page, outputs and summary."""
-    publishing.publish(report, said.report, said)
+    """Report, pages, outputs and summary."""
+    publishing.publish_with_pages(report, said.report, said, context.Run.from_environ().url)
 
 
 if __name__ == "__main__":

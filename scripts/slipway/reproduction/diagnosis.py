@@ -91,8 +91,8 @@ class Laboratory:
             )
             return Diagnosis("packages", "changed environment", (said, why), "Name every package in the lock.")
         advice = (
-            "Lock every package with its version and hashes (`uv pip compile --generate-hashes`), train again, and release "
-            "that version."
+            "Lock every package with its version and hashes (`uv pip compile --generate-hashes`), train again, and "
+            "release that version."
         )
         return Diagnosis("packages", "unpinned dependency", (said, "The lock leaves versions open."), advice)
 
@@ -114,8 +114,8 @@ class Laboratory:
             )
         said = "The estimator is the same in every attempt; what differs is how it is written to files."
         advice = (
-            "Leave times and memory addresses out of the files, as examples/flights/train.py does for skops, or ask for "
-            "`grade: structure`."
+            "Leave times and memory addresses out of the files, as examples/flights/train.py does for skops, or ask "
+            "for `grade: structure`."
         )
         return Diagnosis(layer, "saving", (said,), advice)
 
@@ -132,8 +132,8 @@ class Laboratory:
         unset = "The policy sets no seed. " if seed is None else ""
         said = f"With one thread they differ, too. {unset}Something draws at random without a seed."
         advice = (
-            "Seed every generator from SLIPWAY_SEED (random, NumPy, the library's `random_state`) and let nothing follow "
-            "from the clock."
+            "Seed every generator from SLIPWAY_SEED (random, NumPy, the library's `random_state`) and let nothing "
+            "follow from the clock."
         )
         return Diagnosis(layer, "unseeded randomness", (two, said), advice)
 
@@ -154,7 +154,7 @@ class Laboratory:
             return Diagnosis("machine", "machine", (agree, said), advice)
         said = "All that is recorded is the same, so the model follows from something that is not recorded."
         advice = (
-            "Look for what the command reads beside its data: the network, files outside of the repository, variables of "
-            "the job, the date."
+            "Look for what the command reads beside its data: the network, files outside of the repository, variables "
+            "of the job, the date."
         )
         return Diagnosis(layer, "unrecorded input", (agree, said), advice)

@@ -37,8 +37,12 @@ def of_inputs(recorded: Provenance, rebuilt: Provenance | None) -> list[Row]:
     rows = []
     for layer, name, before, after in _pairs(recorded, rebuilt):
         same: Same = NOT_KNOWN if rebuilt is None else "yes" if before == after else "no"
+        shown = after
+        if layer == "policy" and same == "no" and rebuilt and rebuilt.commit == recorded.commit:
+            # The file is the commit's: gates of a base branch were put in, or this Slipway knows keys that came later.
+            same, shown = NOT_KNOWN, f"{after} (the commit's file, as this Slipway reads it)"
         rows.append(
-            Row(layer, name, before or "none", after if rebuilt else "", same, layer not in ("machine", "policy"))
+            Row(layer, name, before or "none", shown if rebuilt else "", same, layer not in ("machine", "policy"))
         )
     return rows
 
@@ -89,7 +93,7 @@ def of_outputs(match: Match) -> list[Row]:
 
 
 def first_difference(rows: list[Row]) -> Row | None:
-    """The first layer by which the rebuild differs. The machine is passed over where what was made on it is the same."""
+    """The first layer by which the rebuild differs; the machine, which is hardly ever the same, decides nothing."""
     return next((row for row in rows if row.same == "no" and row.deciding), None)
 
 

@@ -92,13 +92,16 @@ class Matcher:
     def same(self, one: Path, other: Path) -> Grade:
         """Whether two models have the same `bytes`, else the same `structure`, else `none` of the two.
 
-        Raises GateError or RemoteError where their structure cannot be told.
+        Where their structure cannot be told, their files decide.
         """
         if files.digests(one) == files.digests(other):
             return "bytes"
         if digest(one, payload_only=True) == digest(other, payload_only=True):
             return "structure"
-        first, second = self._structures(one, other, Isolation())
+        try:
+            first, second = self._structures(one, other, Isolation())
+        except (GateError, RemoteError):
+            return "none"
         return "structure" if first.digest == second.digest else "none"
 
     def _steps(self, recorded: Path, rebuilt: Rebuilt) -> Iterator[Step]:
@@ -253,8 +256,8 @@ def metric_matches(
 ) -> tuple[Verdict, str]:
     """Whether a metric's paired difference (rebuilt minus recorded) is none that matters, and a sentence.
 
-    With a margin in the policy its whole interval must lie within the margin on both sides (equivalence by two one-sided
-    tests, Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657). Without one the interval must hold zero.
+    With a margin in the policy its whole interval must lie within the margin on both sides (equivalence by two
+    one-sided tests, Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657). Without one the interval must hold zero.
     """
     found = measure(metric_of(name, evaluation, rebuilt), rebuilt, recorded, sampling).difference
     if not isinstance(found, Interval):

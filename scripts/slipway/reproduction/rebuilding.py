@@ -1,4 +1,4 @@
-"""One attempt at a recorded training: its commit, data, environment, parameters, command and seed, and a store of its own."""
+"""One attempt at a recorded training: its commit, data, environment, parameters, command and seed; a store of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from slipway.registry.mlflow import Registry
 from slipway.reproduction.recorded import Recorded
 from slipway.reproduction.worktree import Source
 from slipway.runner import commands, environments
-from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError
+from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError, SlipwayError
 from slipway.training import fitting, provenance, repository
 from slipway.training.provenance import Provenance
 
@@ -31,6 +31,9 @@ THREADS = (
     *("RAYON_NUM_THREADS", "POLARS_MAX_THREADS", "LOKY_MAX_CPU_COUNT"),
 )
 """What libraries read how many threads they may start from."""
+
+LITTLE_SPACE = 10_000_000
+"""Bytes that are left on a full disk."""
 
 NOT_ON_INDEX = ("was not found in the package registry", "there is no version of", "has no wheels with a matching")
 OTHER_FILE = ("hash mismatch",)
@@ -72,7 +75,7 @@ class Workshop:
 
     @contextlib.contextmanager
     def prepared(self, name: str) -> Iterator[Rebuilt]:
-        """Everything before the command: the commit's folder, which is the current one meanwhile, and what lies there."""
+        """All that comes before the command: the commit's folder, which is the current one meanwhile, and its data."""
         made, tree = self.recorded.made, self.scratch / name
         commands.say(f"Checking out {made.commit[:12]}")
         folder = self.source.check_out(made.commit, tree)
@@ -105,7 +108,10 @@ class Workshop:
         scratch.mkdir()
         experiment = training.experiment or before.model
         run_id = self.registry.start_run(experiment, scratch.name, {"slipway.commit": before.commit})
-        fitted = fitting.fit(self.registry, training, before, run_id, self.python.parent, scratch)
+        try:
+            fitted = fitting.fit(self.registry, training, before, run_id, self.python.parent, scratch)
+        except fitting.CommandFailedError as failed:
+            raise self._in_our_words(failed, training) from failed
         # A store on this machine may answer with its own folder.
         model = Path(shutil.copytree(fitted.files, scratch / "kept"))
         after = replace(
@@ -119,6 +125,20 @@ class Workshop:
             payload_digest=digest(model, payload_only=True),
         )
         return replace(prepared, made=after, model=model)
+
+    def _in_our_words(self, failed: fitting.CommandFailedError, training: Training) -> SlipwayError:
+        """A command that fails cannot make the model again; one that was ended from outside may on another machine."""
+        ended = failed.ended
+        what = f"The recorded training command, run again, {ended.in_words(training.timeout_minutes * 60)}."
+        took = f"The recorded training took {self.recorded.made.seconds:.0f} s."
+        if ended.code is None or ended.code < 0 or shutil.disk_usage(self.scratch).free < LITTLE_SPACE:
+            return InputError(
+                what,
+                why=f"{took} {failed.why}".strip(),
+                fix="Use a machine with more time, memory or disk; below `runs-on:` and `timeout-minutes:` in the workflow.",
+            )
+        fix = "See the step's log. What worked when the model was trained needs something that is not recorded."
+        return GateError(what, why=failed.why, fix=fix)
 
 
 @contextlib.contextmanager
@@ -270,8 +290,8 @@ def _advice(wanted: DatasetVersion) -> str:
     if wanted.immutable:
         return "Bring that version back to its store, or train again and release that version."
     return (
-        "It was not versioned when the model was trained, so nothing holds on to it. Version it (docs/datasets.md), say "
-        "`mutable_data: fail` in the policy, and train again."
+        "It was not versioned when the model was trained, so nothing holds on to it. Version it (docs/datasets.md), "
+        "say `mutable_data: fail` in the policy, and train again."
     )
 
 

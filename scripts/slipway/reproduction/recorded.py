@@ -111,7 +111,7 @@ def _require_rebuildable(made: Provenance, version: ModelVersion) -> None:
     if not made.clean:
         raise GateError(
             f"{version.name.capitalize()} was trained from a work tree with uncommitted changes.",
-            why=f"Commit {made.commit[:12]} alone does not say what the code was: {', '.join(made.changes[:5])} differed.",
+            why=f"Commit {made.commit[:12]} alone does not say what was run: {', '.join(made.changes[:5])} differed.",
             fix="Commit, train again without `allow-dirty-tree`, and release that version.",
         )
     lock = made.environment.lock
@@ -120,7 +120,7 @@ def _require_rebuildable(made: Provenance, version: ModelVersion) -> None:
             f"{version.name.capitalize()} has no environment lock, so its environment cannot be made again.",
             why="The policy named no `training.requirements`: the command ran with whatever the job had installed "
             f"({len(made.environment.packages)} packages).",
-            fix="Name a hash-locked requirements file in `training.requirements`, train again, and release that version.",
+            fix="Name a hash-locked requirements file in `training.requirements`, train again, and release that.",
         )
     if f"sha256:{hashlib.sha256(lock.encode()).hexdigest()}" != made.environment.lock_digest:
         raise GateError(

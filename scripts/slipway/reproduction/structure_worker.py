@@ -4,7 +4,8 @@
 
 Two models have the same description where they are the same objects in the same order: types, attributes, parameters,
 and every number of every array. What is left out says nothing of the model: addresses in memory, and the bytes between
-the fields of a structured array. Imports nothing of ours. Exit code 3 with one line on stderr where the model is at fault.
+the fields of a structured array. Imports nothing of ours. Exit code 3 with one line on stderr where the model is at
+fault.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Description:
         digest = hashlib.sha256(kind.encode() + b"\0" + content).hexdigest()
         self.whole.update(f"{path}\0{digest}\n".encode())
         if len(self.parts) < MOST_PARTS:
-            self.parts.append((path, digest))
+            self.parts.append((path[-300:], digest))
 
     def walk(self, path: str, value: Any, depth: int = 0) -> None:
         """Describe `value`, which lies at `path`."""

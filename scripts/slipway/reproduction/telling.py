@@ -8,6 +8,7 @@ from typing import Any
 from slipway.policy.model import GRADES, Grade
 from slipway.registry.mlflow import ModelVersion
 from slipway.report import Cell, Check, Column, Subject, Table, Verdict
+from slipway.report.model import Value
 from slipway.reproduction import layers
 from slipway.reproduction.diagnosis import Diagnosis
 from slipway.reproduction.layers import Row
@@ -84,9 +85,9 @@ def outcome(
 
 def check(match: Match, wanted: Grade) -> Check:
     """The gate. A stricter grade that is missed is no check of its own: it fails nothing."""
-    values = {step.grade: f"{step.verdict.value}: {step.detail}" for step in match.steps}
+    values: dict[str, Value] = {step.grade: f"{step.verdict.value}: {step.detail}" for step in match.steps}
     detail = f"the rebuilt model is `{match.grade}`"
-    return Check(name=f"grade: at least {wanted}", verdict=match.verdict(wanted), detail=detail, values=dict(values))
+    return Check(name=f"grade: at least {wanted}", verdict=match.verdict(wanted), detail=detail, values={**values})
 
 
 def grades(match: Match, wanted: Grade) -> Table:

@@ -24,7 +24,7 @@ LOCAL_SETTINGS = Path(".dvc", "config.local")
 
 @dataclass(frozen=True)
 class Source:
-    """Where commits come from. clone: git directory of the user's clone. top: its work tree. below: our folder in that."""
+    """Where commits come from. clone: git directory of the user's clone. top: its work tree. below: our folder in it."""
 
     place: Place
     clone: Path
@@ -106,7 +106,7 @@ class Source:
             raise RemoteError(
                 f"Commit {commit[:12]} could not be fetched from {self.place.shown}.",
                 why=without_secrets(failed.said[-1000:]),
-                fix="Check that the runner reaches the repository, and give the step a `github-token` that may read it; "
+                fix="Check that the runner reaches the repository, and give the step a `github-token` that may read it, "
                 "or give actions/checkout `fetch-depth: 0`.",
             ) from failed
         if not git.commit_of(commit):

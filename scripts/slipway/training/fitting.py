@@ -32,6 +32,14 @@ class Fitted:
     finished: str
 
 
+class CommandFailedError(GateError):
+    """The command did not end well. ended: how."""
+
+    def __init__(self, ended: command.Ended, what: str, *, why: str, fix: str) -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.ended = ended
+
+
 def fit(
     registry: Registry, training: Training, before: Provenance, run_id: str, bin_folder: Path | None, scratch: Path
 ) -> Fitted:
@@ -51,7 +59,8 @@ def fit(
     finished = provenance.now()
     registry.log_file(run_id, log, KEPT_IN)
     if not ended.succeeded:
-        raise GateError(
+        raise CommandFailedError(
+            ended,
             f"The training command {ended.in_words(training.timeout_minutes * 60)}.",
             why=telling.last_lines(log),
             fix=f"See the step's log; it is also kept with the MLflow run {run_id}. No version was registered.",
