@@ -96,7 +96,7 @@ def disk_errors() -> Iterator[None]:
         raise InputError(
             "The disk is full, so the model could not be rebuilt.",
             why=str(error),
-            fix="Use a runner with more disk: a rebuild needs room for the data, the environment and the model once more.",
+            fix="Use a runner with more disk: a rebuild needs room for data, environment and model once more.",
         ) from error
 
 
@@ -123,7 +123,7 @@ class Rebuild:
             self.report = self.report.model_copy(update={"tables": (layers.table(layers.of_inputs(found.made, None)),)})
             source = Source.around(place.find(self.run, token=given.github_token))
             with throw_away_store(scratch) as own:
-                workshop = Workshop(recorded=found, source=source, registry=own, scratch=scratch)
+                workshop = Workshop(recorded=found, source=source, store=own, scratch=scratch)
                 return self._rebuild(workshop, found, version, said)
 
     def _rebuild(

@@ -1,4 +1,4 @@
-"""One attempt at a recorded training: its commit, data, environment, parameters, command and seed; a store of its own."""
+"""One attempt at a recorded training: its commit, data, environment, parameters, command, seed; a store of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from slipway import datasets
 from slipway.datasets import DatasetVersion
 from slipway.datasets.address import is_remote
-from slipway.policy import Policy, SourcedPolicy, read_text
+from slipway.policy import Policy, SourcedPolicy, Training, read_text
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import Registry
 from slipway.reproduction.recorded import Recorded
@@ -52,12 +52,20 @@ class Rebuilt:
 
 @dataclass(frozen=True, kw_only=True)
 class Workshop:
-    """What all attempts at one version share. registry: a throw-away store. scratch: a folder that goes afterwards."""
+    """What all attempts at one version share. store: address of a throw-away one. scratch: a folder that goes afterwards.
+
+    What costs more is made later, when what costs less was found to be there.
+    """
 
     recorded: Recorded
     source: Source
-    registry: Registry
+    store: str
     scratch: Path
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Where attempts log their runs and models."""
+        return Registry(self.store)
 
     @cached_property
     def python(self) -> Path:
@@ -135,21 +143,21 @@ class Workshop:
             return InputError(
                 what,
                 why=f"{took} {failed.why}".strip(),
-                fix="Use a machine with more time, memory or disk; below `runs-on:` and `timeout-minutes:` in the workflow.",
+                fix="Use a machine with more memory or disk, or one that is as fast (`runs-on` of the workflow).",
             )
         fix = "See the step's log. What worked when the model was trained needs something that is not recorded."
         return GateError(what, why=failed.why, fix=fix)
 
 
 @contextlib.contextmanager
-def throw_away_store(scratch: Path) -> Iterator[Registry]:
-    """A registry that nobody else sees. Whatever the command logs or registers goes there, and is gone afterwards."""
+def throw_away_store(scratch: Path) -> Iterator[str]:
+    """The address of a store that nobody else sees. What a command logs or registers goes there, and then goes away."""
     before = {name: os.environ.get(name) for name in STORES}
     uri = f"sqlite:///{(scratch / 'throw-away.db').resolve()}"
     try:
         # The command inherits both: one that registers its model by itself must not reach the team's registry.
         os.environ.update(dict.fromkeys(STORES, uri))
-        yield Registry(uri)
+        yield uri
     finally:
         for name, value in before.items():
             os.environ.pop(name, None)

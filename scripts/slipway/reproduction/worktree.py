@@ -24,7 +24,8 @@ LOCAL_SETTINGS = Path(".dvc", "config.local")
 
 @dataclass(frozen=True)
 class Source:
-    """Where commits come from. clone: git directory of the user's clone. top: its work tree. below: our folder in it."""
+    """Where commits come from. clone: git directory of the user's clone. top: its work tree. below: our folder in
+    it."""
 
     place: Place
     clone: Path
@@ -59,6 +60,16 @@ class Source:
 
         Raises GateError where neither clone nor remote have the commit, RemoteError where the remote does not answer.
         """
+        try:
+            return self._make(commit, tree)
+        except GitError as failed:
+            raise RemoteError(
+                f"Commit {commit[:12]} could not be checked out.",
+                why=without_secrets(failed.said[-1000:]),
+                fix="A full disk is such a case. Else run the job again; nothing of the clone was touched.",
+            ) from failed
+
+    def _make(self, commit: str, tree: Path) -> Path:
         tree.mkdir(parents=True)
         git = Git(tree / ".git", (*self.place.settings, ("core.hooksPath", os.devnull)))
         self._begin(git, borrow=True)
@@ -67,8 +78,7 @@ class Source:
             shutil.rmtree(tree / ".git")
             self._begin(git, borrow=False)
             self._fetch(git, commit)
-            if not self._checked_out(git, tree, commit):
-                raise RemoteError(f"Commit {commit[:12]} could not be checked out.", fix="Run the job again.")
+            self._put(git, tree, commit)
         if (tree / ".gitmodules").is_file():
             self._submodules(git, tree)
         self._bring_settings(tree)
@@ -106,8 +116,8 @@ class Source:
             raise RemoteError(
                 f"Commit {commit[:12]} could not be fetched from {self.place.shown}.",
                 why=without_secrets(failed.said[-1000:]),
-                fix="Check that the runner reaches the repository, and give the step a `github-token` that may read it, "
-                "or give actions/checkout `fetch-depth: 0`.",
+                fix="Check that the runner reaches the repository. Give the step a `github-token` that may read it, or "
+                "give actions/checkout `fetch-depth: 0`.",
             ) from failed
         if not git.commit_of(commit):
             raise self._gone(commit)
@@ -121,27 +131,19 @@ class Source:
             "from a commit of a protected branch, and release that version.",
         )
 
-    @staticmethod
-    def _checked_out(git: Git, tree: Path, commit: str) -> bool:
+    def _checked_out(self, git: Git, tree: Path, commit: str) -> bool:
         try:
-            git.run(
-                "--work-tree",
-                str(tree),
-                "-c",
-                "filter.lfs.smudge=cat",
-                "-c",
-                "filter.lfs.process=",
-                "-c",
-                "filter.lfs.required=false",
-                "checkout",
-                "--quiet",
-                "--force",
-                "--detach",
-                commit,
-            )
+            self._put(git, tree, commit)
         except GitError:
             return False
         return True
+
+    @staticmethod
+    def _put(git: Git, tree: Path, commit: str) -> None:
+        # Git LFS brings its contents later, and says what it lacks; here it would fail without a word.
+        as_pointers = ("filter.lfs.smudge=cat", "filter.lfs.process=", "filter.lfs.required=false")
+        settings = [part for each in as_pointers for part in ("-c", each)]
+        git.run("--work-tree", str(tree), *settings, "checkout", "--quiet", "--force", "--detach", commit)
 
     def _submodules(self, git: Git, tree: Path) -> None:
         try:
