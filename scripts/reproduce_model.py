@@ -115,7 +115,7 @@ class Rebuild:
         given = self.given
         registry = Registry(given.tracking_uri)
         self.version = version = recorded.find(registry, self.policy.model, given.model_version)
-        self._know(telling.subjects(version), telling.facts(version, None))
+        self._know(telling.subjects(version, registry.identity(version.model)), telling.facts(version, None))
         with tempfile.TemporaryDirectory(prefix="slipway-reproduction-") as folder:
             scratch = Path(folder).resolve()
             found = recorded.read(registry, version, scratch)

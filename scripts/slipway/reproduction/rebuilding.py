@@ -52,7 +52,7 @@ class Rebuilt:
 
 @dataclass(frozen=True, kw_only=True)
 class Workshop:
-    """What all attempts at one version share. store: address of a throw-away one. scratch: a folder that goes afterwards.
+    """What all attempts at one version share. store: address of a throw-away one. scratch: a folder that goes away.
 
     What costs more is made later, when what costs less was found to be there.
     """

@@ -24,9 +24,10 @@ MEANING: dict[Grade, str] = {
 }
 
 
-def subjects(version: ModelVersion) -> tuple[Subject, ...]:
-    """The version that was to be rebuilt."""
-    return (Subject(role="version", name=version.version, id=version.tags.get("slipway.model_digest", "")),)
+def subjects(version: ModelVersion, registry: str) -> tuple[Subject, ...]:
+    """The version that was to be rebuilt, and the identity of the registry whose number it has."""
+    named = Subject(role="version", name=version.version, id=version.tags.get("slipway.model_digest", ""))
+    return (named, *([Subject(role="registry", name=version.model, id=registry)] if registry else []))
 
 
 def of_record(recorded: Recorded) -> tuple[Subject, ...]:
