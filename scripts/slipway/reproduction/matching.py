@@ -242,8 +242,8 @@ def distance(recorded: Predictions, rebuilt: Predictions, tolerance: float) -> t
             x, y = (each.cast(pl.Float64).to_numpy() for each in (one, two))
             same = (x == y) | (np.isnan(x) & np.isnan(y))
             with np.errstate(invalid="ignore"):
-                apart = np.where(same, 0.0, np.abs(x - y)) / np.maximum(1.0, np.abs(y))
-            apart = np.where(np.isnan(apart), np.inf, apart)
+                apart = np.abs(x - y) / np.maximum(1.0, np.abs(y))
+            apart = np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
             differs |= apart > tolerance
             largest = max(largest, float(apart.max(initial=0.0)))
         else:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from slipway.prediction import isolation
@@ -28,15 +30,13 @@ class Structure:
 
     def first_difference(self, other: Structure) -> str:
         """The path of the first value that differs; empty where none of those that are named does."""
-        mine, theirs = dict(self.parts), dict(other.parts)
-        for path, digest in self.parts:
-            if theirs.get(path) != digest:
-                return path
-        return next((path for path in theirs if path not in mine), "")
+        pairs = zip_longest(self.parts, other.parts)
+        return next((mine[0] if mine else theirs[0] for mine, theirs in pairs if mine != theirs), "")
 
     def differing(self, other: Structure) -> int:
         """How many of the named values differ."""
-        return len(set(self.parts) - set(other.parts)) or len(set(other.parts) - set(self.parts))
+        mine, theirs = Counter(self.parts), Counter(other.parts)
+        return max((mine - theirs).total(), (theirs - mine).total())
 
 
 def describe_all(jobs: list[Job], confinement: Confinement) -> list[Structure]:
