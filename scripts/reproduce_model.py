@@ -18,7 +18,7 @@ from slipway.report import Report, Subject, Verdict, enforce, publishing
 from slipway.reproduction import layers, recorded, telling
 from slipway.reproduction.diagnosis import Cause, Diagnosis, Laboratory, of_failure
 from slipway.reproduction.matching import Matcher
-from slipway.reproduction.rebuilding import Workshop, throw_away_store
+from slipway.reproduction.rebuilding import DataChangedError, Workshop, throw_away_store
 from slipway.reproduction.recorded import Recorded
 from slipway.reproduction.worktree import Source
 from slipway.runner import context, stage
@@ -120,11 +120,16 @@ class Rebuild:
             scratch = Path(folder).resolve()
             found = recorded.read(registry, version, scratch)
             self._know(telling.of_record(found), telling.facts(version, found))
-            self.report = self.report.model_copy(update={"tables": (layers.table(layers.of_inputs(found.made, None)),)})
+            self._show(layers.of_inputs(found.made, None))
             source = Source.around(place.find(self.run, token=given.github_token))
             with throw_away_store(scratch) as own:
                 workshop = Workshop(recorded=found, source=source, store=own, scratch=scratch)
-                return self._rebuild(workshop, found, version, said)
+                try:
+                    return self._rebuild(workshop, found, version, said)
+                except DataChangedError as changed:
+                    rows = layers.of_inputs(found.made, None)
+                    self._show(layers.with_changed_data(rows, changed.name, str(changed.found)))
+                    raise
 
     def _rebuild(
         self, workshop: Workshop, found: Recorded, version: ModelVersion, said: Outputs
@@ -138,7 +143,9 @@ class Rebuild:
         if match.verdict(wanted) is not Verdict.PASS:
             laboratory = Laboratory(workshop, matcher, found.model)
             diagnosis = laboratory.diagnose(rebuilt, match, rows, experiments=self.given.diagnose)
-        report = self.report.model_copy(update=telling.outcome(version, match, wanted, rows, diagnosis))
+        update = telling.outcome(version, match, wanted, rows, diagnosis)
+        update["reasons"] = (*update["reasons"], *telling.remarks(found), *self.report.reasons)
+        report = self.report.model_copy(update=update)
         return report, replace(
             said,
             verdict=report.verdict,
@@ -147,6 +154,9 @@ class Rebuild:
             layer=diagnosis.layer,
             cause=diagnosis.cause,
         )
+
+    def _show(self, rows: list[layers.Row]) -> None:
+        self.report = self.report.model_copy(update={"tables": (layers.table(rows),)})
 
     def _know(self, subjects: tuple[Subject, ...], facts: dict[str, str]) -> None:
         update = {"subjects": (*self.report.subjects, *subjects), "provenance": {**self.report.provenance, **facts}}

@@ -249,6 +249,7 @@ def test_diagnosis__changed_data(toy: Toy) -> None:
     assert (done.outputs["layer"], done.outputs["cause"]) == ("data", "changed data")
     assert "`train`" in done.error and "has changed" in done.error and "mutable_data: fail" in done.error
     assert "Training: " not in done.log, "compute was spent on other data"
+    assert (layers_of(done)["commit"][2], layers_of(done)["data train"][2]) == ("yes", "no")
     outside.unlink()
     done = reproduce(toy)
     assert (done.code, done.outputs["verdict"]) == (1, "fail"), done.log

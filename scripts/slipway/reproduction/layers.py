@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from slipway.report import Cell, Column, Table
@@ -78,6 +78,19 @@ def _packages(recorded: Provenance, rebuilt: Provenance | None) -> tuple[str, st
 
 def _shown(names: list[str]) -> str:
     return ", ".join(names[:8]) + f" and {len(names) - 8} more" * (len(names) > 8) or "none of these"
+
+
+def with_changed_data(rows: list[Row], name: str, found: str) -> list[Row]:
+    """The rows where a rebuild ended at a dataset that is another one by now: its commit was there."""
+    changed = []
+    for row in rows:
+        if row.layer == "commit":
+            changed.append(replace(row, rebuilt=row.recorded, same="yes"))
+        elif row.name == f"data `{name}`":
+            changed.append(replace(row, rebuilt=found, same="no"))
+        else:
+            changed.append(row)
+    return changed
 
 
 def of_outputs(match: Match) -> list[Row]:

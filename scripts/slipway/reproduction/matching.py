@@ -209,6 +209,8 @@ class Asked:
         if len(holdout.truth) < evaluation.min_rows:
             why = f"The holdout has {len(holdout.truth):,} rows, and {evaluation.min_rows:,} are asked for."
             return Step("metrics", Verdict.INCONCLUSIVE, why)
+        if not evaluation.metrics:
+            return Step("metrics", Verdict.INCONCLUSIVE, "The policy names no metrics.")
         judged = self._outcomes(holdout)
         found = [
             metric_matches(name, rule, self.evaluation, judged[REBUILT], judged[RECORDED], sampling)

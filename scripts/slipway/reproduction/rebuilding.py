@@ -19,7 +19,7 @@ from slipway.registry.digests import digest
 from slipway.registry.mlflow import Registry
 from slipway.reproduction.recorded import Recorded
 from slipway.reproduction.worktree import Source
-from slipway.runner import commands, environments
+from slipway.runner import commands, context, environments
 from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError, SlipwayError
 from slipway.training import fitting, provenance, repository
 from slipway.training.provenance import Provenance
@@ -70,7 +70,7 @@ class Workshop:
     @cached_property
     def python(self) -> Path:
         """Of the recorded environment, which is built when commit and data are found to be there."""
-        return build_environment(self.recorded, self.scratch)
+        return build_environment(self.recorded.made, self.scratch)
 
     def attempt(self, name: str, *, one_thread: bool = False) -> Rebuilt:
         """Train once more, from nothing, in a folder of its own below `scratch`.
@@ -96,6 +96,7 @@ class Workshop:
             python = self.python
             parameters = provenance.read_parameters(Path(training.parameters)) if training.parameters else {}
             lock = self.scratch / "requirements.txt"
+            lock.write_bytes(made.environment.lock.encode())
             before = replace(
                 made,
                 commit=repository.look().commit,
@@ -152,12 +153,20 @@ class Workshop:
 @contextlib.contextmanager
 def throw_away_store(scratch: Path) -> Iterator[str]:
     """The address of a store that nobody else sees. What a command logs or registers goes there, and then goes away."""
-    before = {name: os.environ.get(name) for name in STORES}
     uri = f"sqlite:///{(scratch / 'throw-away.db').resolve()}"
-    try:
-        # The command inherits both: one that registers its model by itself must not reach the team's registry.
-        os.environ.update(dict.fromkeys(STORES, uri))
+    # The command inherits these: one that registers its model by itself must not reach the team's registry.
+    # What Slipway keeps stays where it is, whatever folder an attempt works in.
+    with _variables({**dict.fromkeys(STORES, uri), "SLIPWAY_HOME": str(context.home())}):
         yield uri
+
+
+@contextlib.contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    """The job's variables with these among them, for a while."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
     finally:
         for name, value in before.items():
             os.environ.pop(name, None)
@@ -165,17 +174,21 @@ def throw_away_store(scratch: Path) -> Iterator[str]:
                 os.environ[name] = value
 
 
-def build_environment(recorded: Recorded, scratch: Path) -> Path:
+def build_environment(made: Provenance, scratch: Path) -> Path:
     """The Python of an environment made now from the recorded lock; none that an earlier step may have changed.
+
+    The current folder is the commit's: a lock may name files beside it.
 
     Raises:
         GateError: a package is gone from the index, or is another file there now.
         InputError: this machine has no Python of the recorded version.
         RemoteError: the index did not answer.
     """
-    lock = scratch / "requirements.txt"
-    lock.write_bytes(recorded.made.environment.lock.encode())
-    python = find_python(recorded.made.environment.python)
+    training = policy_of(made).policy.training
+    beside = Path(training.requirements or "").parent if training else Path()
+    lock = beside / "slipway-recorded-lock.txt"
+    lock.write_bytes(made.environment.lock.encode())
+    python = find_python(made.environment.python)
     try:
         return environments.fresh(lock, scratch / "environment", python)
     except RemoteError as failed:
@@ -193,6 +206,8 @@ def build_environment(recorded: Recorded, scratch: Path) -> Path:
                 fix="Put the file on an index of your own and name that in the job (`UV_INDEX`), or train again.",
             ) from failed
         raise
+    finally:
+        lock.unlink()
 
 
 def find_python(version: str) -> str:
@@ -317,15 +332,13 @@ def _one_thread(wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    before = {name: os.environ.get(name) for name in THREADS}
-    processors = os.sched_getaffinity(0)
-    try:
-        os.environ.update(dict.fromkeys(THREADS, "1"))
-        os.sched_setaffinity(0, {min(processors)})
-        yield
-    finally:
-        os.sched_setaffinity(0, processors)
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+    pins = hasattr(os, "sched_setaffinity")  # Linux
+    processors = os.sched_getaffinity(0) if pins else set()
+    with _variables(dict.fromkeys(THREADS, "1")):
+        try:
+            if pins:
+                os.sched_setaffinity(0, {min(processors)})
+            yield
+        finally:
+            if pins:
+                os.sched_setaffinity(0, processors)

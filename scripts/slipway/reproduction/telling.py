@@ -58,6 +58,13 @@ def facts(version: ModelVersion, recorded: Recorded | None) -> dict[str, str]:
     return said
 
 
+def remarks(recorded: Recorded) -> tuple[str, ...]:
+    """What a reader should know of the record, whatever came out."""
+    made = recorded.made
+    unhashed = ("The recorded lock has no hashes, so nothing vouches for the packages it brought.",)
+    return (*made.remarks, *(() if made.environment.hash_locked else unhashed))
+
+
 def outcome(
     version: ModelVersion, match: Match, wanted: Grade, rows: Sequence[Row], found: Diagnosis
 ) -> dict[str, Any]:
