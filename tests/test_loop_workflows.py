@@ -456,7 +456,9 @@ def test_reproduce__what_is_in_production_is_rebuilt_and_recorded(
     run = site.start(github, "schedule", schedule(), site.main, workflow=REPRODUCE, contents="write")
     assert (run.code, run.jobs["rebuild"], run.jobs["record"]) == (0, "success", "success"), str(run)
     said = told(run)
-    assert (said["verdict"], said["version"], said["grade"], said["cause"]) == ("pass", "1", "bytes", "")
+    assert (said["verdict"], said["version"], said["cause"]) == ("pass", "1", "")
+    # A step sees no OPENBLAS_CORETYPE that this machine may have set, by which BLAS rounds otherwise.
+    assert said["grade"] in ("bytes", "predictions")
     assert (site.runs(), site.query("SELECT count(*) FROM model_versions")) == before
     (entry,) = of_run(run, site.entries(tmp_path))
     assert (entry.event, entry.verdict, entry.model_version) == ("reproduction", "pass", "1")

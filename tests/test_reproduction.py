@@ -214,6 +214,8 @@ def match(**said: Verdict) -> Match:
         (match(bytes=FAIL, structure=PASS), "structure", PASS),
         (match(bytes=FAIL, structure=OPEN, predictions=PASS), "structure", OPEN),
         (match(bytes=FAIL, structure=OPEN, predictions=PASS), "predictions", PASS),
+        (match(bytes=FAIL, structure=OPEN, predictions=FAIL, metrics=PASS), "predictions", FAIL),
+        (match(bytes=FAIL, structure=OPEN, predictions=OPEN, metrics=FAIL), "structure", FAIL),
         (match(bytes=FAIL, structure=FAIL, predictions=OPEN, metrics=OPEN), "predictions", OPEN),
         (match(bytes=FAIL, structure=FAIL, predictions=FAIL, metrics=FAIL), "metrics", FAIL),
         (match(bytes=FAIL, structure=FAIL, predictions=FAIL, metrics=OPEN), "predictions", FAIL),
@@ -270,7 +272,7 @@ def padded(value: int) -> np.ndarray:
         lambda: Estimator(labels=np.array(["x", None, 3], dtype=object)),
         lambda: {"classes": {"b", "a", "c"}, "order": OrderedDict(x=1), "generator": np.random.default_rng(3)},
         lambda: [np.random.RandomState(4), partial(max, 3), float("nan"), b"raw", 1 + 2j, (1, (2,))],
-        lambda: [random.Random(5), Path, np.float32(1.5), np.dtype("i4")],
+        lambda: [random.Random(5), Path, np.float64, np.float32(1.5), np.dtype("i4")],
     ],
 )
 def test_structure__of_equal_objects_is_the_same(make: object) -> None:
@@ -296,6 +298,7 @@ def test_structure__of_equal_objects_is_the_same(make: object) -> None:
         (np.random.RandomState(1), np.random.RandomState(2)),
         (lambda x: x + 1, lambda x: x + 2),
         (Path("a"), Path("b")),
+        (np.float64, np.float32),
     ],
 )
 def test_structure__of_other_objects_is_another(one: object, other: object) -> None:

@@ -55,12 +55,14 @@ class Match:
         return next((step.grade for step in self.steps if step.verdict is Verdict.PASS), "none")
 
     def verdict(self, wanted: Grade) -> Verdict:
-        """Whether the match is at least as good as `wanted`; what could not be looked at leaves that open."""
-        enough = {grade for grade in GRADES if rank(grade) <= rank(wanted)}
-        found = {step.verdict for step in self.steps if step.grade in enough}
-        if Verdict.PASS in found:
+        """Whether the match is at least as good as `wanted`; what could not be looked at leaves that open.
+
+        A grade follows from every stricter one: where it is missed, they are missed as well.
+        """
+        if rank(self.grade) <= rank(wanted):
             return Verdict.PASS
-        return Verdict.INCONCLUSIVE if Verdict.INCONCLUSIVE in found else Verdict.FAIL
+        missed = any(step.verdict is Verdict.FAIL and rank(step.grade) >= rank(wanted) for step in self.steps)
+        return Verdict.FAIL if missed else Verdict.INCONCLUSIVE
 
     def detail(self, grade: Grade) -> str:
         """What was found for a grade; empty where nobody looked."""

@@ -66,7 +66,9 @@ class Description:
         if type(value).__module__.split(".")[0] in ("torch", "jaxlib") and hasattr(value, "shape"):
             self.array(path, as_numpy(value), depth)
             return True
-        if not (hasattr(value, "dtype") and hasattr(value, "tobytes") and hasattr(value, "shape")):
+        if isinstance(value, type) or not (
+            hasattr(value, "dtype") and hasattr(value, "tobytes") and hasattr(value, "shape")
+        ):
             return False
         dtype = value.dtype
         if dtype.fields:

@@ -30,6 +30,12 @@ SCHEMA_VERSION: Literal[1] = 1
 JOB = "slipway.job"
 """Parameter or tag of its run by which a training command names the job elsewhere that did its work."""
 
+NUMERICAL = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "MKL_CBWR"),
+    *("MKL_ENABLE_INSTRUCTIONS", "CUBLAS_WORKSPACE_CONFIG", "TF_DETERMINISTIC_OPS"),
+)
+"""Variables by which the job chooses the numerical libraries' code and threads: they round otherwise by them."""
+
 FREEZE = (
     "import importlib.metadata as m, json, platform; "
     "print(json.dumps([platform.python_version(), sorted({f\"{d.metadata['Name']}=={d.version}\" "
@@ -227,9 +233,9 @@ def read(path: Path) -> Provenance:
 
 
 def describe_machine() -> dict[str, str]:
-    """Platform, processor and threads: what a rebuild elsewhere may differ by.
+    """Platform, processor and what numerical libraries are told: what a rebuild elsewhere may differ by.
 
-    cpus: how many this process may use. threads: what the job says of them, where it does.
+    cpus: how many this process may use. settings: what the job tells numerical libraries, where it does.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     said = {
@@ -237,7 +243,7 @@ def describe_machine() -> dict[str, str]:
         "machine": platform.machine(),
         "processor": platform.processor() or _processor(),
         "cpus": str(allowed or ""),
-        "threads": os.environ.get("OMP_NUM_THREADS", ""),
+        "settings": " ".join(f"{name}={os.environ[name]}" for name in NUMERICAL if os.environ.get(name)),
     }
     return {name: value for name, value in said.items() if value or name == "processor"}
 
