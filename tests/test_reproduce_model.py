@@ -107,9 +107,9 @@ def test_reproduce__the_version_in_production_byte_for_byte(toy: Toy) -> None:
     assert (done.outputs["version"], done.outputs["grade"]) == ("1", "bytes")
     assert (done.outputs["layer"], done.outputs["cause"]) == ("", "")
     rows = layers_of(done)
-    assert rows["commit"] == (commit, commit, "yes")
+    assert rows["commit"] == (commit, "as recorded", "yes")
     assert rows["data train"][2] == rows["data holdout"][2] == rows["environment lock"][2] == rows["seed"][2] == "yes"
-    assert rows["command"] == ("python train.py", "python train.py", "yes")
+    assert rows["command"] == ("python train.py", "as recorded", "yes")
     assert rows["files of the model"][1:] == ("All 4 files are the same.", "yes")
     assert "with seed 7" in done.log
     assert "rebuilt from its record" in done.summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -31,7 +32,7 @@ from slipway.policy.model import Grade
 from slipway.prediction.isolation import confinement
 from slipway.prediction.process import Job, Predictions
 from slipway.report import Report, Subject, Verdict
-from slipway.reproduction import files, rebuilding, recorded, structure
+from slipway.reproduction import files, layers, rebuilding, recorded, structure
 from slipway.reproduction.matching import Match, Matcher, Step, distance, metric_matches
 from slipway.reproduction.rebuilding import Rebuilt
 from slipway.reproduction.structure_worker import Description
@@ -483,3 +484,16 @@ def test_ledger__tells_the_last_attempt_to_rebuild_a_version(repository: GitRepo
     found = facts.facts(Trail.read(ledger), "toy", "7", None)
     said = [fact for fact in found if "rebuild" in fact.claim]
     assert said and any("fail" in (fact.value or "") for fact in said), said
+
+
+def test_layers__of_a_record_from_before_processors_were_counted(trained: Toy, tmp_path: Path) -> None:
+    made = read(trained, "1", tmp_path).made
+    now = dataclasses.replace(made, machine={**made.machine, "settings": "OMP_NUM_THREADS=1"})
+    (found,) = [row for row in layers.of_inputs(made, now) if row.name == "settings"]
+    assert (found.recorded, found.rebuilt, found.same, found.deciding) == ("none", "OMP_NUM_THREADS=1", "no", False)
+    earlier = dataclasses.replace(made, machine={"platform": made.machine["platform"]})
+    assert [row.same for row in layers.of_inputs(earlier, now) if row.layer == "machine"] == ["yes", "yes"]
+    assert layers.first_difference(layers.of_inputs(made, now)) is None
+    seeded = dataclasses.replace(made, seed=8, parameters={"depth": "4"})
+    row = layers.first_difference(layers.of_inputs(made, seeded))
+    assert row and row.layer == "parameters"

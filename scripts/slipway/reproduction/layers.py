@@ -59,7 +59,9 @@ def _pairs(recorded: Provenance, rebuilt: Provenance | None) -> Iterator[tuple[s
     yield both("lock", "environment lock", lambda made: made.environment.lock_digest)
     yield "packages", "packages", *_packages(recorded, rebuilt)
     yield both("Python", "Python", lambda made: made.environment.python)
-    for each in recorded.machine:
+    # A variable that was not set has no entry; a record from before there were such entries says nothing of it.
+    later = rebuilt.machine if rebuilt and "cpus" in recorded.machine else {}
+    for each in dict.fromkeys((*recorded.machine, *later)):
         yield both("machine", each, lambda made, each=each: made.machine.get(each, ""))
     yield both("machine", "base", lambda made: made.base)
     for each in sorted({*recorded.parameters, *(rebuilt.parameters if rebuilt else ())}):
@@ -110,15 +112,21 @@ def first_difference(rows: list[Row]) -> Row | None:
     return next((row for row in rows if row.same == "no" and row.deciding), None)
 
 
+def _beside(row: Row) -> str:
+    return "as recorded" if row.same == "yes" and row.recorded else row.rebuilt
+
+
 def table(rows: list[Row]) -> Table:
-    """For people. Parameters that are the same are counted, not listed."""
+    """For people. What is the same is said once, and parameters that are the same are counted."""
     alike = [row for row in rows if row.layer == "parameters" and row.same != "no"]
     shown: list[Row] = []
     for row in rows:
         if row not in alike:
             shown.append(row)
         elif row is alike[0]:
-            shown.append(Row("parameters", "parameters", f"{len(alike)} parameters", "", row.same))
-    cells: tuple[tuple[Cell, ...], ...] = tuple((r.name.replace("`", ""), r.recorded, r.rebuilt, r.same) for r in shown)
+            shown.append(Row("parameters", "parameters", f"{len(alike)} parameters", row.rebuilt, row.same))
+    cells: tuple[tuple[Cell, ...], ...] = tuple(
+        (row.name.replace("`", ""), row.recorded, _beside(row), row.same) for row in shown
+    )
     columns = (Column(name="layer"), Column(name="recorded", kind="code"), Column(name="rebuilt"), Column(name="same"))
     return Table(title="Layer by layer", columns=columns, rows=cells)
