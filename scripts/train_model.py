@@ -16,16 +16,13 @@ from slipway.policy import SourcedPolicy, Training, load
 from slipway.policy.source import file_digest
 from slipway.registry import mlflow
 from slipway.registry.digests import digest
-from slipway.registry.mlflow import LoggedModel, ModelVersion, Registry
+from slipway.registry.mlflow import ModelVersion, Registry
 from slipway.report import Report, Subject, Verdict, reuse
 from slipway.report.publishing import publish
 from slipway.runner import commands, context, environments, stage
-from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError, SlipwayError
-from slipway.training import command, earlier, profiling, provenance, repository, statement, telling
+from slipway.runner.errors import PolicyError, RemoteError, SlipwayError
+from slipway.training import command, earlier, fitting, profiling, provenance, repository, statement, telling
 from slipway.training.provenance import Provenance
-
-KEPT_IN = "slipway"
-"""Folder of the run's artifacts for provenance, statement, lock and log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,50 +141,33 @@ def train_and_register(
     experiment = training.experiment or before.model
     run_id = registry.start_run(experiment, f"{before.model} {before.commit[:12]}", {"slipway.commit": before.commit})
     with run_ended_by(registry, run_id), tempfile.TemporaryDirectory() as scratch:
-        log = Path(scratch) / "training.log"
-        earlier = written(training)
-        started = provenance.now()
-        ended = run_command(registry, training, before, run_id, experiment, log)
-        finished = provenance.now()
-        registry.log_file(run_id, log, KEPT_IN)
-        if not ended.succeeded:
-            raise GateError(
-                f"The training command {ended.in_words(training.timeout_minutes * 60)}.",
-                why=telling.last_lines(log),
-                fix=f"See the step's log; it is also kept with the MLflow run {run_id}. No version was registered.",
-            )
-        if earlier and earlier == written(training):
-            raise InputError(
-                f"The model folder {training.model} was there before the command ran, which did not write it anew.",
-                why="A model that this command did not make would be registered as its work.",
-                fix="Let the command write the folder whenever it runs (`dvc repro --force`), or remove it before.",
-            )
-        logged = find_model(registry, run_id, training)
-        files = registry.download_logged(logged, Path(scratch) / "model")
+        python, lock = training_python(training)
+        fitted = fitting.fit(registry, training, before, run_id, python.parent if lock else None, Path(scratch))
+        files = fitted.files
         profile, no_profile = profiling.make(sourced.policy, files, Path(scratch))
         after = dataclasses.replace(
             before,
             remarks=(*before.remarks, *([no_profile] if no_profile else [])),
-            seconds=round(ended.seconds, 3),
-            peak_memory=ended.peak_memory,
-            started=started,
-            finished=finished,
+            seconds=round(fitted.ended.seconds, 3),
+            peak_memory=fitted.ended.peak_memory,
+            started=fitted.started,
+            finished=fitted.finished,
             mlflow_run=run_id,
-            log_digest=file_digest(log),
+            log_digest=file_digest(fitted.log),
             base_model=registry.said_of_run(run_id, provenance.BASE_MODEL),
             job=registry.said_of_run(run_id, provenance.JOB),
             model_digest=digest(files),
             payload_digest=digest(files, payload_only=True),
         )
         beside.mkdir(parents=True, exist_ok=True)
-        for file in (kept := statement.write_evidence(after, files, beside, kept_in=KEPT_IN)):
-            registry.log_file(run_id, file, KEPT_IN)
+        for file in (kept := statement.write_evidence(after, files, beside, kept_in=fitting.KEPT_IN)):
+            registry.log_file(run_id, file, fitting.KEPT_IN)
         tags = after.tags() | {statement.DIGEST_TAG: file_digest(kept[-1])}
         if profile:
-            registry.log_file(run_id, profile, KEPT_IN)
+            registry.log_file(run_id, profile, fitting.KEPT_IN)
             tags[profiling.TAG] = file_digest(profile)
         registry.log(run_id, tags=tags, parameters=after.parameters)
-        version = registry.register(before.model, logged, run_id, tags)
+        version = registry.register(before.model, fitted.logged, run_id, tags)
     registry.set_alias(before.model, mlflow.CANDIDATE, version.version)
     return version, after, kept
 
@@ -205,57 +185,6 @@ def run_ended_by(registry: Registry, run_id: str) -> Iterator[None]:
             commands.warning(str(unreachable), title=unreachable.title)
         raise
     registry.end_run(run_id, "FINISHED")
-
-
-def run_command(
-    registry: Registry, training: Training, before: Provenance, run_id: str, experiment: str, log: Path
-) -> command.Ended:
-    """Run the user's command with the MLflow run handed to it, so that autologging lands in it."""
-    python, lock = training_python(training)
-    extra = {
-        "MLFLOW_TRACKING_URI": registry.uri,
-        "MLFLOW_RUN_ID": run_id,
-        "MLFLOW_EXPERIMENT_NAME": experiment,
-        "SLIPWAY_COMMIT": before.commit,
-        **datasets.variables(before.datasets),
-    }
-    if training.seed is not None:
-        # Python does not start with a hash seed beyond 32 bits.
-        extra |= {"SLIPWAY_SEED": str(training.seed), "PYTHONHASHSEED": str(training.seed % 2**32)}
-    environ = command.environ_for(extra, path_first=python.parent if lock else None)
-    commands.say(f"Training: {' '.join(before.command)}")
-    arguments = command.in_run(before.command, run_id)
-    return command.run(arguments, environ, timeout=training.timeout_minutes * 60, log=log)
-
-
-def written(training: Training) -> tuple[int, int] | None:
-    """What tells one writing of the model folder from another; None where there is none."""
-    try:
-        state = (Path(training.model) / "MLmodel").stat() if training.model else None
-    except OSError:
-        return None
-    return (state.st_ino, state.st_mtime_ns) if state else None
-
-
-def find_model(registry: Registry, run_id: str, training: Training) -> LoggedModel:
-    """The one model of the run; a model folder that the command left is logged to the run first."""
-    if training.model:
-        registry.log_model_folder(run_id, Path(training.model))
-    found = registry.logged_models(run_id)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(f"`{name}`" for name in sorted(model.name for model in found))
-        raise InputError(
-            f"The training command logged {len(found)} models ({names}), and one must be the candidate.",
-            fix="Log one model per run; set `log_models=False` for autologging if the command logs its own.",
-        )
-    raise InputError(
-        "The training command ended well and logged no model to its MLflow run.",
-        why=f"The run {run_id} was handed to it as MLFLOW_RUN_ID, and `mlflow.start_run()` picks it up.",
-        fix="Call `mlflow.<flavour>.log_model(...)` in the command, switch autologging on, or name the MLflow model "
-        "folder that it writes in `training.model`.",
-    )
 
 
 if __name__ == "__main__":

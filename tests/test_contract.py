@@ -48,6 +48,7 @@ REUSABLE = {
     "comment-fork.yml": ROOT / "docs" / "comment-fork.md",
     "drift.yml": ROOT / "docs" / "drift-loop.md",
     "retrain.yml": ROOT / "docs" / "drift-loop.md",
+    "reproduce.yml": ROOT / "docs" / "reproduce-workflow.md",
 }
 """Workflows that callers use, and the page whose section "The reusable workflow" explains each."""
 
@@ -87,6 +88,12 @@ DEFINED_OTHERWISE = {
     ("input", "tracking-uri", "attest.yml"),
     ("input", "tracking-uri", "drift.yml"),
     ("input", "tracking-uri", "retrain.yml"),
+    ("input", "tracking-uri", "reproduce.yml"),
+    ("input", "model-version", "reproduce-model"),
+    ("input", "model-version", "reproduce.yml"),
+    ("input", "github-token", "reproduce-model"),
+    ("input", "diagnose", "reproduce.yml"),
+    ("output", "verdict", "reproduce.yml"),
     ("input", "drift-report", "dispatch-retraining"),
     ("input", "drift-report", "drift.yml"),
     ("input", "dry-run", "drift.yml"),
@@ -126,7 +133,7 @@ signature is for a version and no alias; drift is of one dataset."""
 
 BESIDE_THE_PIPELINE = {
     *("audit-trail", "comment-fork", "detect-drift", "dispatch-retraining", "propose-retraining", "refresh-data"),
-    *("assess-risk", "judge-canary", "record-approval", "sign-model"),
+    *("assess-risk", "judge-canary", "record-approval", "reproduce-model", "sign-model"),
 }
 """Stages that people and other workflows call. The pipeline's jobs run the change's own code, which must not come near
 a signing key, nor, in a fork's run, near a token that may write."""

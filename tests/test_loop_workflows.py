@@ -1,4 +1,4 @@
-"""drift.yml and retrain.yml under act, started by the example's own workflows, against the double of GitHub.
+"""drift.yml, retrain.yml and reproduce.yml under act, by the example's own workflows, against the double of GitHub.
 
 What act cannot show, and what is therefore not tested here:
 
@@ -37,7 +37,7 @@ from slipway.retraining import record
 
 pytestmark = [pytest.mark.act, pytest.mark.xdist_group("act")]
 
-DRIFT, RETRAIN = (f".github/workflows/{name}.yml" for name in ("drift", "retrain"))
+DRIFT, RETRAIN, REPRODUCE = (f".github/workflows/{name}.yml" for name in ("drift", "retrain", "reproduce"))
 DISPATCH = "actions/create-workflow-dispatch"
 
 # What there is in the winter, what production sees later, and what has arrived by then. Few months, to be quick.
@@ -193,7 +193,7 @@ def close_the_loop(site: Site) -> None:
     site.lab.git(site.flights, "apply", str(ROOT / "examples" / "flights-candidates" / "better.patch"))
     shutil.copytree(loop, site.flights, dirs_exist_ok=True, ignore=shutil.ignore_patterns("README.md"))
     change(site.flights / "schema.yml", "max_age_days: 120", "max_age_days: 366")
-    for workflow in (DRIFT, RETRAIN):
+    for workflow in (DRIFT, RETRAIN, REPRODUCE):
         site.pin(workflow, READER.format(job=Path(workflow).stem))
 
 
@@ -447,3 +447,21 @@ def test_webhook__another_tools_report_is_recorded_and_decided(
         "run-url": "",
         "ledger-head": run.outputs("decide", "Decide")["head"],
     }
+
+
+def test_reproduce__what_is_in_production_is_rebuilt_and_recorded(
+    site: Site, github: GitHubDouble, tmp_path: Path
+) -> None:
+    before = site.runs(), site.query("SELECT count(*) FROM model_versions")
+    run = site.start(github, "schedule", schedule(), site.main, workflow=REPRODUCE, contents="write")
+    assert (run.code, run.jobs["rebuild"], run.jobs["record"]) == (0, "success", "success"), str(run)
+    said = told(run)
+    assert (said["verdict"], said["version"], said["cause"]) == ("pass", "1", "")
+    # A step sees no OPENBLAS_CORETYPE that this machine may have set, by which BLAS rounds otherwise.
+    assert said["grade"] in ("bytes", "predictions")
+    assert (site.runs(), site.query("SELECT count(*) FROM model_versions")) == before
+    (entry,) = of_run(run, site.entries(tmp_path))
+    assert (entry.event, entry.verdict, entry.model_version) == ("reproduction", "pass", "1")
+    assert entry.model_digest in site.query("SELECT value FROM model_version_tags WHERE key = 'slipway.model_digest'")
+    assert {each.name for each in entry.evidence} >= {"report.json", "reproduce-model.html"}
+    assert said["ledger-head"].startswith(f"{entry.sequence}:")

@@ -195,7 +195,7 @@ class Toy:
         """Write the policy with some keys of its sections changed (None takes one out), and commit."""
         policy = json.loads(json.dumps({**POLICY, **(change or {})}))
         for name, keys in sections.items():
-            policy[name] = {key: value for key, value in {**policy[name], **keys}.items() if value is not None}
+            policy[name] = {key: value for key, value in {**policy.get(name, {}), **keys}.items() if value is not None}
         self.write("slipway.yml", yaml.safe_dump(policy, sort_keys=False))
         self.commit("Change the policy")
 

@@ -337,6 +337,7 @@ SECTIONS: dict[str, Callable[[Dossier], Iterator[Said]]] = {
 KNOWN_ELSEWHERE = frozenset(
     {
         "candidate",
+        "version",
         "policy",
         "schema",
         "container",

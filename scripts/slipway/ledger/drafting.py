@@ -43,8 +43,12 @@ EVENTS: dict[str, Kind] = {
     "propose-retraining": "proposal",
     "assess-risk": "risk",
     "record-approval": "approval",
+    "reproduce-model": "reproduction",
 }
 """The event that each stage's report is about."""
+
+OF_A_VERSION = ("candidate", "version")
+"""Roles of the version that a report is about: one that is to be judged, or one that was released."""
 
 RESERVED = frozenset({ENTRY_FILE, REPORT_FILE})
 LONGEST_REASON = 4_000
@@ -69,7 +73,7 @@ def of_report(path: Path, run: Run) -> Drafted:
     event = EVENTS.get(report.stage)
     if event is None:
         raise InputError(f"The report {path} is of the stage `{report.stage}`, which the ledger does not know.")
-    candidate = next((subject for subject in report.subjects if subject.role == "candidate"), None)
+    candidate = next((subject for subject in report.subjects if subject.role in OF_A_VERSION), None)
     said = {
         "model": report.model,
         "model_version": candidate.name if candidate else "",

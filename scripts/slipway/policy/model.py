@@ -21,6 +21,10 @@ TRAINING_NAMES = ("train", "training")
 """What a policy calls the dataset that its model is trained on."""
 
 OnMutable = Literal["warn", "fail"]
+Grade = Literal["bytes", "structure", "predictions", "metrics", "none"]
+GRADES: tuple[Grade, ...] = ("bytes", "structure", "predictions", "metrics", "none")
+"""How well a rebuilt model can match the recorded one, best first."""
+
 SigningMethod = Literal["key", "certificate", "workflow"]
 
 
@@ -155,6 +159,17 @@ class Reproducibility(Strict):
 
     mutable_data: OnMutable = "warn"
     """Whether train-model refuses a dataset that can change under its name, or only says so."""
+
+    grade: Literal["bytes", "structure", "predictions", "metrics"] = "predictions"
+    """How well a version that reproduce-model rebuilds must match the recorded one, at least: the same files, the same
+    estimator, the same answers for the holdout, or metrics that do not differ."""
+
+    tolerance: Annotated[FiniteFloat, Field(ge=0, le=1), NUMBER] = 1e-6
+    """How far a number or probability that the rebuilt model answers may be from the recorded model's: absolutely up to
+    1, relative to it above. Labels and texts must be the same."""
+
+    on_inconclusive: Literal["warn", "fail"] = "fail"
+    """What becomes of a rebuild that could not be judged, because something did not answer or could not be compared."""
 
 
 class Policy(Strict):

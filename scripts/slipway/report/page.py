@@ -76,6 +76,21 @@ class Page:
         return self.run_page if self.run_page.startswith(("https://", "http://")) else ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class StagePage(Page):
+    """The page of one stage that judges no change: what it says itself stands over it."""
+
+    @property
+    def title(self) -> str:
+        """Stage and verdict."""
+        return f"{self.reports[0].stage}: {self.verdict.value}"
+
+    @property
+    def advice(self) -> str:
+        """The stage's own."""
+        return self.reports[0].advice or ("Nothing." if self.verdict is Verdict.PASS else "See what it found.")
+
+
 def render(page: Page) -> str:
     """The page's HTML."""
     from slipway.report import plots

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,3 +21,22 @@ def publish(report: Report, path: Path, said: DataclassInstance) -> None:
     outputs.publish(said)
     outputs.summarise(markdown.stage_page(report))
     plain.tell(report)
+
+
+def publish_with_pages(report: Report, path: Path, said: DataclassInstance, run_page: str = "") -> None:
+    """As `publish`; beside the report lie the same as Markdown and as a page (HTML), which belong to it by digest.
+
+    run_page: where the run is.
+    """
+    from slipway.report import page  # here: only who draws a page pays for it
+
+    report = report.finished()
+    shown = page.StagePage(model=report.model, reports=(report,), run_page=run_page, in_pull_request=False)
+    texts = {".md": markdown.stage_page(report), ".html": page.render(shown)}
+    attached = {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for suffix, text in texts.items():
+        raw = text.encode(errors="replace")
+        path.with_name(f"{report.stage}{suffix}").write_bytes(raw)
+        attached[f"{report.stage}{suffix}"] = f"sha256:{hashlib.sha256(raw).hexdigest()}"
+    publish(report.model_copy(update={"attachments": {**report.attachments, **attached}}), path, said)

@@ -111,6 +111,22 @@ def for_lock(lock: Path, *, builds: bool = True) -> Path:
     return folder / "bin" / "python"
 
 
+def fresh(lock: Path, folder: Path, python: str) -> Path:
+    """The interpreter of a new environment in `folder`, made from `lock` by the interpreter `python`.
+
+    Nobody has used it before, so it holds what the lock says and nothing else. Raises RemoteError as `for_lock` does.
+    """
+    _build(folder, lock.resolve(), hashed=b"--hash=" in lock.read_bytes(), builds=True, python=python)
+    return folder / "bin" / "python"
+
+
+def python_version(python: str) -> str:
+    """The version of an interpreter; empty where it does not work."""
+    command = [python, "-I", "-S", "-c", "import platform; print(platform.python_version())"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
 def environment_digest(lock: bytes) -> str:
     """Digest of all that an environment is made from."""
     made_from = [platform.python_version(), platform.machine(), sys.platform, os.path.realpath(sys.executable)]
@@ -127,12 +143,12 @@ def clean_environ() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ours}
 
 
-def _build(folder: Path, lock: Path, *, hashed: bool, builds: bool) -> None:
+def _build(folder: Path, lock: Path, *, hashed: bool, builds: bool, python: str = sys.executable) -> None:
     if not builds:
         _require_wheels_only(lock)
     uv = find_uv()
     commands.say(f"Building the environment of {lock.name}")
-    _run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], folder)
+    _run([uv, "venv", "--quiet", "--python", python, str(folder)], folder)
     install = [uv, "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), "-r", str(lock)]
     if hashed:
         install += ["--require-hashes", "--no-deps"]

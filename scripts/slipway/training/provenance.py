@@ -30,6 +30,12 @@ SCHEMA_VERSION: Literal[1] = 1
 JOB = "slipway.job"
 """Parameter or tag of its run by which a training command names the job elsewhere that did its work."""
 
+NUMERICAL = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "MKL_CBWR"),
+    *("MKL_ENABLE_INSTRUCTIONS", "CUBLAS_WORKSPACE_CONFIG", "TF_DETERMINISTIC_OPS"),
+)
+"""Variables by which the job chooses the numerical libraries' code and threads: they round otherwise by them."""
+
 FREEZE = (
     "import importlib.metadata as m, json, platform; "
     "print(json.dumps([platform.python_version(), sorted({f\"{d.metadata['Name']}=={d.version}\" "
@@ -227,8 +233,28 @@ def read(path: Path) -> Provenance:
 
 
 def describe_machine() -> dict[str, str]:
-    """Platform and processor: what a rebuild elsewhere may differ by."""
-    return {"platform": platform.platform(), "machine": platform.machine(), "processor": platform.processor()}
+    """Platform, processor and what numerical libraries are told: what a rebuild elsewhere may differ by.
+
+    cpus: how many this process may use. settings: what the job tells numerical libraries, where it does.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    said = {
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "processor": platform.processor() or _processor(),
+        "cpus": str(allowed or ""),
+        "settings": " ".join(f"{name}={os.environ[name]}" for name in NUMERICAL if os.environ.get(name)),
+    }
+    return {name: value for name, value in said.items() if value or name == "processor"}
+
+
+def _processor(file: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name, by which numerical libraries choose their code; Python does not know it on Linux."""
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return found[1].strip() if found else ""
 
 
 def read_parameters(path: Path) -> dict[str, str]:
