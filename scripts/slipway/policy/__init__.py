@@ -6,6 +6,7 @@ from slipway.policy.drift import Drift
 from slipway.policy.evaluation import Evaluation, Fairness, GapRule, Isolation, Leakage, MetricRule, Scorer, Slices
 from slipway.policy.latency import Latency, LeastRule, MostRule
 from slipway.policy.model import Dataset, Policy, PullRequest, Signing, SigningMethod, Training
+from slipway.policy.packaging import Packaging, PackagingLimits, Vulnerabilities
 from slipway.policy.reading import read_text
 from slipway.policy.retraining import BackOff, Persistence, Retraining
 from slipway.policy.robustness import Missing, Noise, Perturbation, Robustness, Swap, Units
@@ -28,6 +29,8 @@ __all__ = [
     "MostRule",
     "Noise",
     "Persistence",
+    "Packaging",
+    "PackagingLimits",
     "Perturbation",
     "Policy",
     "PullRequest",
@@ -42,6 +45,7 @@ __all__ = [
     "Training",
     "Units",
     "Volume",
+    "Vulnerabilities",
     "load",
     "missing_columns",
     "read_text",

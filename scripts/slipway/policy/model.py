@@ -12,6 +12,7 @@ from pydantic import Field, FiniteFloat, StrictBool, field_validator, model_vali
 from slipway.policy.against import PRODUCTION, Against
 from slipway.policy.drift import Drift
 from slipway.policy.evaluation import Evaluation
+from slipway.policy.packaging import Packaging
 from slipway.policy.retraining import Retraining
 from slipway.policy.strict import NUMBER, Name, Strict
 
@@ -143,8 +144,8 @@ class PullRequest(Strict):
     """What holds in pull requests."""
 
     gates_from: Literal["base", "head"] = "base"
-    """Whose `data`, `spark`, `reproducibility`, `evaluation` and `signing` sections, schemas and public keys judge a
-    pull request. With `base` a change cannot loosen its own gate. Only the base branch's own copy of this line
+    """Whose `data`, `spark`, `reproducibility`, `evaluation`, `signing` and `packaging` sections, schemas and public
+    keys judge a pull request. With `base` a change cannot loosen its own gate. Only the base branch's own copy of this line
     counts."""
 
 
@@ -184,6 +185,9 @@ class Policy(Strict):
 
     signing: Signing | None = None
     """Whose signature a model must carry before it is deployed."""
+
+    packaging: Packaging | None = None
+    """How a registered version becomes an image."""
 
     retraining: Retraining | None = None
     """When a drift report may set off a retraining, and how."""

@@ -1,0 +1,59 @@
+"""What the registry of models says of a version's image, and what its evaluation's report says of the version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slipway.packaging.contents import Plan
+from slipway.packaging.distribution import Repository
+from slipway.registry.mlflow import ModelVersion, Registry
+from slipway.report import Report, Verdict
+from slipway.runner.errors import GateError, InputError
+
+IMAGE, INPUTS, LOCK = "slipway.image", "slipway.image_inputs", "slipway.image_lock"
+"""Tags of a version: its image as `repository@sha256:…`, and digests of all that it was made from and of its lock."""
+
+
+def judged(path: Path | None, version: ModelVersion) -> str:
+    """Digest of the golden batch that an evaluation's report names; empty where no report is given.
+
+    Raises InputError where the report is of something else, GateError where the version did not pass.
+    """
+    if path is None:
+        return ""
+    report = Report.read(path)
+    of_it = next((each for each in report.subjects if each.role == "candidate"), None)
+    digest = version.tags.get("slipway.model_digest", "")
+    if report.stage != "evaluate-model" or of_it is None or (report.model, of_it.id) != (version.model, digest):
+        raise InputError(
+            f"{path} is not the evaluation of {version.name} of `{version.model}`.",
+            why=f"It is of {of_it.name if of_it else 'nothing'} ({of_it.id if of_it else report.stage}); this is {digest}.",
+            fix="Give the `report` output of evaluate-model for this version.",
+        )
+    if report.verdict is not Verdict.PASS:
+        raise GateError(
+            f"The evaluation of {version.name} is {report.verdict.value}, so it is not packaged.",
+            why=report.headline,
+            fix="Package a version that has passed, or leave `evaluation-report` out where a person decided otherwise.",
+        )
+    batch = next((each.id for each in report.subjects if each.role == "golden"), "")
+    if not batch:
+        raise GateError(
+            f"The evaluation of {version.name} kept no golden predictions.",
+            why=" ".join(each for each in report.reasons if "golden" in each)[:500],
+            fix="Run evaluate-model again, with the section `packaging` in the policy.",
+        )
+    return batch
+
+
+def packaged_before(version: ModelVersion, plan: Plan, repository: Repository) -> str:
+    """Digest of the image that was made from the very same and is still in the registry; empty where there is none."""
+    name, _, digest = version.tags.get(IMAGE, "").partition("@")
+    if name != repository.name or version.tags.get(INPUTS) != plan.digest or not digest:
+        return ""
+    return digest if repository.digest_of(digest) == digest and repository.digest_of(plan.tag) == digest else ""
+
+
+def record(registry: Registry, version: ModelVersion, plan: Plan, image: str) -> None:
+    """Say which image is the version's. The image's own name comes last: where it stands, all of it does."""
+    registry.tag_version(version, {INPUTS: plan.digest, LOCK: plan.lock.digest, IMAGE: image})
