@@ -1,4 +1,4 @@
-"""Turn a registered version into an OCI image, try it on golden predictions, and push it by digest."""
+"""Turn a registered version into an OCI image, try it on golden predictions, and push it by digest; or verify one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from slipway.packaging import builders, contents, records, smoke
-from slipway.packaging.builders import Base, Builder, BuilderName, Built
+from slipway import signing
+from slipway.packaging import builders, contents, evidence, records, scan, smoke, verification
+from slipway.packaging.builders import Base, BuilderName, Built
 from slipway.packaging.contents import Plan
 from slipway.packaging.distribution import Repository
+from slipway.packaging.evidence import Evidence
 from slipway.packaging.smoke import Tried
 from slipway.policy import Packaging, SourcedPolicy, load
 from slipway.prediction import golden
@@ -19,11 +22,13 @@ from slipway.report import Report, Subject, Verdict, combine, enforce
 from slipway.report.publishing import publish
 from slipway.runner import commands, context, stage
 from slipway.runner.context import Run
-from slipway.runner.errors import PolicyError, SlipwayError
+from slipway.runner.errors import InputError, PolicyError, SlipwayError
 from slipway.runner.inputs import NO_SECRET, Secret
+from slipway.signing import Signer, Trust
 
 STAGE = "package-model"
 ARCHIVE = "image.tar"
+OPEN = "See what is not known. Nothing was pushed, and nothing is until it is known."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +38,16 @@ class Inputs:
     policy: Path = Path("slipway.yml")
     model_version: str = ""
     tracking_uri: str = ""
+    command: Literal["package", "verify"] = "package"
     evaluation_report: Path | None = None
+    scan_report: Path | None = None
     builder: BuilderName = "auto"
     push: bool = True
     registry_username: str = ""
     registry_token: Secret = NO_SECRET
+    private_key: Secret = NO_SECRET
+    signing_certificate: Path | None = None
+    certificate_chain: Path | None = None
     report: Path | None = None
 
 
@@ -53,33 +63,57 @@ class Outputs:
     archive: Path | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One version on its way to an image. path: of the report. signer: None where nobody signs."""
+
+    given: Inputs
+    run: Run
+    path: Path
+    packaging: Packaging
+    trust: Trust | None
+    signer: Signer | None
+    repository: Repository
+    registry: Registry
+    version: ModelVersion
+    scratch: Path
+
+
 def main(given: Inputs) -> None:
-    """Build, try, push, record; then let a failure decide how the step ends."""
+    """Build, try, push and record, or verify; then let a failure decide how the step ends."""
     run = Run.from_environ()
     sourced = load(given.policy, run)
     packaging, model = section(sourced), sourced.policy.model
+    trust, signer = Trust.of_policy(sourced), signer_of(given, sourced)
     path = given.report or context.report_file(model, STAGE)
-    report = Report(
-        stage=STAGE,
-        model=model,
-        verdict=Verdict.INCONCLUSIVE,
-        reasons=sourced.remarks,
-        provenance=dict(sourced.provenance),
-        subjects=(Subject(role="policy", name=str(sourced.path), id=sourced.policy.digest),),
-    )
-    said = Outputs(report=path, verdict=report.verdict)
+    policy = Subject(role="policy", name=str(sourced.path), id=sourced.policy.digest)
+    report = Report(stage=STAGE, model=model, verdict=Verdict.INCONCLUSIVE, reasons=sourced.remarks, subjects=(policy,))
+    report = report.model_copy(update={"provenance": dict(sourced.provenance)})
     try:
         registry = Registry(given.tracking_uri)
         version = registry.candidate(model, given.model_version)
         report = of_version(report, version)
+        username = given.registry_username or run.actor or "slipway"
         with tempfile.TemporaryDirectory(prefix="slipway-package-") as scratch:
-            report, said = package(report, said, registry, version, packaging, given, Path(scratch))
+            case = Case(
+                given=given,
+                run=run,
+                path=path,
+                packaging=packaging,
+                trust=trust,
+                signer=signer,
+                repository=Repository(packaging.repository, username, given.registry_token),
+                registry=registry,
+                version=version,
+                scratch=Path(scratch),
+            )
+            report, said = (package if given.command == "package" else verify)(report, case)
     except SlipwayError as failure:
         report = report.after_failure(failure, provenance=report.provenance)
         publish(report, path, Outputs(report=path, verdict=report.verdict))
         raise
     publish(report, path, said)
-    enforce(report, on_inconclusive="warn")
+    enforce(report, on_inconclusive="fail" if given.command == "package" else "warn", fix=OPEN)
 
 
 def section(sourced: SourcedPolicy) -> Packaging:
@@ -93,6 +127,32 @@ def section(sourced: SourcedPolicy) -> Packaging:
     return sourced.policy.packaging
 
 
+def signer_of(given: Inputs, sourced: SourcedPolicy) -> Signer | None:
+    """What images are signed with, by the policy's `signing`. InputError where it demands more than was given."""
+    said, needed = sourced.policy.signing, given.command == "package" and given.push
+    if said is None or not needed:
+        if given.private_key and said is None:
+            raise InputError(
+                "`private-key` was given, and the policy has no section `signing`.",
+                why="Nobody would know whose signature to trust.",
+                fix="Add the section with the public key, or leave the input out.",
+            )
+        return None
+    if said.method == "workflow" or given.private_key:
+        chain = given.certificate_chain
+        certificate = given.signing_certificate
+        return Signer(
+            method=said.method, private_key=given.private_key, signing_certificate=certificate, certificate_chain=chain
+        )
+    if said.required:
+        raise InputError(
+            "`private-key` was not given, and the policy demands signatures.",
+            why="An image without one could not be deployed.",
+            fix="Give the private key from a secret, in a job in which no code of a change runs.",
+        )
+    return None
+
+
 def of_version(report: Report, version: ModelVersion) -> Report:
     """The report, once it is known what it is about."""
     digest = version.tags.get("slipway.model_digest", "")
@@ -101,129 +161,138 @@ def of_version(report: Report, version: ModelVersion) -> Report:
     return report.model_copy(update={"provenance": facts, "subjects": (*report.subjects, subject)})
 
 
-def package(
-    report: Report,
-    said: Outputs,
-    registry: Registry,
-    version: ModelVersion,
-    packaging: Packaging,
-    given: Inputs,
-    scratch: Path,
-) -> tuple[Report, Outputs]:
+def package(report: Report, case: Case) -> tuple[Report, Outputs]:
     """The image of one version: found where it was packaged before, else built, tried and pushed."""
-    run, repository = (
-        Run.from_environ(),
-        Repository(packaging.repository, given.registry_username, given.registry_token),
+    given, packaging, version, scratch = case.given, case.packaging, case.version, case.scratch
+    if case.trust:
+        signing.verify_version(case.registry, version, case.trust, scratch / "signature").require()
+    model = contents.files_of(case.registry, version, scratch)
+    batch = golden.of_version(
+        case.registry, version, scratch, expected=records.judged(given.evaluation_report, version)
     )
-    model = contents.files_of(registry, version, scratch)
-    expected = records.judged(given.evaluation_report, version)
-    batch = golden.of_version(registry, version, scratch, expected=expected)
+    scanned = scan.read(given.scan_report) if given.scan_report else None
     builder = builders.choose(given.builder)
     base = builders.look_into(builder, packaging.base)
     builders.require_python(base, packaging.base, version.tags.get("slipway.python", ""))
-    plan = plan_of(registry, version, packaging, base, model, batch.digest, run, scratch)
-    report = planned(report, plan, builder)
-    if earlier := records.packaged_before(version, plan, repository):
-        return found(report, said, plan, packaging, earlier)
+    plan = plan_of(case, base, model, batch.digest)
+    report = planned(report, plan, builder.version())
+    if earlier := records.packaged_before(version, plan, case.repository):
+        return found(report, case, plan, earlier)
     if given.push:
-        repository.require_push()
+        case.repository.require_push()
     commands.say(f"Building {packaging.repository}:{plan.tag} with {builder.name}")
-    built = builder.build(contents.write(plan, model, scratch / "context"), plan, scratch / "layout")
+    folder = contents.write(plan, model, scratch / "context")
+    built = builder.build(folder, plan, scratch / "layout")
     try:
         tried = smoke.try_image(builder, built, batch, packaging, plan)
     finally:
         builder.remove(image=built.name)
-    report = judged(report, built, tried, plan)
+    made = evidence.make(plan, base, folder / "site", packaging.repository, built.layout, case.run, builder.version())
+    report = judged(report, case, built, tried, plan, scanned)
+    report = report.model_copy(update={"attachments": records.keep(made.files(), case.path)})
     if report.verdict is not Verdict.PASS or not given.push:
-        return report, Outputs(report=said.report, verdict=report.verdict, tag=plan.tag, digest=built.layout.digest)
-    return pushed(report, said, registry, version, plan, packaging, repository, built)
+        archive = built.layout.archive(case.path.with_name(ARCHIVE)) if not given.push else None
+        digest, verdict = built.layout.digest, report.verdict
+        return report, Outputs(report=case.path, verdict=verdict, tag=plan.tag, digest=digest, archive=archive)
+    return pushed(report, case, plan, built, made)
 
 
-def plan_of(
-    registry: Registry,
-    version: ModelVersion,
-    packaging: Packaging,
-    base: Base,
-    model: Path,
-    golden_digest: str,
-    run: Run,
-    scratch: Path,
-) -> Plan:
+def plan_of(case: Case, base: Base, model: Path, golden_digest: str) -> Plan:
     """All that the image follows from."""
-    lock = contents.lock_of(registry, version, model, base.target, scratch)
-    source = f"{run.server_url}/{run.repository}" if run.repository else ""
+    version, image = case.version, case.packaging.base
+    lock = contents.lock_of(case.registry, version, model, base.target, case.scratch)
+    source = f"{case.run.server_url}/{case.run.repository}" if case.run.repository else ""
     return Plan(
         model=version.model,
         version=version.version,
         model_digest=version.tags["slipway.model_digest"],
-        base=packaging.base,
+        base=image,
         python=base.python,
         target=base.target,
         lock=lock,
         epoch=contents.epoch_of(version),
-        labels=contents.labels_of(version, packaging.base, lock, golden_digest, source),
+        labels=contents.labels_of(version, image, lock, golden_digest, source),
     )
 
 
-def planned(report: Report, plan: Plan, builder: Builder) -> Report:
+def planned(report: Report, plan: Plan, builder: str) -> Report:
     """The report, once it is known what will be built."""
     facts = {
         "base": plan.base,
         "lock": f"{plan.lock.digest} ({plan.lock.origin})",
         "golden_digest": plan.labels["slipway.golden"],
-        "builder": builder.version(),
+        "builder": builder,
         "platform": f"Python {plan.target.version}, {plan.target.platform}",
         "time_of_files": plan.created,
     }
     return report.model_copy(update={"provenance": {**report.provenance, **facts}})
 
 
-def judged(report: Report, built: Built, tried: Tried, plan: Plan) -> Report:
+def judged(report: Report, case: Case, built: Built, tried: Tried, plan: Plan, scanned: scan.Scan | None) -> Report:
     """The report on an image that was built and tried."""
-    verdict = combine(check.verdict for check in tried.checks)
-    wrong = tuple(check.detail for check in tried.checks if check.verdict is not Verdict.PASS)
+    rules, checks = case.packaging.vulnerabilities, tried.checks
+    tables = [smoke.table(tried, built.layout.bytes_to_push)]
+    if rules and (scanned or (rules.required and case.given.push)):
+        checks = (*checks, scan.judge(scanned, rules, built.layout))
+        tables += [scan.table(scanned, rules)] if scanned and scanned.findings else []
+    verdict = combine(check.verdict for check in checks)
+    wrong = tuple(check.detail for check in checks if check.verdict is not Verdict.PASS)
     outcome = "was built and tried" if verdict is Verdict.PASS else "was built, and is not pushed"
     update = {
         "verdict": verdict,
         "headline": f"The image {plan.tag} of version {plan.version} {outcome}.",
         "reasons": (*wrong, *report.reasons),
-        "checks": tried.checks,
-        "tables": (smoke.table(tried, built.layout.bytes_to_push),),
+        "checks": checks,
+        "tables": tuple(tables),
         "provenance": {**report.provenance, "image_digest": built.layout.digest},
     }
     return report.model_copy(update=update)
 
 
-def pushed(
-    report: Report,
-    said: Outputs,
-    registry: Registry,
-    version: ModelVersion,
-    plan: Plan,
-    packaging: Packaging,
-    repository: Repository,
-    built: Built,
-) -> tuple[Report, Outputs]:
-    """Push the image, and last of all say so in the registry of models."""
-    commands.say(f"Pushing {packaging.repository}:{plan.tag}")
-    image = repository.push(built.layout, plan.tag)
-    records.record(registry, version, plan, f"{packaging.repository}@{image.digest}")
-    return found(report, said, plan, packaging, image.digest, new=True)
+def pushed(report: Report, case: Case, plan: Plan, built: Built, made: Evidence) -> tuple[Report, Outputs]:
+    """Push the image and attach its evidence, and last of all say so in the registry of models."""
+    name = case.packaging.repository
+    if case.signer:
+        made = evidence.sign(made, name, built.layout, case.signer, case.trust, case.scratch)
+        report = report.model_copy(update={"attachments": records.keep(made.files(), case.path)})
+    commands.say(f"Pushing {name}:{plan.tag}")
+    image = case.repository.push(built.layout, plan.tag)
+    evidence.attach(case.repository, image, made)
+    records.record(case.registry, case.version, plan, f"{name}@{image.digest}", case.scratch)
+    return found(report, case, plan, image.digest, new=True)
 
 
-def found(
-    report: Report, said: Outputs, plan: Plan, packaging: Packaging, digest: str, *, new: bool = False
-) -> tuple[Report, Outputs]:
+def found(report: Report, case: Case, plan: Plan, digest: str, *, new: bool = False) -> tuple[Report, Outputs]:
     """Report and outputs for an image that is in the registry."""
-    image = f"{packaging.repository}@{digest}"
+    name = case.packaging.repository
+    image = f"{name}@{digest}"
     told = "Packaged" if new else "Packaged before, and not built again:"
     update = {
         "verdict": Verdict.PASS,
-        "headline": f"{told} version {plan.version} as {packaging.repository}:{plan.tag}.",
+        "headline": f"{told} version {plan.version} as {name}:{plan.tag}.",
         "provenance": {**report.provenance, "image": image},
-        "subjects": (*report.subjects, Subject(role="image", name=f"{packaging.repository}:{plan.tag}", id=image)),
+        "subjects": (*report.subjects, Subject(role="image", name=f"{name}:{plan.tag}", id=image)),
     }
-    outputs = Outputs(report=said.report, verdict=Verdict.PASS, image=image, digest=digest, tag=plan.tag)
+    outputs = Outputs(report=case.path, verdict=Verdict.PASS, image=image, digest=digest, tag=plan.tag)
+    return report.model_copy(update=update), outputs
+
+
+def verify(report: Report, case: Case) -> tuple[Report, Outputs]:
+    """Hold the image that the version names to its digest, labels, evidence and signature."""
+    checked = verification.verify_image(case.version, case.repository, case.trust, case.scratch)
+    state = {Verdict.PASS: "may be deployed", Verdict.FAIL: "must not be deployed"}.get(
+        checked.verdict, "is not signed"
+    )
+    update = {
+        "verdict": checked.verdict,
+        "headline": f"The image of {case.version.name} {state}: {checked.image}.",
+        "reasons": (*(each.detail for each in checked.checks if each.verdict is not Verdict.PASS), *report.reasons),
+        "checks": checked.checks,
+        "provenance": {**report.provenance, "image": checked.image},
+        "subjects": (*report.subjects, Subject(role="image", name=case.repository.name, id=checked.image)),
+    }
+    digest = checked.image.rpartition("@")[2]
+    outputs = Outputs(report=case.path, verdict=checked.verdict, image=checked.image, digest=digest)
     return report.model_copy(update=update), outputs
 
 

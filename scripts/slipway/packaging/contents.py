@@ -34,7 +34,10 @@ SERVING = ("fastapi", "uvicorn")
 
 OLDEST_MLFLOW = 3
 SERVE = Path(__file__).with_name("serve.py")
-LOCK = "requirements.txt"
+FOLDER, LOCK = "slipway", "requirements.txt"
+LOCK_FILE, LOCK_TAG = "image-requirements.txt", "slipway.image_lock"
+"""Where a version's run keeps the lock of its image, and the tag with its digest."""
+
 UNWANTED = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"})
 """Files of an installation that say when, how and from where it was made."""
 
@@ -135,7 +138,7 @@ def lock_of(registry: Registry, version: ModelVersion, model: Path, target: Targ
     """
     recorded, locked = model / LOCK, None
     if version.run_id:
-        locked = registry.run_file(version.run_id, f"slipway/{LOCK}", scratch / "recorded")
+        locked = registry.run_file(version.run_id, f"{FOLDER}/{LOCK}", scratch / "recorded")
     source = locked or recorded
     if not source.is_file():
         raise InputError(
@@ -155,6 +158,8 @@ def lock_of(registry: Registry, version: ModelVersion, model: Path, target: Targ
     hashed = locked is not None and "--hash=" in text
     if hashed and not missing:
         return Lock(text, "the training's lock")
+    if earlier := _resolved_before(registry, version, scratch):
+        return earlier
     extra, made = scratch / "serving.in", scratch / "resolved.txt"
     extra.write_text("".join(f"{line}\n" for line in missing), encoding="utf-8")
     wheels.lock_for(source, extra, made, target)
@@ -166,9 +171,17 @@ def lock_of(registry: Registry, version: ModelVersion, model: Path, target: Targ
     return Lock(resolved, f"{origin}{added}, resolved when it was packaged")
 
 
+def _resolved_before(registry: Registry, version: ModelVersion, scratch: Path) -> Lock | None:
+    """What was resolved when the version was packaged first: the index has gone on, and the image must not."""
+    recorded = version.tags.get(LOCK_TAG)
+    kept = registry.run_file(version.run_id, f"{FOLDER}/{LOCK_FILE}", scratch / "recorded") if recorded else None
+    found = Lock(kept.read_text(encoding="utf-8"), "resolved when it was packaged first") if kept else None
+    return found if found and found.digest == recorded else None
+
+
 def names_of(text: str) -> dict[str, str]:
     """The requirements of a file by the name of their package. Options and addresses have none."""
-    found = {}
+    found: dict[str, str] = {}
     for line in re.sub(r"\\\n", " ", text).splitlines():
         plain = re.sub(r"(^|\s)#.*|\s--hash=\S+", "", line).strip()
         try:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from slipway.packaging.contents import Plan
-from slipway.packaging.distribution import Repository
+from slipway.packaging.contents import FOLDER, LOCK_FILE, LOCK_TAG, Plan
+from slipway.packaging.distribution import Repository, sha256
 from slipway.registry.mlflow import ModelVersion, Registry
 from slipway.report import Report, Verdict
 from slipway.runner.errors import GateError, InputError
 
-IMAGE, INPUTS, LOCK = "slipway.image", "slipway.image_inputs", "slipway.image_lock"
+IMAGE, INPUTS, LOCK = "slipway.image", "slipway.image_inputs", LOCK_TAG
 """Tags of a version: its image as `repository@sha256:…`, and digests of all that it was made from and of its lock."""
 
 
@@ -54,6 +55,17 @@ def packaged_before(version: ModelVersion, plan: Plan, repository: Repository) -
     return digest if repository.digest_of(digest) == digest and repository.digest_of(plan.tag) == digest else ""
 
 
-def record(registry: Registry, version: ModelVersion, plan: Plan, image: str) -> None:
+def keep(files: Iterable[tuple[str, str, bytes]], report: Path) -> dict[str, str]:
+    """Copies of an image's evidence beside the report; their digests by name, as the report names its attachments."""
+    report.parent.mkdir(parents=True, exist_ok=True)
+    for _, name, content in (kept := list(files)):
+        report.with_name(name).write_bytes(content)
+    return {name: sha256(content) for _, name, content in kept}
+
+
+def record(registry: Registry, version: ModelVersion, plan: Plan, image: str, scratch: Path) -> None:
     """Say which image is the version's. The image's own name comes last: where it stands, all of it does."""
+    lock = scratch / LOCK_FILE
+    lock.write_text(plan.lock.text, encoding="utf-8")
+    registry.log_file(version.run_id, lock, FOLDER)
     registry.tag_version(version, {INPUTS: plan.digest, LOCK: plan.lock.digest, IMAGE: image})
