@@ -176,9 +176,9 @@ def package(report: Report, case: Case) -> tuple[Report, Outputs]:
     builders.require_python(base, packaging.base, version.tags.get("slipway.python", ""))
     plan = plan_of(case, base, model, batch.digest)
     report = planned(report, plan, builder.version())
-    if earlier := records.packaged_before(version, plan, case.repository):
-        return found(report, case, plan, earlier)
     if given.push:
+        if earlier := records.packaged_before(version, plan, case.repository):
+            return found(report, case, plan, earlier)
         case.repository.require_push()
     commands.say(f"Building {packaging.repository}:{plan.tag} with {builder.name}")
     folder = contents.write(plan, model, scratch / "context")

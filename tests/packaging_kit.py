@@ -1,8 +1,8 @@
 """Real containers for the tests of packaging: a base image, a registry on the loopback, a store of images of our own.
 
-The base image is a small Debian with Python, made once for each recipe and kept outside of the repository, with nothing
-in it that names a mirror. Buildah and Podman get a storage and settings of the session's own, which also work as root in
-a container without systemd.
+The base image is a small Debian with Python, made once for each recipe and kept outside of the repository, with
+nothing in it that names a mirror. Buildah and Podman get a storage and settings of the session's own, which also work
+as root in a container without systemd.
 """
 
 from __future__ import annotations
@@ -126,7 +126,12 @@ def store(folder: Path) -> Iterator[dict[str, str]]:
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         "CONTAINERS_CONF": CONTAINERS,
-        "CONTAINERS_STORAGE_CONF": f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/graph"\nrunroot = "{folder}/run"\n',
+        "CONTAINERS_STORAGE_CONF": f"""
+[storage]
+driver = "overlay"
+graphroot = "{folder}/graph"
+runroot = "{folder}/run"
+""",
         "CONTAINERS_REGISTRIES_CONF": "".join(
             f'[[registry]]\nlocation = "{host}"\ninsecure = true\n' for host in ("127.0.0.1", "localhost")
         ),
@@ -151,7 +156,8 @@ def serving(storage: Path, settings: str = "", host: str = "") -> Iterator[str]:
     """A registry with its storage in a folder: its host. settings: more of its configuration."""
     host = host or f"127.0.0.1:{free_port()}"
     storage.mkdir(parents=True, exist_ok=True)
-    said = f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: '{storage}'}}, delete: {{enabled: true}}}}\n"
+    kept = f"{{filesystem: {{rootdirectory: '{storage}'}}, delete: {{enabled: true}}}}"
+    said = f"version: 0.1\nlog: {{level: error}}\nstorage: {kept}\n"
     file = storage.with_name(f"{storage.name}-{host.rpartition(':')[2]}.yml")
     file.write_text(f"{said}http: {{addr: '{host}'}}\n{settings}")
     log = file.with_suffix(".log").open("w")

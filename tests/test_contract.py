@@ -100,6 +100,9 @@ DEFINED_OTHERWISE = {
     ("input", "github-token", "dispatch-retraining"),
     ("output", "run-id", "dispatch-retraining"),
     ("input", "command", "sign-model"),
+    ("input", "command", "package-model"),
+    ("input", "private-key", "package-model"),
+    ("input", "certificate-chain", "package-model"),
     ("input", "model-version", "sign-model"),
 }
 """What may differ from its namesakes: machines that share no file need a server, and what is attested is named; tokens
@@ -108,7 +111,7 @@ signature is for a version and no alias; drift is of one dataset."""
 
 BESIDE_THE_PIPELINE = {
     *("audit-trail", "comment-fork", "detect-drift", "dispatch-retraining", "propose-retraining", "refresh-data"),
-    "sign-model",
+    *("package-model", "sign-model"),
 }
 """Stages that people and other workflows call. The pipeline's jobs run the change's own code, which must not come near
 a signing key, nor, in a fork's run, near a token that may write."""

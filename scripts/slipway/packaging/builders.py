@@ -1,8 +1,8 @@
 """The programs that build an image and run it: Buildah, Podman, and Docker Buildx, each behind the same few calls.
 
-Buildah and Podman need no daemon and share their images; GitHub's Ubuntu runners have both. A build ends as an OCI image
-layout (https://github.com/opencontainers/image-spec/blob/main/image-layout.md), whose digest is the image's wherever it
-goes: what `docker inspect` or `podman images` call a digest may be another one.
+Buildah and Podman need no daemon and share their images; GitHub's Ubuntu runners have both. A build ends as an OCI
+image layout (https://github.com/opencontainers/image-spec/blob/main/image-layout.md), whose digest is the image's
+wherever it goes: what `docker inspect` or `podman images` call a digest may be another one.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ try:
         release = dict(line.strip().replace('"', "").split("=", 1) for line in file if "=" in line)
 except OSError:
     pass
-print(json.dumps({"python": sys.executable, "version": "%d.%d" % sys.version_info[:2], "full": platform.python_version(),
+print(json.dumps({"python": sys.executable, "version": "%d.%d" % sys.version_info[:2],
+    "full": platform.python_version(),
     "machine": platform.machine(), "libc": libc, "libc_version": version, "packages": packages,
     "system": release.get("ID", ""), "system_version": release.get("VERSION_ID", "")}))
 """
@@ -126,51 +127,60 @@ class _Engine:
     """Options of `run` that only this one has."""
 
     def version(self) -> str:
+        """As the program tells it."""
         return said(self.engine, "--version").strip()
 
     def pull(self, image: str) -> None:
+        """Bring an image here."""
         if not _succeeds(self.engine, "image", "inspect", image):
             said(
                 self.engine, "pull", "--quiet", image, what=f"The base image {image} could not be pulled.", fix=PULL_FIX
             )
 
     def run(self, image: str, *arguments: str) -> str:
+        """Run something once, confined."""
         entry, *rest = arguments
         command = [self.engine, "run", "--rm", *CONFINED, *self.running, "--entrypoint", entry, image, *rest]
         return said(*command, what=f"{entry} could not be run in {image}.", fix=NO_PYTHON)
 
     def start(self, image: str) -> str:
+        """Start a container, confined."""
         started = said(
             self.engine, "run", "--detach", *CONFINED, *self.running, image, what="The image could not be started."
         )
         return started.strip().splitlines()[-1]
 
     def inside(self, container: str, code: str, given: str, seconds: float) -> str:
+        """Run Python code in a container."""
         command = [self.engine, "exec", "--interactive", container, "python3", "-I", "-c", code]
         return said(*command, given=given, seconds=seconds, what="The container ended, or could not be asked.")
 
     def log(self, container: str) -> str:
+        """The end of what a container wrote."""
         done = subprocess.run(
             [self.engine, "logs", container], capture_output=True, text=True, errors="replace", check=False
         )
         return (done.stdout + done.stderr)[-4_000:].strip()
 
     def stop(self, container: str, seconds: int) -> int:
+        """SIGTERM, later SIGKILL; the exit code."""
         said(self.engine, "stop", "--time", str(seconds), container)
         return int(said(self.engine, "container", "inspect", "--format", "{{.State.ExitCode}}", container))
 
     def size(self, image: str) -> int:
+        """Bytes of an image, unpacked."""
         return int(said(self.engine, "image", "inspect", "--format", "{{.Size}}", image))
 
     def remove(self, *, container: str = "", image: str = "") -> None:
+        """Take a container or an image away."""
         for command in (["rm", "--force", container] if container else [], ["rmi", "--force", image] if image else []):
             if command:
                 subprocess.run([self.engine, *command], capture_output=True, check=False)
 
 
 PULL_FIX = (
-    "Check the digest (`skopeo inspect docker://…`), that the runner reaches the registry, and that the job is logged in "
-    "where it is private. Old digests are deleted by some registries: take the one of a newer image then."
+    "Check the digest (`skopeo inspect docker://…`), that the runner reaches the registry, and that the job is logged "
+    "in where it is private. Old digests are deleted by some registries: take the one of a newer image then."
 )
 NO_PYTHON = "The base image must have `python3` on its PATH: take one of Python, by digest."
 
@@ -183,6 +193,7 @@ class Podman(_Engine):
     builder: tuple[str, ...] = ("podman", "build")
 
     def build(self, context: Path, plan: contents.Plan, layout: Path) -> Built:
+        """Build without a cache, and write the layout."""
         name = f"localhost/slipway-build:{plan.tag.lower()}"
         program = self.builder[0]
         options = [
@@ -213,6 +224,7 @@ class Buildah(Podman):
     builder = ("buildah", "bud")
 
     def version(self) -> str:
+        """As the program tells it."""
         return f"{said('buildah', '--version').strip()}, {super().version()}"
 
 
@@ -225,9 +237,11 @@ class Docker(_Engine):
     name = engine = "docker"
 
     def version(self) -> str:
+        """As the program tells it."""
         return f"{super().version()}, {said('docker', 'buildx', 'version').strip()}"
 
     def build(self, context: Path, plan: contents.Plan, layout: Path) -> Built:
+        """Build without a cache, and write the layout."""
         name = f"slipway-build:{plan.tag.lower()}"
         options = ["--no-cache", "--provenance=false", "--sbom=false", "--build-arg", f"SOURCE_DATE_EPOCH={plan.epoch}"]
         outputs = ["--output", f"type=oci,dest={layout},tar=false,rewrite-timestamp=true"]

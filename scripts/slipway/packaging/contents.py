@@ -271,7 +271,7 @@ def write(plan: Plan, model: Path, folder: Path) -> Path:
     wheels.install(app / LOCK, site, plan.target)
     shutil.rmtree(site / "bin", ignore_errors=True)  # commands whose first line names a Python of this machine
     for file in [*folder.rglob("*")]:
-        if file.name == "__pycache__" or file.name == ".lock":
+        if file.name in ("__pycache__", ".lock"):
             shutil.rmtree(file) if file.is_dir() else file.unlink()
         elif file.name in UNWANTED and file.parent.name.endswith(".dist-info"):
             file.unlink()

@@ -1,7 +1,10 @@
 """An OCI registry over HTTP: what is pushed is exactly what was built, and each answer is by digest.
 
-https://github.com/opencontainers/distribution-spec/blob/main/spec.md. Beside images there are artifacts that refer to one
-(its bill of materials, its signature). A registry without the referrers API keeps their list under a tag.
+https://github.com/opencontainers/distribution-spec/blob/main/spec.md. Beside images there are artifacts that refer to
+one (its bill of materials, its signature). A registry without the referrers API keeps their list under a tag.
+
+Our own few requests, since bytes and digests must stay as they are: builders compress anew at a push, and the Python
+client of ORAS knows neither Basic authentication nor that tag.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class Layout:
 
     @classmethod
     def of(cls, folder: Path) -> Layout:
-        """Read a layout that holds one image. ValueError where it is another, or its blobs are not what they are called."""
+        """Read a layout that holds one image. ValueError where its manifest is not what its digest says."""
         index = json.loads((folder / "index.json").read_bytes())
         (only,) = index["manifests"]
         raw = _blob(folder, only["digest"]).read_bytes()

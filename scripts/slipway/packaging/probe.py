@@ -1,7 +1,8 @@
 """Tries a served model from inside of its container, which has no network but its own loopback.
 
-Runs as `python3 -c`, with the base image's Python and the standard library; imports nothing of ours. Standard input: one
-JSON object with port, seconds (to wait), and calls as `[route, body]`; standard output: what was answered and measured.
+Runs as `python3 -c`, with the base image's Python and the standard library; imports nothing of ours. Standard input:
+one JSON object with port, seconds (to wait), and calls as `[route, body]`; standard output: what was answered and
+measured.
 """
 
 from __future__ import annotations

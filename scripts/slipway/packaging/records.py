@@ -12,7 +12,7 @@ from slipway.report import Report, Verdict
 from slipway.runner.errors import GateError, InputError
 
 IMAGE, INPUTS, LOCK = "slipway.image", "slipway.image_inputs", LOCK_TAG
-"""Tags of a version: its image as `repository@sha256:…`, and digests of all that it was made from and of its lock."""
+"""Tags of a version: its image as `repository@sha256:…`, and digests of all that it was made from and its lock."""
 
 
 def judged(path: Path | None, version: ModelVersion) -> str:
@@ -28,7 +28,7 @@ def judged(path: Path | None, version: ModelVersion) -> str:
     if report.stage != "evaluate-model" or of_it is None or (report.model, of_it.id) != (version.model, digest):
         raise InputError(
             f"{path} is not the evaluation of {version.name} of `{version.model}`.",
-            why=f"It is of {of_it.name if of_it else 'nothing'} ({of_it.id if of_it else report.stage}); this is {digest}.",
+            why=f"It is by {report.stage} on {of_it.id if of_it else 'nothing'} of `{report.model}`; this is {digest}.",
             fix="Give the `report` output of evaluate-model for this version.",
         )
     if report.verdict is not Verdict.PASS:

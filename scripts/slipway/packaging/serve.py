@@ -1,8 +1,8 @@
 """Serves one MLflow model over HTTP. This file goes into the image; it imports nothing of Slipway.
 
-MLflow's own scoring server (`/invocations`, `/ping`, `/health`, `/version`), and beside it the Open Inference Protocol,
-version 2, which KServe and its clients speak: https://github.com/kserve/open-inference-protocol. Both read rows in the
-same way and ask the same loaded model. The model is loaded before the port opens, so that whoever is answered is served.
+MLflow's own scoring server (`/invocations`, `/ping`, `/health`, `/version`), and beside it the Open Inference Protocol
+2, which KServe and its clients speak: https://github.com/kserve/open-inference-protocol. Both read rows in the same
+way and ask the same loaded model. The model is loaded before the port opens, so that whoever is answered is served.
 
     SLIPWAY_MODEL_NAME, SLIPWAY_MODEL_VERSION   as the image was built for
     SLIPWAY_HOST, PORT                          0.0.0.0 and 8080 by default
@@ -58,12 +58,13 @@ def application(model: Any, name: str, version: str) -> Any:
 
     from fastapi import Request
     from fastapi.responses import JSONResponse
+    from mlflow import __version__ as mlflow_version
     from mlflow.pyfunc import scoring_server
 
     app = scoring_server.init(model)
 
     async def server() -> Any:
-        return JSONResponse({"name": "slipway", "version": scoring_server.VERSION, "extensions": []})
+        return JSONResponse({"name": "slipway", "version": mlflow_version, "extensions": []})
 
     async def live() -> Any:
         return JSONResponse({"live": True})

@@ -145,8 +145,8 @@ class PullRequest(Strict):
 
     gates_from: Literal["base", "head"] = "base"
     """Whose `data`, `spark`, `reproducibility`, `evaluation`, `signing` and `packaging` sections, schemas and public
-    keys judge a pull request. With `base` a change cannot loosen its own gate. Only the base branch's own copy of this line
-    counts."""
+    keys judge a pull request. With `base` a change cannot loosen its own gate. Only the base branch's own copy of this
+    line counts."""
 
 
 class Reproducibility(Strict):

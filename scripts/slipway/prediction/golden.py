@@ -1,7 +1,7 @@
 """The golden batch: some rows of the holdout, and what the candidate answered for them when it was judged.
 
 It lies with the candidate's MLflow run, and an image of the version must give the same answers (package-model). A
-request is what MLflow's scoring server takes, an answer what it gives, so that both routes of an image can be held to it.
+request is what MLflow's scoring server takes, an answer what it gives, so that an image can be held to both.
 """
 
 from __future__ import annotations

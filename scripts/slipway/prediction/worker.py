@@ -4,9 +4,9 @@
     worker.py MODEL OUTPUT serve FEATURES                  answers a request for each line of standard input
 
 Features are parquet files. docs/predictions.md describes what is written. ROWS are positions in the first file, `3,17`,
-or nothing: what the model answers for them, asked as its server is, is written to golden.json. A line to `serve` is `START STOP`; the answer
-is `done` once the model has predicted these rows, and `ready` is said once, after loading. Exit code 3 with one line
-on stderr where the model, and not Slipway, is at fault.
+or nothing: what the model answers for them, asked as its server is, is written to golden.json. A line to `serve` is
+`START STOP`; the answer is `done` once the model has predicted these rows, and `ready` is said once, after loading.
+Exit code 3 with one line on stderr where the model, and not Slipway, is at fault.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main(model_folder: str, output: str, mode: str, *arguments: str) -> None:
     except (Exception, SystemExit) as error:
         fail(f"the model cannot be loaded: {type(error).__name__}: {error}")
     loaded = time.monotonic() - started
-    task, rows, files = (*arguments[:2], arguments[2:]) if mode == "predict" else ("", "", arguments)
+    task, rows, *files = arguments if mode == "predict" else ("", "", *arguments)
     try:
         features = [as_trained(model, pd.read_parquet(file)) for file in files]
         if mode == "serve":
@@ -93,11 +93,13 @@ def keep_golden(model: Any, features: Any, rows: list[int], output: Path) -> Non
     import io
 
     try:
-        from mlflow.pyfunc.scoring_server import predictions_to_json
+        import mlflow.pyfunc.scoring_server
+
+        scoring_server: Any = mlflow.pyfunc.scoring_server
 
         chosen = features.iloc[rows] if hasattr(features, "iloc") else features[rows]
         answer = io.StringIO()
-        predictions_to_json(model.predict(chosen), answer)
+        scoring_server.predictions_to_json(model.predict(chosen), answer)
         said = {"request": as_request(model, chosen), "answer": json.loads(answer.getvalue())}
         text = json.dumps(said, allow_nan=False)
     except (Exception, SystemExit) as error:  # whatever a model's own code raises

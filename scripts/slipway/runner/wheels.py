@@ -84,7 +84,7 @@ def _uv(arguments: list[str], folder: Path, target: Target) -> None:
             raise RemoteError(
                 "The package index does not have what the model requires.",
                 why=said[-1500:],
-                fix="A version that was deleted or withdrawn cannot be installed again: put it on an index of yours, or "
-                "train with one that exists.",
+                fix="A version that was deleted or withdrawn cannot be installed again: put it on an index of yours, "
+                "or train with one that exists.",
             ) from failure
         raise
