@@ -10,7 +10,7 @@ from typing import Literal
 
 from slipway import signing
 from slipway.packaging import builders, contents, evidence, records, scan, smoke, verification
-from slipway.packaging.builders import Base, BuilderName, Built
+from slipway.packaging.builders import BuilderName, Built
 from slipway.packaging.contents import Plan
 from slipway.packaging.distribution import Repository
 from slipway.packaging.evidence import Evidence
@@ -174,8 +174,11 @@ def package(report: Report, case: Case) -> tuple[Report, Outputs]:
     builder = builders.choose(given.builder)
     base = builders.look_into(builder, packaging.base)
     builders.require_python(base, packaging.base, version.tags.get("slipway.python", ""))
-    plan = plan_of(case, base, model, batch.digest)
-    report = planned(report, plan, builder.version())
+    source = f"{case.run.server_url}/{case.run.repository}" if case.run.repository else ""
+    lock = contents.lock_of(case.registry, version, model, base.target, scratch)
+    plan = contents.plan_of(version, packaging.base, base.python, base.target, lock, batch.digest, source)
+    facts = {**report.provenance, **plan.facts, "builder": builder.version()}
+    report = report.model_copy(update={"provenance": facts})
     if given.push:
         if earlier := records.packaged_before(version, plan, case.repository):
             return found(report, case, plan, earlier)
@@ -195,37 +198,6 @@ def package(report: Report, case: Case) -> tuple[Report, Outputs]:
         digest, verdict = built.layout.digest, report.verdict
         return report, Outputs(report=case.path, verdict=verdict, tag=plan.tag, digest=digest, archive=archive)
     return pushed(report, case, plan, built, made)
-
-
-def plan_of(case: Case, base: Base, model: Path, golden_digest: str) -> Plan:
-    """All that the image follows from."""
-    version, image = case.version, case.packaging.base
-    lock = contents.lock_of(case.registry, version, model, base.target, case.scratch)
-    source = f"{case.run.server_url}/{case.run.repository}" if case.run.repository else ""
-    return Plan(
-        model=version.model,
-        version=version.version,
-        model_digest=version.tags["slipway.model_digest"],
-        base=image,
-        python=base.python,
-        target=base.target,
-        lock=lock,
-        epoch=contents.epoch_of(version),
-        labels=contents.labels_of(version, image, lock, golden_digest, source),
-    )
-
-
-def planned(report: Report, plan: Plan, builder: str) -> Report:
-    """The report, once it is known what will be built."""
-    facts = {
-        "base": plan.base,
-        "lock": f"{plan.lock.digest} ({plan.lock.origin})",
-        "golden_digest": plan.labels["slipway.golden"],
-        "builder": builder,
-        "platform": f"Python {plan.target.version}, {plan.target.platform}",
-        "time_of_files": plan.created,
-    }
-    return report.model_copy(update={"provenance": {**report.provenance, **facts}})
 
 
 def judged(report: Report, case: Case, built: Built, tried: Tried, plan: Plan, scanned: scan.Scan | None) -> Report:

@@ -97,6 +97,17 @@ class Plan:
         return f"{datetime.fromtimestamp(self.epoch, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
     @property
+    def facts(self) -> dict[str, str]:
+        """For a report's provenance."""
+        return {
+            "base": self.base,
+            "lock": f"{self.lock.digest} ({self.lock.origin})",
+            "golden_digest": self.labels["slipway.golden"],
+            "platform": f"Python {self.target.version}, {self.target.platform}",
+            "time_of_files": self.created,
+        }
+
+    @property
     def environment(self) -> dict[str, str]:
         """Variables of the container."""
         return {
@@ -109,6 +120,23 @@ class Plan:
             "SLIPWAY_MODEL_NAME": self.model,
             "SLIPWAY_MODEL_VERSION": self.version,
         }
+
+
+def plan_of(
+    version: ModelVersion, base: str, python: str, target: Target, lock: Lock, golden: str, source: str
+) -> Plan:
+    """All that the image of a version follows from. source: address of the repository, if there is one."""
+    return Plan(
+        model=version.model,
+        version=version.version,
+        model_digest=version.tags["slipway.model_digest"],
+        base=base,
+        python=python,
+        target=target,
+        lock=lock,
+        epoch=epoch_of(version),
+        labels=labels_of(version, base, lock, golden, source),
+    )
 
 
 def files_of(registry: Registry, version: ModelVersion, scratch: Path) -> Path:
