@@ -194,7 +194,7 @@ class Podman(_Engine):
 
     def build(self, context: Path, plan: contents.Plan, layout: Path) -> Built:
         """Build without a cache, and write the layout."""
-        name = f"localhost/slipway-build:{plan.tag.lower()}"
+        name = f"localhost/{_own(plan)}"
         program = self.builder[0]
         options = [
             "--format",
@@ -242,7 +242,7 @@ class Docker(_Engine):
 
     def build(self, context: Path, plan: contents.Plan, layout: Path) -> Built:
         """Build without a cache, and write the layout."""
-        name = f"slipway-build:{plan.tag.lower()}"
+        name = _own(plan)
         options = ["--no-cache", "--provenance=false", "--sbom=false", "--build-arg", f"SOURCE_DATE_EPOCH={plan.epoch}"]
         outputs = ["--output", f"type=oci,dest={layout},tar=false,rewrite-timestamp=true"]
         outputs += ["--output", f"type=docker,name={name},rewrite-timestamp=true"]
@@ -339,6 +339,11 @@ def failed(command: Sequence[str], code: int, why: str, what: str, fix: str) -> 
 def environ() -> Mapping[str, str]:
     """The job's environment without the inputs, among which are the tokens."""
     return {name: value for name, value in os.environ.items() if not name.startswith(variable(""))}
+
+
+def _own(plan: contents.Plan) -> str:
+    """A name that another job of the machine does not use; the image does not have it."""
+    return f"slipway-build:{plan.tag.lower()}-{os.getpid()}"
 
 
 def _labels(plan: contents.Plan) -> Iterator[str]:

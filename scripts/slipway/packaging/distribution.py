@@ -233,7 +233,7 @@ class Repository:
 
             if self._session is None:
                 self._session = requests.Session()
-                self._session.trust_env = True
+                self._session.auth = lambda request: request  # else a .netrc would take the place of our own
             own = urlsplit(url).netloc == urlsplit(self.base).netloc
 
             def send() -> Response:
@@ -270,6 +270,9 @@ class Repository:
         if urlsplit(realm).scheme == "http" and not self.base.startswith("http:"):
             return False  # credentials are not sent in the clear because a registry asks for it
         wanted = {key: said[key] for key in ("service", "scope") if key in said}
+        if basic and "scope" in wanted:
+            # Some registries answer 403, and not 401, where a token that was given for reading is used to push.
+            wanted["scope"] = re.sub(r":pull$", ":pull,push", wanted["scope"])
         answer = self._session.get(realm, params=wanted, headers=basic, timeout=SECONDS)
         if answer.status_code != 200:
             return False
