@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slipway import datasets
-from slipway.comparison import changed, contenders, guards, running, suites
+from slipway.comparison import changed, contenders, guards, recording, running, suites
 from slipway.comparison.contenders import Contender
 from slipway.evaluation.findings import Findings
 from slipway.policy import Evaluation, SourcedPolicy, load
@@ -129,15 +129,19 @@ def compare(
         key = key_of(sourced, evaluation, holdout, both, report) if given.reuse_from else ""
         if key and (earlier := reuse.find(given.reuse_from, key, path.parent, stage=stage, model=model)):
             return earlier.model_copy(update={"provenance": {**earlier.provenance, **sourced.provenance}})
-        models = running.prepare(registry, both, evaluation, model, sourced.path, Path(scratch))
+        kept = recording.rows_to_keep(sourced, both[0], len(holdout.truth))
+        models = running.prepare(registry, both, evaluation, model, sourced.path, Path(scratch), kept)
         said = running.predict(models, both, holdout, evaluation)
         seed, timings = suites.seed_of(holdout, both), path.with_name(TIMINGS)
         findings = suites.judge_all(sourced, evaluation, holdout, models, said, seed, Path(scratch), timings)
-        report = report.model_copy(update={"changes": changed.changes_of(registry, both, Path(scratch))})
+        recorded = recording.record(registry, both[0], models, Path(scratch))
+        update = {"changes": changed.changes_of(registry, both, Path(scratch))}
+        report = report.model_copy(update={**update, "subjects": (*report.subjects, *recorded.subjects)})
     limit = evaluation.max_holdout_uses
     findings += guards.used_before(holdout, model, both[0], findings, given.github_token, limit)
     findings += guards.same_production(registry, model, both)
-    remarks = (*guards.equality(both, said), *guards.holdout_remarks(sourced, holdout), *report.reasons)
+    told = (*guards.equality(both, said), *guards.holdout_remarks(sourced, holdout))
+    remarks = (*told, *recorded.remarks, *report.reasons)
     done = finish(report, sourced, replace(findings, reasons=(*findings.reasons, *remarks)), both, holdout)
     if key:
         reuse.keep(given.reuse_from, key, done.finished(), path.parent, context.Run.from_environ())

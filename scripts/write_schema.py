@@ -29,6 +29,7 @@ from slipway.policy import evaluation as evaluation_model
 from slipway.policy import groups as groups_model
 from slipway.policy import latency as latency_model
 from slipway.policy import model as policy_model
+from slipway.policy import packaging as packaging_model
 from slipway.policy import release as release_model
 from slipway.policy import retraining as retraining_model
 from slipway.policy import robustness as robustness_model
@@ -45,7 +46,7 @@ SCHEMAS: dict[str, tuple[type[BaseModel], tuple[ModuleType, ...]]] = {
         Policy,
         (
             *(policy_model, against_model, canary_model, drift_model, evaluation_model, groups_model, latency_model),
-            *(release_model, retraining_model, robustness_model, rules_model, scorers_model),
+            *(packaging_model, release_model, retraining_model, robustness_model, rules_model, scorers_model),
         ),
     ),
     "ledger-entry.schema.json": (Entry, (entries, report_model)),

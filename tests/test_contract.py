@@ -124,7 +124,12 @@ DEFINED_OTHERWISE = {
     ("input", "environment", "record-approval"),
     ("input", "pull-request", "record-approval"),
     ("output", "model-version", "record-approval"),
+    ("output", "image", "record-approval"),
+    ("input", "evaluation-report", "package-model"),
     ("input", "command", "sign-model"),
+    ("input", "command", "package-model"),
+    ("input", "private-key", "package-model"),
+    ("input", "certificate-chain", "package-model"),
     ("input", "model-version", "sign-model"),
 }
 """What may differ from its namesakes: machines that share no file need a server, and what is attested is named; tokens
@@ -133,7 +138,7 @@ signature is for a version and no alias; drift is of one dataset."""
 
 BESIDE_THE_PIPELINE = {
     *("audit-trail", "comment-fork", "detect-drift", "dispatch-retraining", "propose-retraining", "refresh-data"),
-    *("assess-risk", "judge-canary", "record-approval", "reproduce-model", "sign-model"),
+    *("assess-risk", "judge-canary", "package-model", "record-approval", "reproduce-model", "sign-model"),
 }
 """Stages that people and other workflows call. The pipeline's jobs run the change's own code, which must not come near
 a signing key, nor, in a fork's run, near a token that may write."""

@@ -187,7 +187,7 @@ def test_for_lock__an_old_python_is_told(lock: Path, monkeypatch: pytest.MonkeyP
 def test_for_group__an_unknown_one_names_the_known() -> None:
     with pytest.raises(InputError, match="no group of requirements named `post-reports`") as caught:
         environments.for_group("post-reports")
-    assert "record-reports, refresh-data, s3, sign-model, train-model" in caught.value.fix
+    assert "record-reports, refresh-data, reproduce-model, s3, sign-model" in caught.value.fix
 
 
 @pytest.mark.parametrize(

@@ -54,14 +54,19 @@ def prepare(
     model: str,
     policy: Path,
     scratch: Path,
+    golden: tuple[int, ...] = (),
 ) -> Models:
-    """Bring the models here and build their environments. Raises InputError or RemoteError where one cannot be had."""
+    """Bring the models here and build their environments. Raises InputError or RemoteError where one cannot be had.
+
+    golden: positions of the holdout's rows for which the candidate's answers are kept.
+    """
     jobs: dict[str, Job] = {}
     builds = evaluation.isolation.builds == "allow"
     for each in both:
         if not each.predictions:
             files = contenders.files(each, registry, model, policy, scratch, builds=builds)
-            jobs[each.role] = Job(each.called, files.model, files.python, scratch / each.role / "predictions")
+            kept = golden if each.role == "candidate" else ()
+            jobs[each.role] = Job(each.called, files.model, files.python, scratch / each.role / "predictions", kept)
     return Models(jobs, tuple(each.role for each in both), confinement(evaluation.isolation))
 
 
@@ -150,7 +155,7 @@ def _of_disturbed(
     models: Models, job: Job, files: Mapping[str, Path], task: str, rows: int
 ) -> dict[str, Predictions | GateError]:
     """One model's answers by disturbance: with one loading, or where that fails each on its own, to see which."""
-    own = replace(job, output=job.output.with_name(f"{job.output.name}-{'-'.join(files)}"))
+    own = replace(job, output=job.output.with_name(f"{job.output.name}-{'-'.join(files)}"), golden=())
     try:
         counts = [rows] * len(files)
         (answers,) = predict_files([own], list(files.values()), task, len(files) * SECONDS, models.confinement, counts)

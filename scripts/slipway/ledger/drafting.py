@@ -39,6 +39,7 @@ EVENTS: dict[str, Kind] = {
     "detect-drift": "drift",
     "post-report": "comment",
     "sign-model": "signature",
+    "package-model": "packaging",
     "refresh-data": "refresh",
     "propose-retraining": "proposal",
     "assess-risk": "risk",

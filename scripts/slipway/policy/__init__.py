@@ -8,6 +8,7 @@ from slipway.policy.evaluation import Evaluation, Isolation, Leakage
 from slipway.policy.groups import Fairness, Slices
 from slipway.policy.latency import Latency, LeastRule, MostRule
 from slipway.policy.model import Dataset, Policy, PullRequest, Signing, SigningMethod, Training
+from slipway.policy.packaging import Packaging, PackagingLimits, Vulnerabilities
 from slipway.policy.reading import read_text
 from slipway.policy.retraining import BackOff, Persistence, Retraining
 from slipway.policy.robustness import Missing, Noise, Perturbation, Robustness, Swap, Units
@@ -34,6 +35,8 @@ __all__ = [
     "Missing",
     "MostRule",
     "Noise",
+    "Packaging",
+    "PackagingLimits",
     "Persistence",
     "Perturbation",
     "Policy",
@@ -49,6 +52,7 @@ __all__ = [
     "Training",
     "Units",
     "Volume",
+    "Vulnerabilities",
     "load",
     "missing_columns",
     "read_text",

@@ -13,6 +13,7 @@ from slipway.policy.against import PRODUCTION, Against
 from slipway.policy.canary import Canary
 from slipway.policy.drift import Drift
 from slipway.policy.evaluation import Evaluation
+from slipway.policy.packaging import Packaging
 from slipway.policy.release import Release
 from slipway.policy.retraining import Retraining
 from slipway.policy.strict import NUMBER, Name, Strict
@@ -149,9 +150,9 @@ class PullRequest(Strict):
     """What holds in pull requests."""
 
     gates_from: Literal["base", "head"] = "base"
-    """Whose `data`, `spark`, `reproducibility`, `evaluation` and `signing` sections, schemas and public keys judge a
-    pull request. With `base` a change cannot loosen its own gate. Only the base branch's own copy of this line
-    counts."""
+    """Whose `data`, `spark`, `reproducibility`, `evaluation`, `signing` and `packaging` sections, schemas and public
+    keys judge a pull request. With `base` a change cannot loosen its own gate. Only the base branch's own copy of this
+    line counts."""
 
 
 class Reproducibility(Strict):
@@ -201,6 +202,9 @@ class Policy(Strict):
 
     signing: Signing | None = None
     """Whose signature a model must carry before it is deployed."""
+
+    packaging: Packaging | None = None
+    """How a registered version becomes an image."""
 
     retraining: Retraining | None = None
     """When a drift report may set off a retraining, and how."""

@@ -50,13 +50,15 @@ class Predictions:
 class Job:
     """One model to run: a name for messages, its folder, the Python of its environment, and where it may write.
 
-    A scorer runs in the same way; its folder holds the module.
+    A scorer runs in the same way; its folder holds the module. golden: positions of rows in the first file of features
+    for which the model's answers are kept as its server would give them.
     """
 
     name: str
     model: Path
     python: Path
     output: Path
+    golden: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ def predict_files(
     with ExitStack() as stack:
         started = []
         for job in jobs:
-            begun = start(job, ["predict", task, *map(_resolved, features)], features, confinement)
+            rows_kept = ",".join(map(str, job.golden))
+            begun = start(job, ["predict", task, rows_kept, *map(_resolved, features)], features, confinement)
             stack.callback(begun.said.close)
             stack.callback(isolation.end, begun.process)
             started.append(begun)

@@ -1,11 +1,12 @@
 """Runs inside the model's own environment: loads one MLflow model and predicts with it. Imports nothing of ours.
 
-    worker.py MODEL OUTPUT predict TASK FEATURES...   writes predictions-0.parquet, -1, … and predictions.json
-    worker.py MODEL OUTPUT serve FEATURES             answers a request for each line of standard input
+    worker.py MODEL OUTPUT predict TASK ROWS FEATURES...   writes predictions-0.parquet, -1, … and predictions.json
+    worker.py MODEL OUTPUT serve FEATURES                  answers a request for each line of standard input
 
-Features are parquet files. docs/predictions.md describes what is written. A line to `serve` is `START STOP`; the answer
-is `done` once the model has predicted these rows, and `ready` is said once, after loading. Exit code 3 with one line
-on stderr where the model, and not Slipway, is at fault.
+Features are parquet files. docs/predictions.md describes what is written. ROWS are positions in the first file, `3,17`,
+or nothing: what the model answers for them, asked as its server is, is written to golden.json. A line to `serve` is
+`START STOP`; the answer is `done` once the model has predicted these rows, and `ready` is said once, after loading.
+Exit code 3 with one line on stderr where the model, and not Slipway, is at fault.
 """
 
 from __future__ import annotations
@@ -46,12 +47,14 @@ def main(model_folder: str, output: str, mode: str, *arguments: str) -> None:
     except (Exception, SystemExit) as error:
         fail(f"the model cannot be loaded: {type(error).__name__}: {error}")
     loaded = time.monotonic() - started
-    task, files = (arguments[0], arguments[1:]) if mode == "predict" else ("", arguments)
+    task, rows, *files = arguments if mode == "predict" else ("", "", *arguments)
     try:
         features = [as_trained(model, pd.read_parquet(file)) for file in files]
         if mode == "serve":
             serve(model, features[0], answers)
             return
+        if rows:
+            keep_golden(model, features[0], [int(row) for row in rows.split(",")], Path(output))
         predict_files(model, features, task, Path(output), loaded)
     except FaultError:
         raise
@@ -80,6 +83,52 @@ def serve(model: Any, features: Any, answers: Any) -> None:
         first, last = map(int, line.split())
         said(model, features.iloc[first:last] if hasattr(features, "iloc") else features[first:last])
         print("done", file=answers, flush=True)
+
+
+def keep_golden(model: Any, features: Any, rows: list[int], output: Path) -> None:
+    """Write a request of some rows, as MLflow's scoring server takes it, and the answer that the server would give.
+
+    A model whose rows or answers JSON cannot carry has none, and is judged all the same.
+    """
+    import io
+
+    try:
+        import mlflow.pyfunc.scoring_server
+
+        scoring_server: Any = mlflow.pyfunc.scoring_server
+
+        chosen = features.iloc[rows] if hasattr(features, "iloc") else features[rows]
+        answer = io.StringIO()
+        scoring_server.predictions_to_json(model.predict(chosen), answer)
+        said = {"request": as_request(model, chosen), "answer": json.loads(answer.getvalue())}
+        text = json.dumps(said, allow_nan=False)
+    except (Exception, SystemExit) as error:  # whatever a model's own code raises
+        text = json.dumps({"absent": f"{type(error).__name__}: {in_short(str(error))}"})
+    (output / "golden.json").write_text(text, encoding="utf-8")
+
+
+def as_request(model: Any, features: Any) -> dict[str, Any]:
+    """Rows in the form in which MLflow's scoring server reads them back without a loss."""
+    schema = model.metadata.get_input_schema()
+    if not hasattr(features, "columns"):
+        return {"inputs": features.tolist()}
+    if schema is not None and schema.is_tensor_spec():
+        return {"inputs": {str(name): [plain_value(each) for each in features[name]] for name in features.columns}}
+    rows = [[plain_value(value) for value in row] for row in features.itertuples(index=False, name=None)]
+    return {"dataframe_split": {"columns": list(map(str, features.columns)), "data": rows}}
+
+
+def plain_value(value: Any) -> Any:
+    """One value as JSON has it; what is missing becomes null, a time its ISO form."""
+    import pandas as pd
+
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list):
+        return [plain_value(each) for each in value]
+    if value is None or value is pd.NaT or value is pd.NA or value != value:  # noqa: PLR0124 - NaN alone differs
+        return None
+    return value.isoformat() if hasattr(value, "isoformat") else value
 
 
 # What the model is given ---------------------------------------------------------------------------------------------

@@ -145,17 +145,17 @@ def clean_environ() -> dict[str, str]:
 
 def _build(folder: Path, lock: Path, *, hashed: bool, builds: bool, python: str = sys.executable) -> None:
     if not builds:
-        _require_wheels_only(lock)
+        require_wheels_only(lock)
     uv = find_uv()
     commands.say(f"Building the environment of {lock.name}")
-    _run([uv, "venv", "--quiet", "--python", python, str(folder)], folder)
+    run_installer([uv, "venv", "--quiet", "--python", python, str(folder)], folder)
     install = [uv, "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), "-r", str(lock)]
     if hashed:
         install += ["--require-hashes", "--no-deps"]
-    _run(install if builds else [*install, "--no-build"], folder, "" if builds else NO_BUILDS)
+    run_installer(install if builds else [*install, "--no-build"], folder, "" if builds else NO_BUILDS)
 
 
-def _require_wheels_only(lock: Path, allowed: frozenset[str] = WHEELS_ONLY_OPTIONS | CONSTRAINTS) -> None:
+def require_wheels_only(lock: Path, allowed: frozenset[str] = WHEELS_ONLY_OPTIONS | CONSTRAINTS) -> None:
     """Raises InputError where the lock, or the constraints that it names, could make uv build or name a secret."""
     try:
         text = lock.read_text(encoding="utf-8-sig")  # uv reads UTF-16, too
@@ -175,7 +175,7 @@ def _require_wheels_only(lock: Path, allowed: frozenset[str] = WHEELS_ONLY_OPTIO
             if option in CONSTRAINTS:
                 # A plain name: uv would understand an address or a variable otherwise than we do.
                 named = re.fullmatch(r"[\w.-]+", value or "".join(words[place + 1 : place + 2]), re.ASCII)
-                _require_wheels_only(lock.with_name(named.group() if named else "constraints"), WHEELS_ONLY_OPTIONS)
+                require_wheels_only(lock.with_name(named.group() if named else "constraints"), WHEELS_ONLY_OPTIONS)
 
 
 def find_uv() -> str:
@@ -188,11 +188,11 @@ def find_uv() -> str:
     # An environment made by uv has no pip; the Python that it was made from usually has.
     pip = [os.path.realpath(sys.executable), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
     install = [*pip, "--require-hashes", "--no-deps", "--target", str(folder), "-r", str(lock)]
-    _made_once(folder, lambda: _run(install, folder))
+    _made_once(folder, lambda: run_installer(install, folder))
     return str(folder / "bin" / "uv")
 
 
-def _run(command: list[str], folder: Path, fix: str = "") -> None:
+def run_installer(command: list[str], folder: Path, fix: str = "") -> None:
     """Run a package installer that fills `folder`. fix: what else to do about a failure."""
     environ = {
         name: value for name, value in os.environ.items() if name in PASSED_ON or name.startswith(PASSED_ON_SETTINGS)

@@ -110,6 +110,18 @@ def verify_version(registry: Registry, version: ModelVersion, trust: Trust, scra
 
 def verify_files(version: ModelVersion, folder: Path, file: Path, trust: Trust) -> Verification:
     """Hold a version's files in `folder`, and its signature, to `trust`. InputError where that cannot be read."""
+    called = f"{version.name.capitalize()} of `{version.model}`"
+    return verify_named(name_of(version), called, folder, file, trust, registered=_registered(version))
+
+
+def verify_named(
+    name: str, called: str, folder: Path, file: Path, trust: Trust, *, registered: str = ""
+) -> Verification:
+    """Hold the files in `folder`, and their signature, to `trust`. InputError where that cannot be read.
+
+    name: what the signature must be for. called: the same for people. registered: digest that the files must have,
+    where one is on record.
+    """
     checks: list[Check] = []
     who = ""
     try:
@@ -118,10 +130,10 @@ def verify_files(version: ModelVersion, folder: Path, file: Path, trust: Trust) 
             raise GateError(f"It was made by the method `{said.method}`, and `{trust.method}` is demanded.")
         if said.method == "certificate":
             signature.require_curve(said)
-        found, as_signed = _authentic(folder, file, trust, name_of(version))
+        found, as_signed = _authentic(folder, file, trust, name)
         who = signature.signer_of(said)
         checks.append(Check(name="signature", verdict=Verdict.PASS, detail=f"Signed by {who}."))
-        checks += _details(version, trust, said, found)
+        checks += _details(name, registered, trust, said, found)
         if not as_signed and combine(check.verdict for check in checks) is Verdict.PASS:
             raise GateError("The library that verified it found differences in the files.")
     except GateError as refused:
@@ -131,7 +143,7 @@ def verify_files(version: ModelVersion, folder: Path, file: Path, trust: Trust) 
     state = "is signed" if verdict is Verdict.PASS else "does not carry a valid signature"
     return Verification(
         verdict=verdict,
-        headline=f"{version.name.capitalize()} of `{version.model}` {state}.",
+        headline=f"{called} {state}.",
         checks=tuple(checks),
         folder=folder,
         file=file,
@@ -210,7 +222,7 @@ def _verifier(trust: Trust) -> Any:
         return config.use_certificate_verifier(certificate_chain=[chain])
 
 
-def _details(version: ModelVersion, trust: Trust, said: Signature, found: dict[str, str]) -> Iterator[Check]:
+def _details(name: str, registered: str, trust: Trust, said: Signature, found: dict[str, str]) -> Iterator[Check]:
     """What the library leaves open: whose certificate, which version, which files differ, and whether they are those
     whose digest stands in reports and ledger: it is a tag, which more people can alter than files."""
     if trust.method == "certificate" and trust.identity:
@@ -220,10 +232,10 @@ def _details(version: ModelVersion, trust: Trust, said: Signature, found: dict[s
         else:
             detail = f"The certificate is for {', '.join(names) or 'nobody'}, not for {trust.identity}."
             yield Check(name="identity", verdict=Verdict.FAIL, detail=detail)
-    if said.name == name_of(version):
+    if said.name == name:
         yield Check(name="version", verdict=Verdict.PASS, detail=f"It is for {said.name}.")
     else:
-        detail = f"It is for {said.name}, not for {name_of(version)}: another version's signature was put here."
+        detail = f"It is for {said.name}, not for {name}: another version's signature was put here."
         yield Check(name="version", verdict=Verdict.FAIL, detail=detail)
     wrong = differences(said.files, found)
     if wrong:
@@ -232,7 +244,7 @@ def _details(version: ModelVersion, trust: Trust, said: Signature, found: dict[s
         yield Check(name="files", verdict=Verdict.FAIL, detail=detail, count=len(wrong), examples=wrong[:20])
     else:
         yield Check(name="files", verdict=Verdict.PASS, detail=f"All {len(found)} files are those that were signed.")
-    if registered := _registered(version):
+    if registered:
         detail, verdict = f"The version was registered as {registered}", Verdict.PASS
         if registered != _digest(found):
             detail, verdict = f"{detail}, and its files are {_digest(found)}", Verdict.FAIL

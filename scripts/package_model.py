@@ -1,0 +1,272 @@
+"""Turn a registered version into an OCI image, try it on golden predictions, and push it by digest; or verify one."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from slipway import signing
+from slipway.packaging import builders, contents, evidence, records, scan, smoke, verification
+from slipway.packaging.builders import BuilderName, Built
+from slipway.packaging.contents import Plan
+from slipway.packaging.distribution import Repository
+from slipway.packaging.evidence import Evidence
+from slipway.packaging.smoke import Tried
+from slipway.policy import Packaging, SourcedPolicy, load
+from slipway.prediction import golden
+from slipway.registry.mlflow import ModelVersion, Registry
+from slipway.report import Report, Subject, Verdict, combine, enforce
+from slipway.report.publishing import publish
+from slipway.runner import commands, context, stage
+from slipway.runner.context import Run
+from slipway.runner.errors import InputError, PolicyError, SlipwayError
+from slipway.runner.inputs import NO_SECRET, Secret
+from slipway.signing import Signer, Trust
+
+STAGE = "package-model"
+ARCHIVE = "image.tar"
+OPEN = "See what is not known. Nothing was pushed, and nothing is until it is known."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Turn a registered version into an OCI image."""
+
+    policy: Path = Path("slipway.yml")
+    model_version: str = ""
+    tracking_uri: str = ""
+    command: Literal["package", "verify"] = "package"
+    evaluation_report: Path | None = None
+    scan_report: Path | None = None
+    builder: BuilderName = "auto"
+    push: bool = True
+    registry_username: str = ""
+    registry_token: Secret = NO_SECRET
+    private_key: Secret = NO_SECRET
+    signing_certificate: Path | None = None
+    certificate_chain: Path | None = None
+    report: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """The image, and what was found of it."""
+
+    report: Path
+    verdict: Verdict
+    image: str = ""
+    digest: str = ""
+    tag: str = ""
+    archive: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One version on its way to an image. path: of the report. signer: None where nobody signs."""
+
+    given: Inputs
+    run: Run
+    path: Path
+    packaging: Packaging
+    trust: Trust | None
+    signer: Signer | None
+    repository: Repository
+    registry: Registry
+    version: ModelVersion
+    scratch: Path
+
+
+def main(given: Inputs) -> None:
+    """Build, try, push and record, or verify; then let a failure decide how the step ends."""
+    run = Run.from_environ()
+    sourced = load(given.policy, run)
+    packaging, model = section(sourced), sourced.policy.model
+    trust, signer = Trust.of_policy(sourced), signer_of(given, sourced)
+    path = given.report or context.report_file(model, STAGE)
+    policy = Subject(role="policy", name=str(sourced.path), id=sourced.policy.digest)
+    report = Report(stage=STAGE, model=model, verdict=Verdict.INCONCLUSIVE, reasons=sourced.remarks, subjects=(policy,))
+    report = report.model_copy(update={"provenance": dict(sourced.provenance)})
+    try:
+        registry = Registry(given.tracking_uri)
+        version = registry.candidate(model, given.model_version)
+        report = of_version(report, version)
+        username = given.registry_username or run.actor or "slipway"
+        with tempfile.TemporaryDirectory(prefix="slipway-package-") as scratch:
+            case = Case(
+                given=given,
+                run=run,
+                path=path,
+                packaging=packaging,
+                trust=trust,
+                signer=signer,
+                repository=Repository(packaging.repository, username, given.registry_token),
+                registry=registry,
+                version=version,
+                scratch=Path(scratch),
+            )
+            report, said = (package if given.command == "package" else verify)(report, case)
+    except SlipwayError as failure:
+        report = report.after_failure(failure, provenance=report.provenance)
+        publish(report, path, Outputs(report=path, verdict=report.verdict))
+        raise
+    publish(report, path, said)
+    enforce(report, on_inconclusive="fail" if given.command == "package" else "warn", fix=OPEN)
+
+
+def section(sourced: SourcedPolicy) -> Packaging:
+    """The policy's section `packaging`."""
+    if sourced.policy.packaging is None:
+        raise PolicyError(
+            f"{sourced.path} has no section `packaging`, so nothing says what an image is made from.",
+            fix="Add it with `base`, an image of the model's Python by digest, and `repository` (docs/policy.md).",
+            file=str(sourced.path),
+        )
+    return sourced.policy.packaging
+
+
+def signer_of(given: Inputs, sourced: SourcedPolicy) -> Signer | None:
+    """What images are signed with, by the policy's `signing`. InputError where it demands more than was given."""
+    said, needed = sourced.policy.signing, given.command == "package" and given.push
+    if said is None or not needed:
+        if given.private_key and said is None:
+            raise InputError(
+                "`private-key` was given, and the policy has no section `signing`.",
+                why="Nobody would know whose signature to trust.",
+                fix="Add the section with the public key, or leave the input out.",
+            )
+        return None
+    if said.method == "workflow" or given.private_key:
+        chain = given.certificate_chain
+        certificate = given.signing_certificate
+        return Signer(
+            method=said.method, private_key=given.private_key, signing_certificate=certificate, certificate_chain=chain
+        )
+    if said.required:
+        raise InputError(
+            "`private-key` was not given, and the policy demands signatures.",
+            why="An image without one could not be deployed.",
+            fix="Give the private key from a secret, in a job in which no code of a change runs.",
+        )
+    return None
+
+
+def of_version(report: Report, version: ModelVersion) -> Report:
+    """The report, once it is known what it is about."""
+    digest = version.tags.get("slipway.model_digest", "")
+    facts = {"model_version": version.version, "model_digest": digest, **report.provenance}
+    subject = Subject(role="candidate", name=version.version, id=digest)
+    return report.model_copy(update={"provenance": facts, "subjects": (*report.subjects, subject)})
+
+
+def package(report: Report, case: Case) -> tuple[Report, Outputs]:
+    """The image of one version: found where it was packaged before, else built, tried and pushed."""
+    given, packaging, version, scratch = case.given, case.packaging, case.version, case.scratch
+    if case.trust:
+        signing.verify_version(case.registry, version, case.trust, scratch / "signature").require()
+    model = contents.files_of(case.registry, version, scratch)
+    batch = golden.of_version(
+        case.registry, version, scratch, expected=records.judged(given.evaluation_report, version)
+    )
+    scanned = scan.read(given.scan_report) if given.scan_report else None
+    builder = builders.choose(given.builder)
+    base = builders.look_into(builder, packaging.base)
+    builders.require_python(base, packaging.base, version.tags.get("slipway.python", ""))
+    source = f"{case.run.server_url}/{case.run.repository}" if case.run.repository else ""
+    lock = contents.lock_of(case.registry, version, model, base.target, scratch)
+    plan = contents.plan_of(version, packaging.base, base.python, base.target, lock, batch.digest, source)
+    facts = {**report.provenance, **plan.facts, "builder": builder.version()}
+    report = report.model_copy(update={"provenance": facts})
+    if given.push:
+        if earlier := records.packaged_before(version, plan, case.repository):
+            return found(report, case, plan, earlier)
+        case.repository.require_push()
+    commands.say(f"Building {packaging.repository}:{plan.tag} with {builder.name}")
+    folder = contents.write(plan, model, scratch / "context")
+    built = builder.build(folder, plan, scratch / "layout")
+    try:
+        tried = smoke.try_image(builder, built, batch, packaging, plan)
+    finally:
+        builder.remove(image=built.name)
+    made = evidence.make(plan, base, folder / "site", packaging.repository, built.layout, case.run, builder.version())
+    report = judged(report, case, built, tried, plan, scanned)
+    report = report.model_copy(update={"attachments": records.keep(made.files(), case.path)})
+    if report.verdict is not Verdict.PASS or not given.push:
+        archive = built.layout.archive(case.path.with_name(ARCHIVE)) if not given.push else None
+        digest, verdict = built.layout.digest, report.verdict
+        return report, Outputs(report=case.path, verdict=verdict, tag=plan.tag, digest=digest, archive=archive)
+    return pushed(report, case, plan, built, made)
+
+
+def judged(report: Report, case: Case, built: Built, tried: Tried, plan: Plan, scanned: scan.Scan | None) -> Report:
+    """The report on an image that was built and tried."""
+    rules, checks = case.packaging.vulnerabilities, tried.checks
+    tables = [smoke.table(tried, built.layout.bytes_to_push)]
+    if rules and (scanned or (rules.required and case.given.push)):
+        checks = (*checks, scan.judge(scanned, rules, built.layout))
+        tables += [scan.table(scanned, rules)] if scanned and scanned.findings else []
+    verdict = combine(check.verdict for check in checks)
+    wrong = tuple(check.detail for check in checks if check.verdict is not Verdict.PASS)
+    outcome = "was built and tried" if verdict is Verdict.PASS else "was built, and is not pushed"
+    update = {
+        "verdict": verdict,
+        "headline": f"The image {plan.tag} of version {plan.version} {outcome}.",
+        "reasons": (*wrong, *report.reasons),
+        "checks": checks,
+        "tables": tuple(tables),
+        "provenance": {**report.provenance, "image_digest": built.layout.digest},
+    }
+    return report.model_copy(update=update)
+
+
+def pushed(report: Report, case: Case, plan: Plan, built: Built, made: Evidence) -> tuple[Report, Outputs]:
+    """Push the image and attach its evidence, and last of all say so in the registry of models."""
+    name = case.packaging.repository
+    if case.signer:
+        made = evidence.sign(made, name, built.layout, case.signer, case.trust, case.scratch)
+        report = report.model_copy(update={"attachments": records.keep(made.files(), case.path)})
+    commands.say(f"Pushing {name}:{plan.tag}")
+    image = case.repository.push(built.layout, plan.tag)
+    evidence.attach(case.repository, image, made)
+    records.record(case.registry, case.version, plan, f"{name}@{image.digest}", case.scratch)
+    return found(report, case, plan, image.digest, new=True)
+
+
+def found(report: Report, case: Case, plan: Plan, digest: str, *, new: bool = False) -> tuple[Report, Outputs]:
+    """Report and outputs for an image that is in the registry."""
+    name = case.packaging.repository
+    image = f"{name}@{digest}"
+    told = "Packaged" if new else "Packaged before, and not built again:"
+    update = {
+        "verdict": Verdict.PASS,
+        "headline": f"{told} version {plan.version} as {name}:{plan.tag}.",
+        "provenance": {**report.provenance, "image": image},
+        "subjects": (*report.subjects, Subject(role="image", name=f"{name}:{plan.tag}", id=image)),
+    }
+    outputs = Outputs(report=case.path, verdict=Verdict.PASS, image=image, digest=digest, tag=plan.tag)
+    return report.model_copy(update=update), outputs
+
+
+def verify(report: Report, case: Case) -> tuple[Report, Outputs]:
+    """Hold the image that the version names to its digest, labels, evidence and signature."""
+    checked = verification.verify_image(case.version, case.repository, case.trust, case.scratch)
+    state = {Verdict.PASS: "may be deployed", Verdict.FAIL: "must not be deployed"}.get(
+        checked.verdict, "is not signed"
+    )
+    update = {
+        "verdict": checked.verdict,
+        "headline": f"The image of {case.version.name} {state}: {checked.image}.",
+        "reasons": (*(each.detail for each in checked.checks if each.verdict is not Verdict.PASS), *report.reasons),
+        "checks": checked.checks,
+        "provenance": {**report.provenance, "image": checked.image},
+        "subjects": (*report.subjects, Subject(role="image", name=case.repository.name, id=checked.image)),
+    }
+    digest = checked.image.rpartition("@")[2]
+    outputs = Outputs(report=case.path, verdict=checked.verdict, image=checked.image, digest=digest)
+    return report.model_copy(update=update), outputs
+
+
+if __name__ == "__main__":
+    sys.exit(stage.run(main, Inputs))
