@@ -444,7 +444,7 @@ def test_evaluate__the_model_sees_neither_tokens_nor_the_target(toy: Toy) -> Non
     """The model tells by its own failure: what it could write, nobody else would read."""
     expected = [name for name in holdout().columns if name != "y"]
     deed = f"""
-file = list(pd.read_parquet(sys.argv[5]).columns)
+file = list(pd.read_parquet(sys.argv[6]).columns)
 places = [place for place in (os.getcwd(), *sys.path) if place.startswith({str(toy.folder)!r})]
 prefixes = ("GITHUB_", "INPUT_", "ACTIONS_", "RUNNER_", "MLFLOW_TRACKING_T", "AWS_", "SLIPWAY_")
 names = [name for name in os.environ if name.startswith(prefixes)]

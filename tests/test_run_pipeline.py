@@ -279,7 +279,7 @@ def test_pipeline__a_person_runs_it(toy: Toy) -> None:
     said = dict(line.split(" = ", 1) for line in done.stdout.splitlines() if " = " in line)
     assert said["verdict"] == "pass"
     assert said["model-version"] == "1"
-    assert Path(said["comment-file"]).read_text(encoding="utf-8").startswith("### ✅ `toy`: may replace production")
+    assert Path(said["comment-file"]).read_text(encoding="utf-8").startswith("### ✅ `toy`: may go into production")
     assert "::" not in done.stdout, "no workflow command for a terminal"
     assert count(toy, "versions") == 1
     assert toy.git("status", "--porcelain") == ""

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from runner_double import Annotation, Printed
+from slipway import SHARED
 from slipway.runner import stage
 from slipway.runner.errors import GateError, InputError
 
@@ -72,8 +73,8 @@ def test_script__by_a_python_without_its_packages(script: Path, tmp_path: Path) 
     if script.name in ("build_environment.py", "run_pipeline.py"):  # they need nothing but Python
         assert done.returncode == 0, done.stderr
         return
-    others = {"fetch_statement": "dev", "compare_delivery": "detect-drift", "init_project": "validate-data"}
-    group = others.get(script.stem) or script.stem.replace("_", "-")
+    stage_name = script.stem.replace("_", "-")
+    group = {"fetch-statement": "dev", **SHARED}.get(stage_name, stage_name)
     first, second = done.stderr.splitlines()
     assert done.returncode == 1 and first.startswith(f"error: {script.name} needs the package ")
     assert f"build_environment.py --group {group}` says which Python to take" in second
