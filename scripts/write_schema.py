@@ -24,6 +24,7 @@ from slipway.ledger.entries import Entry
 from slipway.policy import Policy
 from slipway.policy import against as against_model
 from slipway.policy import canary as canary_model
+from slipway.policy import deployment as deployment_model
 from slipway.policy import drift as drift_model
 from slipway.policy import evaluation as evaluation_model
 from slipway.policy import groups as groups_model
@@ -45,8 +46,9 @@ SCHEMAS: dict[str, tuple[type[BaseModel], tuple[ModuleType, ...]]] = {
     "slipway.schema.json": (
         Policy,
         (
-            *(policy_model, against_model, canary_model, drift_model, evaluation_model, groups_model, latency_model),
-            *(packaging_model, release_model, retraining_model, robustness_model, rules_model, scorers_model),
+            *(policy_model, against_model, canary_model, deployment_model, drift_model, evaluation_model, groups_model),
+            *(latency_model, packaging_model, release_model, retraining_model, robustness_model, rules_model),
+            scorers_model,
         ),
     ),
     "ledger-entry.schema.json": (Entry, (entries, report_model)),

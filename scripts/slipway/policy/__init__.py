@@ -3,6 +3,7 @@
 from slipway.policy.against import Against, Volume
 from slipway.policy.canary import Canary, CanaryMetrics, CanaryStage
 from slipway.policy.columns import missing_columns
+from slipway.policy.deployment import Deployment, DeploymentEnvironment
 from slipway.policy.drift import Drift
 from slipway.policy.evaluation import Evaluation, Isolation, Leakage
 from slipway.policy.groups import Fairness, Slices
@@ -23,6 +24,8 @@ __all__ = [
     "CanaryMetrics",
     "CanaryStage",
     "Dataset",
+    "Deployment",
+    "DeploymentEnvironment",
     "Drift",
     "Evaluation",
     "Fairness",

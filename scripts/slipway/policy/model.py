@@ -11,12 +11,13 @@ from pydantic import Field, FiniteFloat, StrictBool, field_validator, model_vali
 
 from slipway.policy.against import PRODUCTION, Against
 from slipway.policy.canary import Canary
+from slipway.policy.deployment import Deployment
 from slipway.policy.drift import Drift
 from slipway.policy.evaluation import Evaluation
 from slipway.policy.packaging import Packaging
 from slipway.policy.release import Release
 from slipway.policy.retraining import Retraining
-from slipway.policy.strict import NUMBER, Name, Strict
+from slipway.policy.strict import NUMBER, Name, Strict, misplaced
 
 TRAINING_NAMES = ("train", "training")
 """What a policy calls the dataset that its model is trained on."""
@@ -215,6 +216,9 @@ class Policy(Strict):
     release: Release | None = None
     """How risky a change is, and which environment must approve it."""
 
+    deployment: Deployment | None = None
+    """The environments that a version comes to, and what serves there."""
+
     pull_request: PullRequest = PullRequest()
     """What holds in pull requests."""
 
@@ -226,6 +230,17 @@ class Policy(Strict):
                 f"`evaluation.holdout` names the dataset `{self.evaluation.holdout}`, which `data` does not declare "
                 f"(declared: {known})"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_canary_has_rules(self) -> Self:
+        if self.deployment and self.canary is None:
+            asked = [name for name, each in self.deployment.environments.items() if each.rollout == "canary"]
+            if asked:
+                place = ("deployment", "environments", asked[0], "rollout")
+                raise misplaced(
+                    [(place, "`rollout: canary` needs the section `canary`: docs/judge-canary.md shows it")]
+                )
         return self
 
     @property

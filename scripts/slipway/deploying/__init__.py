@@ -1,0 +1,1 @@
+"""Brings an environment to what is on record: ledger, registry and target, step by step."""

@@ -1,0 +1,81 @@
+"""The policy's section `deployment`: the environments that a version comes to, and what serves it there."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, FiniteFloat, StrictBool, model_validator
+
+from slipway.policy.strict import NUMBER, Name, Strict, misplaced
+
+PRODUCTION = "production"
+Port = Annotated[int, Field(ge=1024, le=65_535), NUMBER]
+
+
+class LocalTarget(Strict):
+    """Model servers on the runner itself, behind a gateway that splits the requests."""
+
+    folder: Annotated[str, Field(min_length=1, max_length=500)]
+    """Where it keeps what it serves; outside of the checkout, which the next job replaces."""
+
+    port: Port
+    """Where the gateway listens, on the loopback."""
+
+    gateway: Literal["auto", "builtin", "haproxy"] = "auto"
+    """HAProxy where it is installed, or else a small gateway of Slipway's own."""
+
+
+class TargetRule(Strict):
+    """What serves the model; exactly one of them."""
+
+    local: LocalTarget | None = None
+    """Model servers on the runner itself."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        names = list(type(self).model_fields)
+        given = [name for name in names if getattr(self, name) is not None]
+        if len(given) != 1:
+            known = ", ".join(f"`{name}`" for name in names)
+            raise ValueError(f"needs exactly one of {known} ({len(given)} are given)")
+        return self
+
+
+class DeploymentEnvironment(Strict):
+    """One environment: what serves there, and how a version gets its traffic."""
+
+    target: TargetRule
+    """What serves the model there."""
+
+    rollout: Literal["at_once", "canary"] = "at_once"
+    """Whether a version gets all requests once it has passed the golden test, or as the section `canary` says."""
+
+    approval: Literal["required", "none"] | None = None
+    """Whether the ledger must hold an approval of the version; by default where the environment is `production`."""
+
+    ready_seconds: Annotated[FiniteFloat, Field(gt=0, le=7_200), NUMBER] = 300
+    """A version that does not answer after so long is not released."""
+
+    keep_previous: StrictBool = True
+    """Whether the version before is kept ready, without traffic, so that a rollback takes a moment."""
+
+
+class Deployment(Strict):
+    """The environments that a version comes to."""
+
+    environments: Annotated[dict[Name, DeploymentEnvironment], Field(min_length=1, max_length=20)]
+    """In their order: each has the registry's alias of its name. The last is usually `production`."""
+
+    def asks_approval(self, name: str) -> bool:
+        """Whether the environment's versions must be approved."""
+        asked = self.environments[name].approval
+        return name == PRODUCTION if asked is None else asked == "required"
+
+    @model_validator(mode="after")
+    def _names_can_be_aliases(self) -> Self:
+        for name in self.environments:
+            if name in ("candidate", "latest") or re.fullmatch(r"v\d+", name, re.IGNORECASE) or " " in name:
+                problem = f"`{name}` cannot be an environment's name, since the registry has no alias of it to give"
+                raise misplaced([(("environments", name), problem)])
+        return self

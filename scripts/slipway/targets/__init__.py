@@ -1,0 +1,1 @@
+"""Where models are served: one system a module, each a `Target` of `slipway.targets.protocol`."""
