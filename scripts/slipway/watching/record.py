@@ -62,11 +62,15 @@ class Keeper:
                 fix="Run the job again when it can be reached. The canary stays as it is.",
             )
         newest: Record | None = None
-        looks = 0
+        looks = attempts = 0
         try:
             for each in records(self.ledger.git, commits):
                 said = each.entry
-                if said.event == "look" and said.model == self.model and said.model_version == self.version:
+                ours = said.model == self.model and said.model_version == self.version
+                if ours and said.event == "deployment" and said.details.get("rollout") == "canary" and newest:
+                    # The version is released once more: what was seen of it before is of an earlier canary.
+                    attempts, newest, looks = int(newest.entry.details.get("attempt") or 1), None, 0
+                if ours and said.event == "look":
                     same = newest is not None and newest.entry.details.get("attempt") == said.details.get("attempt")
                     newest, looks = each, looks + 1 if same else 1
         except BadEntry as bad:
@@ -75,7 +79,7 @@ class Keeper:
                 fix="Find out who and why: `command: verify` of audit-trail.",
             ) from bad
         if newest is None:
-            return Kept()
+            return Kept(attempt=attempts + 1)
         details = newest.entry.details
         return Kept(
             attempt=int(details.get("attempt") or 1),
