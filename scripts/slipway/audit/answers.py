@@ -83,7 +83,11 @@ def what_was_live(trail: Trail, model: str, environment: str, at: datetime | Non
         reasons = tuple(filter(None, [_elsewhere(trail, model, environment)]))
         return report.model_copy(update={"reasons": reasons})
     headline = f"Version {found.version} of `{model}` was {where}, by entry {found.entry.sequence}."
-    return answer(trail, model, headline, table)
+    report = answer(trail, model, headline, table)
+    if (beside := trail.canary(model, environment, at)) is None:
+        return report
+    said = f"Version {beside.version} was released beside it as a canary, by entry {beside.entry.sequence}."
+    return report.model_copy(update={"reasons": (said,)})
 
 
 def _elsewhere(trail: Trail, model: str, environment: str) -> str:

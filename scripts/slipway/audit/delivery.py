@@ -155,7 +155,7 @@ def measure(
 
 def _releases(trail: Trail, model: str, environment: str, until: datetime) -> Iterator[Release]:
     """Every release before `until`, in its order, with the rollback that ended it."""
-    placings = [live for live in trail.placings(model, environment) if live.entry.occurred_at < until]
+    placings = [live for live in trail.placings(model, environment, begun=True) if live.entry.occurred_at < until]
     found: list[_Open] = []
     there = ""
     for live in placings:

@@ -116,21 +116,24 @@ class Trail:
         entries = (record.entry for record in self.of(model) if record.entry.event in PLACING)
         return list(filter(None, dict.fromkeys(str(entry.details.get("environment") or "") for entry in entries)))
 
-    def placings(self, model: str, environment: str) -> list[Live]:
-        """Every change of what is live in an environment, in its order."""
+    def placings(self, model: str, environment: str, *, begun: bool = False) -> list[Live]:
+        """Every change of what is live in an environment, in its order. begun: also where a release only began."""
         return [
             Live(entry.model_version, entry.model_digest, entry)
             for entry in (record.entry for record in self.of(model))
             if entry.event in PLACING and entry.details.get("environment") == environment
+            if begun or not _only_began(entry)
         ]
+
+    def canary(self, model: str, environment: str, at: datetime | None = None) -> Live | None:
+        """The version that had a part of the requests at a moment, beside the live one; None where there was none."""
+        placed = [each for each in self.placings(model, environment, begun=True) if _is_before(each.entry, at)]
+        last = placed[-1] if placed else None
+        return last if last and last.entry.details.get("rollout") == "canary" else None
 
     def live(self, model: str, environment: str, at: datetime | None = None) -> Live | None:
         """The version that was live at a moment, by the time that entries were recorded; None where there was none."""
-        placed = [
-            each
-            for each in self.placings(model, environment)
-            if at is None or (each.entry.clock or each.entry.recorded_at) <= at
-        ]
+        placed = [each for each in self.placings(model, environment) if _is_before(each.entry, at)]
         return placed[-1] if placed else None
 
     def file(self, record: Record, name: str) -> bytes | None:
@@ -157,6 +160,15 @@ class Trail:
         if not isinstance(content, dict):
             raise ValueError("is no object")
         return content
+
+
+def _only_began(entry: Entry) -> bool:
+    """Whether a release began by it, whose promotion or rollback is an entry of its own."""
+    return entry.event == "deployment" and "rollout" in entry.details
+
+
+def _is_before(entry: Entry, at: datetime | None) -> bool:
+    return at is None or (entry.clock or entry.recorded_at) <= at
 
 
 def origin(entry: Entry) -> tuple[str, int, str]:

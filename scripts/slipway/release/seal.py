@@ -55,13 +55,19 @@ class Sealed:
 def read(path: Path) -> Sealed:
     """A seal.json. InputError where it is none."""
     try:
-        return TypeAdapter(Sealed).validate_json(path.read_bytes())
+        return parse(path.read_bytes(), str(path))
     except OSError as error:
         raise InputError(f"The seal {path} cannot be read.", why=str(error)) from error
+
+
+def parse(raw: bytes, shown: str) -> Sealed:
+    """The content of a seal.json; shown: what people call its place. InputError where it is none."""
+    try:
+        return TypeAdapter(Sealed).validate_json(raw)
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(
-            f"{path} is no seal of Slipway.",
+            f"{shown} is no seal of Slipway.",
             why=f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}",
             fix="Give the file seal.json that assess-risk wrote, unchanged.",
         ) from error

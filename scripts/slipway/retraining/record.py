@@ -14,7 +14,7 @@ An intent without an end is *open*. `held` and `dry run` are decisions that noth
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -24,13 +24,10 @@ from slipway.governor import keys
 from slipway.governor.decision import Decision
 from slipway.governor.facts import History, Retraining, Window
 from slipway.governor.settling import Settled
-from slipway.ledger import drafting
+from slipway.ledger import drafting, reading
 from slipway.ledger.entries import Entry, Fact
-from slipway.ledger.store import Ledger
-from slipway.ledger.verification import BadEntry, Record, records
 from slipway.report import Report, Subject, Verdict
 from slipway.runner.context import Run
-from slipway.runner.errors import ConflictError, RemoteError
 
 Step = Literal["held", "dry run", "intent", "made", "refused", "withdrawn", "unsent", "unknown"]
 NOTHING_STARTED = ("refused", "withdrawn", "unsent")
@@ -53,40 +50,8 @@ class Intent:
     sequence: int
 
 
-@dataclass
-class Reading:
-    """The ledger as it was last read, every entry verified; reading it again verifies what is new."""
-
-    ledger: Ledger
-    _known: list[Record] = field(default_factory=list)
-
-    def entries(self) -> list[Entry]:
-        """Every entry, after a look upstream.
-
-        Raises:
-            RemoteError: the upstream cannot be reached, so others may have written what we do not see.
-            ConflictError: the branch was rewritten, or an entry was altered.
-        """
-        commits = self.ledger.commits()
-        if self.ledger.unreachable:
-            raise RemoteError(
-                f"The ledger of {self.ledger.place.shown} cannot be read.",
-                why=self.ledger.unreachable,
-                fix="Run the job again when it can be reached.",
-            )
-        known = [each.commit for each in self._known]
-        if commits[: len(known)] != known:
-            self._known = []
-        last = self._known[-1] if self._known else None
-        new = commits[len(self._known) :]
-        try:
-            self._known += records(self.ledger.git, new, after=(last.commit, last.entry) if last else None)
-        except BadEntry as bad:
-            raise ConflictError(
-                f"The ledger of {self.ledger.place.shown} was altered. {bad}.",
-                fix="Find out who and why: `command: verify` of audit-trail.",
-            ) from bad
-        return [each.entry for each in self._known]
+class Reading(reading.Reading):
+    """The ledger as the governor reads it."""
 
     def drift_report(self, model: str, digest: str) -> tuple[Report, int] | None:
         """A drift report on a model that was recorded, with the number of its entry; None where there is none.
@@ -94,9 +59,7 @@ class Reading:
         digest: SHA-256 of the report (`sha256:…`). Raises as `entries` does.
         """
         number = entry_of_report(self.entries(), digest)
-        found = next(
-            (each for each in self._known if each.entry.sequence == number and each.entry.model == model), None
-        )
+        found = next((each for each in self.known if each.entry.sequence == number and each.entry.model == model), None)
         if found is None:
             return None
         try:
