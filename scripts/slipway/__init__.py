@@ -9,7 +9,12 @@ from types import TracebackType
 # of 700 the collector walks through all of them again and again: a tenth of the time until the first work.
 gc.set_threshold(100_000, 20, 20)
 
-SHARED = {"compare-delivery": "detect-drift", "init-project": "validate-data", "setup-environments": "assess-risk"}
+SHARED = {
+    "compare-delivery": "detect-drift",
+    "init-project": "validate-data",
+    "rollback-model": "deploy-model",
+    "setup-environments": "assess-risk",
+}
 """The environment of a script that has none of its own."""
 
 

@@ -70,8 +70,8 @@ def try_image(builder: Builder, built: Built, golden: Golden, packaging: Packagi
     size = builder.size(built.name)
     checks = (
         _healthy(said["answers"][:2]),
-        _same("/invocations", predictions_of(said["answers"][2]), golden.predictions, packaging.tolerance),
-        _same("/v2/…/infer", outputs_of(said["answers"][3]), tensors(golden.predictions), packaging.tolerance),
+        same("/invocations", predictions_of(said["answers"][2]), golden.predictions, packaging.tolerance),
+        same("/v2/…/infer", outputs_of(said["answers"][3]), tensors(golden.predictions), packaging.tolerance),
         _confined(said),
         _graceful(code),
         *_limits(packaging.limits, said["startup_seconds"], said["peak_bytes"], size),
@@ -157,7 +157,8 @@ def _alike(found: Any, expected: Any, tolerance: float) -> bool:
     return type(found) is type(expected) and found == expected
 
 
-def _same(route: str, found: Any, expected: Any, tolerance: float) -> Check:
+def same(route: str, found: Any, expected: Any, tolerance: float) -> Check:
+    """Whether an answer is what was recorded. route: by what way it came."""
     wrong = list(differences(found, expected, tolerance))
     allowed = f"within {tolerance:g} of" if tolerance else "exactly"
     if not wrong:

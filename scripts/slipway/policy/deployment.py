@@ -65,7 +65,11 @@ class Deployment(Strict):
     """The environments that a version comes to."""
 
     environments: Annotated[dict[Name, DeploymentEnvironment], Field(min_length=1, max_length=20)]
-    """In their order: each has the registry's alias of its name. The last is usually `production`."""
+    """In their order: a version comes to one after it was live in the one before. Each has the registry's alias of its
+    name; the last is usually `production`."""
+
+    tolerance: Annotated[FiniteFloat, Field(ge=0), NUMBER] | None = None
+    """How far a number that a served version answers may be from the recorded one; as in `packaging` by default."""
 
     def asks_approval(self, name: str) -> bool:
         """Whether the environment's versions must be approved."""
@@ -78,4 +82,8 @@ class Deployment(Strict):
             if name in ("candidate", "latest") or re.fullmatch(r"v\d+", name, re.IGNORECASE) or " " in name:
                 problem = f"`{name}` cannot be an environment's name, since the registry has no alias of it to give"
                 raise misplaced([(("environments", name), problem)])
+        canaries = [name for name, each in self.environments.items() if each.rollout == "canary"]
+        if len(canaries) > 1:
+            problem = f"`{canaries[0]}` has a canary already, and a version has one"
+            raise misplaced([(("environments", canaries[1], "rollout"), problem)])
         return self

@@ -97,8 +97,8 @@ def of_version(registry: Registry, version: ModelVersion, scratch: Path, *, expe
     if file is None:
         raise GateError(
             f"{version.name.capitalize()} of `{version.model}` has no golden predictions.",
-            why="Without what the candidate answered when it was judged, nobody knows whether its image answers alike.",
-            fix="Run evaluate-model on this version, with the section `packaging` in the policy, and package it then.",
+            why="Without what the candidate answered when it was judged, nobody knows if it answers alike elsewhere.",
+            fix="First run evaluate-model on it, with the section `packaging` or `deployment` in the policy.",
         )
     content = file.read_bytes()
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"

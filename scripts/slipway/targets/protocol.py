@@ -69,6 +69,9 @@ class Target(Protocol):
     splits: bool
     """Whether two versions can share the requests. Without it there is no canary here."""
 
+    answers: bool
+    """Whether a version there can be asked for predictions."""
+
     def state(self) -> tuple[Served, ...]:
         """Every version that is there, with its share as it is really set."""
 

@@ -1,0 +1,188 @@
+"""Bring a version to an environment, or go on with what has begun there: start, test, shift traffic, promote."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.deploying import announcing, beginning, telling
+from slipway.deploying.case import Case, begun, opened, require_own_run
+from slipway.deploying.record import Known, require_version
+from slipway.deploying.telling import State
+from slipway.policy import load
+from slipway.report import Report, Verdict, enforce
+from slipway.report.publishing import publish_with_pages
+from slipway.runner import stage
+from slipway.runner.context import Run, report_file
+from slipway.runner.errors import GateError, InputError, PolicyError, SlipwayError
+from slipway.runner.inputs import NO_SECRET, Secret
+from slipway.watching.looks import Watch
+from slipway.watching.record import Keeper
+
+STAGE = "deploy-model"
+LONGEST_WATCH = 350.0
+"""Minutes; a job ends after 360: https://docs.github.com/actions/reference/limits"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Bring an environment to what is on record."""
+
+    environment: str
+    model_version: str = ""
+    promote: bool = False
+    reason: str = ""
+    watch_minutes: float = 0.0
+    look_seconds: float = 60.0
+    policy: Path = Path("slipway.yml")
+    tracking_uri: str = ""
+    remote: str = ""
+    github_token: Secret = NO_SECRET
+    registry_token: Secret = NO_SECRET
+    open_issue: bool = True
+    comment_author: str = ""
+    report: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """What is served there now."""
+
+    report: Path
+    verdict: Verdict
+    state: State = "none"
+    live: str = ""
+    canary: str = ""
+    share: float | None = None
+    url: str = ""
+
+
+def main(given: Inputs) -> None:
+    """Begin the release that is asked for, take every step that can be taken now, and say what is served."""
+    run = Run.from_environ()
+    sourced = load(given.policy, run)
+    path = given.report or report_file(sourced.policy.model, STAGE)
+    report = begun(STAGE, sourced, given.environment)
+    with tempfile.TemporaryDirectory(prefix="slipway-deploy-") as scratch:
+        case: Case | None = None
+        try:
+            require_inputs(given, run)
+            case = opened(
+                run,
+                sourced,
+                given.environment,
+                report,
+                Path(scratch),
+                tracking_uri=given.tracking_uri,
+                remote=given.remote,
+                github_token=given.github_token,
+                registry_token=given.registry_token,
+            )
+            known, version = deploy(given, case)
+        except SlipwayError as failure:
+            report = (case.report if case else report).after_failure(failure, provenance=report.provenance)
+            publish_with_pages(report, path, Outputs(report=path, verdict=report.verdict), run.url)
+            raise
+        finish(given, case, known, version, path)
+
+
+def require_inputs(given: Inputs, run: Run) -> None:
+    """Raises InputError."""
+    require_own_run(run)
+    require_version(given.model_version)
+    if given.promote and (given.model_version or not given.reason.strip()):
+        raise InputError(
+            "`promote` needs a `reason`, and no `model-version`.",
+            why="A person answers for it, and it is about the canary that waits.",
+            fix="Give both, as inputs of a workflow that is started by hand.",
+        )
+    if not 0 <= given.watch_minutes <= LONGEST_WATCH or not 0 < given.look_seconds <= 3_600:
+        raise InputError(
+            f"`watch-minutes` must lie between 0 and {LONGEST_WATCH:g}, `look-seconds` between 0 and 3,600.",
+            fix="A canary that lasts longer is looked at by canary.yml, on a schedule.",
+        )
+
+
+def deploy(given: Inputs, case: Case) -> tuple[Known, str]:
+    """What is on record in the end, and the version that the run was about; empty where it was about none."""
+    known = beginning.begin(case, given.model_version) if given.model_version else case.releases.read()
+    if given.promote:
+        known = promote(given, case, known)
+    opened_release = known.record.opened
+    version = given.model_version or (opened_release.version if opened_release else "")
+    announcing.begin(case, known, given.github_token)
+    known = case.reconciler.run()
+    if given.watch_minutes:
+        known = watch(given, case, known)
+    return known, version
+
+
+def promote(given: Inputs, case: Case, known: Known) -> Known:
+    """Let a person decide for a canary that waits for one."""
+    held = beginning.require_held(known, case.environment)
+    said = {"headline": f"Version {held.version} is promoted by hand: {given.reason.strip()}"}
+    case.report = case.report.model_copy(update=said)
+    case.releases.override(held, given.reason.strip(), case.report)
+    return case.releases.read()
+
+
+def watch(given: Inputs, case: Case, known: Known) -> Known:
+    """Look at the canary again and again, and follow each look, until it is decided or the time is over."""
+    if case.canary is None or case.canary.observations is None:
+        raise PolicyError(
+            f"{case.sourced.path} has no `canary.observations`, so there is nothing to watch.",
+            fix="Add it (docs/judge-canary.md), or leave `watch-minutes` out.",
+            file=str(case.sourced.path),
+        )
+    until = time.monotonic() + 60 * given.watch_minutes
+    while (release := known.record.opened) and release.rollout == "canary" and release.decision != "hold":
+        if time.monotonic() + given.look_seconds > until:
+            break
+        time.sleep(given.look_seconds)
+        keeper = Keeper(case.ledger, case.run, case.model, release.version)
+        looker = Watch(keeper, case.canary, case.canary.observations, release.beside)
+        looked = looker.look(case.report)
+        if looked.decision == "roll-back":
+            case.reconciler.cause = "harm"
+        known = case.reconciler.run()
+    return known
+
+
+def finish(given: Inputs, case: Case, known: Known, version: str, path: Path) -> None:
+    """Report, outputs, GitHub's deployment, and an issue where a release was taken back. Then the step's end."""
+    report = announcing.with_evidence(case, known, telling.told(case, known, version), version)
+    state = telling.state_of(known.record, version)
+    release = known.record.opened
+    report = announcing.end(case, known, state, report, given.github_token, given.comment_author, given.open_issue)
+    publish_with_pages(
+        report,
+        path,
+        Outputs(
+            report=path,
+            verdict=report.verdict,
+            state=state,
+            live=known.record.live,
+            canary=release.version if release else "",
+            share=release.share if release and release.rollout == "canary" else None,
+            url=case.target.url,
+        ),
+        case.run.url,
+    )
+    close(report, case, state)
+
+
+def close(report: Report, case: Case, state: State) -> None:
+    """GateError where the release was taken back; what waits for a person ends as the policy says."""
+    if state == "rolled-back":
+        why = [each.detail for each in case.checks if each.verdict is Verdict.FAIL]
+        raise GateError(report.headline, why="\n".join(why[:5]), fix=report.advice)
+    if state == "waiting":
+        rule = case.canary.on_inconclusive if case.canary else "warn"
+        enforce(report, on_inconclusive=rule, fix=report.advice)
+
+
+if __name__ == "__main__":
+    sys.exit(stage.run(main, Inputs))

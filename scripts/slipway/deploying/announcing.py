@@ -1,0 +1,141 @@
+"""Tells GitHub: a deployment with its statuses, and an issue where a version was taken back.
+
+Neither decides anything: the ledger says what is so. Where GitHub does not take the news, the report says that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+from slipway.canary import telling as canary_telling
+from slipway.deploying.case import Case
+from slipway.deploying.record import Known
+from slipway.deploying.telling import State
+from slipway.policy.deployment import PRODUCTION
+from slipway.report import Report
+from slipway.report.markdown import chart_section, stage_page
+from slipway.runner import commands
+from slipway.runner.errors import SlipwayError
+from slipway.runner.inputs import Secret
+from slipway.watching.record import Keeper
+
+if TYPE_CHECKING:
+    from github.Repository import Repository
+
+Status = Literal["in_progress", "success", "failure", "inactive", "error"]
+STATES: dict[State, Status] = {
+    "live": "success",
+    "canary": "in_progress",
+    "waiting": "in_progress",
+    "rolled-back": "failure",
+    "none": "inactive",
+}
+LONGEST_BODY = 60_000
+"""Characters of an issue; GitHub takes 65,536."""
+
+
+def begin(case: Case, known: Known, token: Secret) -> None:
+    """Show that a release is under way."""
+    release = known.record.opened
+    if release is None:
+        return
+    with _told(case, "show the deployment", token) as repository:
+        if repository is not None:
+            _tell(case, repository, known, "in_progress", f"Version {release.version} is being released.")
+
+
+def end(case: Case, known: Known, state: State, report: Report, token: Secret, author: str, open_issue: bool) -> Report:
+    """Show what the release came to, and open, bring up to date or close the issue; the report with its links."""
+    if known.begun is None or state == "none":
+        return report
+    links: dict[str, str] = {}
+    with _told(case, "show the deployment's end", token) as repository:
+        if repository is not None:
+            _tell(case, repository, known, STATES[state], report.headline)
+    if open_issue and state in ("rolled-back", "live"):
+        with _told(case, "tell in an issue what happened", token) as repository:
+            if repository is not None:
+                links = _issue(case, repository, state, report, token, author)
+    return report.model_copy(update={"links": {**report.links, **links}, "reasons": (*report.reasons, *case.remarks)})
+
+
+def with_evidence(case: Case, known: Known, report: Report, version: str) -> Report:
+    """The report with what the looks at a version have found, where it was a canary."""
+    if not version or case.canary is None or known.begun is None or known.begun.details.get("rollout") != "canary":
+        return report
+    try:
+        state = Keeper(case.ledger, case.run, case.model, version).read().state
+    except SlipwayError:
+        state = None
+    if state is None:
+        return report
+    return report.model_copy(
+        update={
+            "checks": (*report.checks, *canary_telling.checks(state, case.canary)),
+            "tables": (*report.tables, *canary_telling.tables(state, case.canary)),
+            "charts": canary_telling.charts(state, case.canary),
+            "reasons": (*state.reasons, *report.reasons),
+        }
+    )
+
+
+def marker(model: str, environment: str) -> str:
+    """The hidden line by which the issue of an environment is found again."""
+    name = hashlib.sha256(f"{model}\0{environment}".encode()).hexdigest()[:16]
+    return f"<!-- slipway:rollback environment={name} -->"
+
+
+def _tell(case: Case, repository: Repository, known: Known, status: Status, said: str) -> None:
+    from slipway.github_api import deployments
+
+    assert known.begun is not None
+    entry = known.begun
+    number = deployments.begin(
+        repository,
+        case.run,
+        environment=case.environment,
+        key=f"{case.model}/{case.environment}/{entry.sequence}",
+        description=f"{case.model} version {entry.model_version}",
+        production=case.environment == PRODUCTION,
+        payload={"model": case.model, "version": entry.model_version, "model_digest": entry.model_digest},
+    )
+    deployments.tell(
+        repository, number, state=status, description=said, log_url=case.run.url, environment_url=case.target.url
+    )
+
+
+def _issue(
+    case: Case, repository: Repository, state: State, report: Report, token: Secret, author: str
+) -> dict[str, str]:
+    from slipway.github_api import client, issues
+
+    hidden = marker(case.model, case.environment)
+    with client.connect(token, case.run) as hub, client.explained("ask who the token is", permission="issues: write"):
+        writer = client.login(hub, author)
+    if state == "live":
+        issues.close(repository, marker=hidden, author=writer, why=report.headline)
+        return {}
+    body = "\n\n".join([stage_page(report), *map(chart_section, report.charts)])[:LONGEST_BODY]
+    body += f"\n\n[The run]({case.run.url})\n\n{hidden}"
+    title = f"{case.model}: a release to {case.environment} was taken back"
+    return {"issue": issues.report(repository, marker=hidden, title=title, body=body, author=writer)}
+
+
+@contextmanager
+def _told(case: Case, doing: str, token: Secret) -> Iterator[Repository | None]:
+    """The repository on GitHub; None outside of a workflow or without a token. What fails is remarked on, no more."""
+    if not (case.run.repository and token):
+        yield None
+        return
+    from slipway.github_api import client
+
+    try:
+        with client.connect(token, case.run) as hub:
+            yield hub.get_repo(case.run.repository)
+    except SlipwayError as failure:
+        remark = f"GitHub could not {doing}: {failure.what}"
+        commands.warning(f"{remark}\nWhat to do: {failure.fix}" if failure.fix else remark, title="Deployment")
+        case.remarks.append(remark)

@@ -1,0 +1,140 @@
+"""What a run needs to work on one environment: policy, ledger, registry and target, opened from a stage's inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from slipway.deploying.reconciling import Reconciler
+from slipway.deploying.record import Releases
+from slipway.deploying.versions import Versions
+from slipway.ledger import place
+from slipway.ledger.reading import Reading
+from slipway.ledger.store import Ledger
+from slipway.policy import DeploymentEnvironment, SourcedPolicy
+from slipway.policy.canary import Canary
+from slipway.report import Check, Report, Subject, Verdict
+from slipway.runner.context import Run
+from slipway.runner.errors import InputError, PolicyError
+from slipway.runner.inputs import NO_SECRET, Secret
+from slipway.targets import finding
+from slipway.targets.protocol import Target
+
+
+@dataclass
+class Case:
+    """One environment of one model, as a run works on it. report: what is known so far, brought up to date."""
+
+    run: Run
+    sourced: SourcedPolicy
+    environment: str
+    rules: DeploymentEnvironment
+    ledger: Ledger
+    releases: Releases
+    versions: Versions
+    target: Target
+    report: Report
+    remarks: list[str] = field(default_factory=list)
+    """What could not be told elsewhere; it changes nothing about the release."""
+
+    reconciler: Reconciler = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the reconciler, which tells the report as it stands."""
+        deployment, packaging = self.sourced.policy.deployment, self.sourced.policy.packaging
+        tolerance = deployment.tolerance if deployment else None
+        self.reconciler = Reconciler(
+            environment=self.environment,
+            rules=self.rules,
+            releases=self.releases,
+            target=self.target,
+            versions=self.versions,
+            tolerance=tolerance if tolerance is not None else packaging.tolerance if packaging else 0.0,
+            tell=lambda: self.report.model_copy(update={"checks": self.checks}),
+        )
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.sourced.policy.model
+
+    @property
+    def canary(self) -> Canary | None:
+        """How canaries are judged."""
+        return self.sourced.policy.canary
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Everything that was verified and tried."""
+        return (*self.versions.checks, *self.reconciler.checks)
+
+
+def require_own_run(run: Run) -> None:
+    """InputError in a pull request's run: a change that nobody has reviewed must not move traffic."""
+    if run.pull_request:
+        raise InputError(
+            "A pull request's run does not deploy.",
+            why="It would let a change that nobody has reviewed decide what is served.",
+            fix="Run it after the merge, on a schedule or by hand (`workflow_dispatch`).",
+        )
+
+
+def rules_of(sourced: SourcedPolicy, environment: str) -> DeploymentEnvironment:
+    """What the policy says of an environment. PolicyError where it has no deployments, InputError for another name."""
+    deployment = sourced.policy.deployment
+    if deployment is None:
+        raise PolicyError(
+            f"{sourced.path} has no section `deployment`, so nothing says what serves the model.",
+            fix="Add it with an environment and its target (docs/deploy-model.md).",
+            file=str(sourced.path),
+        )
+    if environment not in deployment.environments:
+        known = ", ".join(f"`{name}`" for name in deployment.environments)
+        raise InputError(
+            f"The policy knows no environment `{environment[:100]}`.",
+            fix=f"Give one of {known} as `environment`, or add it to the section `deployment`.",
+        )
+    return deployment.environments[environment]
+
+
+def opened(
+    run: Run,
+    sourced: SourcedPolicy,
+    environment: str,
+    report: Report,
+    scratch: Path,
+    *,
+    tracking_uri: str = "",
+    remote: str = "",
+    github_token: Secret = NO_SECRET,
+    registry_token: Secret = NO_SECRET,
+) -> Case:
+    """Open ledger and target; the registry is opened where something of it is needed."""
+    rules = rules_of(sourced, environment)
+    model = sourced.policy.model
+    ledger = Ledger(place.find(run, remote=remote, token=github_token))
+    canary = sourced.policy.canary
+    shares = tuple(stage.share for stage in canary.stages) if canary else ()
+    return Case(
+        run=run,
+        sourced=sourced,
+        environment=environment,
+        rules=rules,
+        ledger=ledger,
+        releases=Releases(Reading(ledger), run, model, environment, shares),
+        versions=Versions(sourced, scratch, tracking_uri, run.actor or "slipway", registry_token),
+        target=finding.find(rules.target, model=model, ready_seconds=rules.ready_seconds),
+        report=report,
+    )
+
+
+def begun(stage: str, sourced: SourcedPolicy, environment: str) -> Report:
+    """The report before anything was done."""
+    return Report(
+        stage=stage,
+        model=sourced.policy.model,
+        verdict=Verdict.INCONCLUSIVE,
+        reasons=sourced.remarks,
+        subjects=(Subject(role="policy", name=str(sourced.path), id=sourced.policy.digest),),
+        provenance={**sourced.provenance, "environment": environment},
+    )

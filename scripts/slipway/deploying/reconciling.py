@@ -1,0 +1,174 @@
+"""Brings an environment to what is on record, one step after the other, until nothing is left to do.
+
+The ledger is read again before every step. So a rollback that somebody records meanwhile wins: whatever this run had in
+mind, its next step is one of the rollback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from slipway.deploying.record import Known, Releases
+from slipway.deploying.versions import Versions
+from slipway.packaging import smoke
+from slipway.policy.deployment import DeploymentEnvironment
+from slipway.report import Check, Report, Verdict
+from slipway.rollout.steps import Cause, Fail, Point, Promote, Revert, Shift, Start, Step, Stop, Try, next_step
+from slipway.runner import commands
+from slipway.runner.errors import ConflictError, GateError, RemoteError
+from slipway.targets.protocol import NotReadyError, Served, Target
+
+MOST_STEPS = 50
+"""More than two runs that undo each other's steps may take before a person looks."""
+
+
+@dataclass
+class Reconciler:
+    """One run's work on one environment.
+
+    tell: the report as it stands, which becomes evidence of what is put on record.
+    """
+
+    environment: str
+    rules: DeploymentEnvironment
+    releases: Releases
+    target: Target
+    versions: Versions
+    tolerance: float
+    tell: Callable[[], Report]
+    cause: Cause | None = None
+    """Why this run takes the release back."""
+
+    checks: list[Check] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    """Every step that was taken, in words."""
+
+    served: tuple[Served, ...] = ()
+    """What the target had at the end."""
+
+    _last: Known = field(default_factory=Known)
+    _started: set[str] = field(default_factory=set)
+    _tried: set[str] = field(default_factory=set)
+    _pointed: str | None = None
+
+    def run(self) -> Known:
+        """Take steps until nothing is left to do; what is on record then.
+
+        Raises:
+            RemoteError: ledger, target or registry refused or did not answer; the next run goes on from there.
+            GateError: a version that is to answer does not come up.
+            ConflictError: two runs undo each other's steps.
+        """
+        for _ in range(MOST_STEPS):
+            found = self._read()
+            self.served = self.target.state()
+            step = next_step(
+                found.record,
+                self.served,
+                started=self._started,
+                tried=self._tried,
+                cause=self.cause,
+                pointed=self._pointed,
+                keep_previous=self.rules.keep_previous,
+            )
+            if step is None:
+                return found
+            commands.say(in_words(step))
+            self._take(step, found)
+            self.done.append(in_words(step))
+        raise ConflictError(
+            f"{self.environment} does not come to rest after {MOST_STEPS} steps.",
+            why="Another run, or a person, undoes what this one does: " + "; ".join(self.done[-4:]),
+            fix="End the other run, or whatever changes the traffic there, and run this again.",
+        )
+
+    def _read(self) -> Known:
+        """What is on record. Requests are taken from a harmful version even where the ledger cannot be read."""
+        try:
+            self._last = self.releases.read()
+        except RemoteError:
+            if self.cause is None or self._last.record.opened is None:
+                raise
+        return self._last
+
+    def _take(self, step: Step, found: Known) -> None:
+        opened = found.record.opened
+        match step:
+            case Start(version):
+                self._start(version, is_release=opened is not None and version == opened.version)
+            case Try(version):
+                self._try(version)
+            case Shift(shares):
+                self.target.set_traffic(shares)
+            case Fail(_, cause):
+                self.cause = cause
+            case Promote():
+                assert opened is not None
+                self.releases.promote(opened, self.tell())
+            case Revert(_, cause):
+                assert opened is not None
+                self.releases.revert(opened, cause, self.tell())
+                self.cause = None
+            case Point(version):
+                self._point(version)
+            case Stop(version):
+                self.target.stop(version)
+
+    def _start(self, version: str, *, is_release: bool) -> None:
+        try:
+            self.target.start(self.versions.servable(version))
+        except GateError as failure:  # it never answered, or it is not what was registered
+            if not is_release:
+                raise
+            self.cause = "not ready"
+            name = "ready" if isinstance(failure, NotReadyError) else "verified"
+            detail = f"{failure.what} {failure.why}".strip()
+            self.checks.append(Check(name=name, verdict=Verdict.FAIL, detail=detail[:2_000]))
+        self._started.add(version)
+
+    def _try(self, version: str) -> None:
+        """The golden test: the version must answer there as it did when it was judged."""
+        if not self.target.answers:
+            self._tried.add(version)
+            detail = f"{self.target.shown} cannot be asked for predictions."
+            self.checks.append(Check(name="golden", verdict=Verdict.INCONCLUSIVE, detail=detail))
+            return
+        try:
+            recorded = self.versions.golden(version)
+            answered = self.target.answer(version, recorded.request)
+            check = smoke.same("as served", answered, recorded.predictions, self.tolerance)
+        except GateError as refused:
+            check = Check(name="golden as served", verdict=Verdict.FAIL, detail=f"{refused.what} {refused.why}"[:2_000])
+        self.checks.append(check)
+        if check.verdict is Verdict.PASS:
+            self._tried.add(version)
+        else:
+            self.cause = "golden"
+
+    def _point(self, version: str) -> None:
+        if self.versions.alias(self.environment) != version:
+            self.versions.registry.set_alias(self.versions.model, self.environment, version)
+        self._pointed = version
+
+
+def in_words(step: Step) -> str:
+    """A step as people read it."""
+    match step:
+        case Start(version):
+            return f"Start version {version}, without requests."
+        case Try(version):
+            return f"Hold version {version} to its golden predictions."
+        case Shift(shares):
+            said = ", ".join(f"version {version}: {share:.4g}" for version, share in shares.items())
+            return f"Set the traffic: {said or 'nothing is served'}."
+        case Promote(version):
+            return f"Record that version {version} is live."
+        case Revert(version, cause):
+            return f"Record that version {version} was taken back: {cause}."
+        case Fail(version, cause):
+            return f"Take version {version} back: {cause}."
+        case Point(version):
+            return f"Let the registry's alias name version {version}."
+        case Stop(version):
+            return f"Stop version {version}."
