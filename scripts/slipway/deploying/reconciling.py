@@ -75,7 +75,11 @@ class Reconciler:
             if step is None:
                 return found
             commands.say(in_words(step))
-            self._take(step, found)
+            try:
+                self._take(step, found)
+            except ConflictError as conflict:  # another run was faster: what it did shows at the next look
+                self.done.append(f"{in_words(step)} Not done: {conflict.what}")
+                continue
             self.done.append(in_words(step))
         raise ConflictError(
             f"{self.environment} does not come to rest after {MOST_STEPS} steps.",

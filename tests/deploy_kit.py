@@ -1,0 +1,309 @@
+"""An environment to deploy to, for tests of the steps: real git, real ledger, real MLflow, and a target in a file.
+
+The target keeps the contract of `slipway.targets.protocol` and survives whoever is killed; that real servers keep it as
+well is tested with each of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from conftest import GitRepository
+from ledger_kit import clone, ledger, subjects
+from runner_double import Annotation, Printed
+from slipway.canary.observations import Observation
+from slipway.ledger import drafting
+from slipway.ledger.entries import Entry, Kind
+from slipway.ledger.reading import Reading
+from slipway.prediction import golden
+from slipway.registry.digests import digest
+from slipway.registry.mlflow import Registry
+from slipway.release.seal import SEAL_FILE, Sealed
+from slipway.report import Report
+from slipway.runner import outputs, stage
+from slipway.runner.context import Run
+from slipway.runner.errors import ConflictError, GateError, RemoteError
+from slipway.targets.protocol import NotReadyError, Servable, Served
+from test_training_toy import MODEL, make_toy
+
+CANARY: dict[str, Any] = {
+    "stages": [{"share": 0.05, "minutes": 1, "requests": 10}, {"share": 0.5, "minutes": 1, "requests": 10}],
+    "observations": {"file": "observations.jsonl"},
+}
+TARGET = {"local": {"folder": "unused", "port": 8199}}
+ROWS, ANSWERS = {"dataframe_split": {"columns": ["x1"], "data": [[1.0], [2.0]]}}, [0.25, 0.75]
+VERSIONS = ("1", "2", "3")
+
+
+@dataclass
+class FileTarget:
+    """Serves from a file: `{"versions": {version: {share, health}}, "broken": […], "wrong": […], "down": …}`."""
+
+    file: Path
+    before: Callable[[str], None] = lambda _: None
+    """Called with a call's name before it has an effect."""
+
+    shown: str = "a file"
+    url: str = "https://models.example/toy"
+    splits: bool = True
+    answers: bool = True
+
+    def read(self) -> dict[str, Any]:
+        said = json.loads(self.file.read_text()) if self.file.is_file() else {"versions": {}}
+        if said.get("down"):
+            raise RemoteError("The target does not answer.", why=said["down"])
+        return dict(said)
+
+    def write(self, said: Mapping[str, Any]) -> None:
+        fresh = self.file.with_suffix(".new")
+        fresh.write_text(json.dumps(said))
+        fresh.replace(self.file)
+
+    def change(self, **said: Any) -> None:
+        there = json.loads(self.file.read_text()) if self.file.is_file() else {"versions": {}}
+        self.write({**there, **said})
+
+    @property
+    def shares(self) -> dict[str, float]:
+        said = json.loads(self.file.read_text()) if self.file.is_file() else {"versions": {}}
+        return {version: each["share"] for version, each in said["versions"].items()}
+
+    def state(self) -> tuple[Served, ...]:
+        return tuple(
+            Served(version, each["share"], each["health"]) for version, each in self.read()["versions"].items()
+        )
+
+    def start(self, servable: Servable) -> None:
+        self.before("start")
+        assert servable.fetch().is_dir()
+        said = self.read()
+        if servable.version in said.get("broken", ()):
+            raise NotReadyError(f"Version {servable.version} does not answer.", why="It ended: no module named 'tree'.")
+        share = said["versions"].get(servable.version, {}).get("share", 0.0)
+        said["versions"][servable.version] = {"share": share, "health": "ready"}
+        self.write(said)
+
+    def answer(self, version: str, request: Mapping[str, Any]) -> Any:
+        self.before("answer")
+        assert request == ROWS
+        said = self.read()
+        if version in said.get("refusing", ()):
+            raise GateError("It refuses the request.", why="The rows do not fit.")
+        return [0.25, 0.5] if version in said.get("wrong", ()) else ANSWERS
+
+    def set_traffic(self, shares: Mapping[str, float]) -> None:
+        self.before("set_traffic")
+        said = self.read()
+        if missing := [version for version in shares if version not in said["versions"]]:
+            raise ConflictError(f"There is no version {missing[0]}.")
+        for version, each in said["versions"].items():
+            each["share"] = shares.get(version, 0.0)
+        self.write(said)
+
+    def observe(self, canary: str, baseline: str) -> Observation | None:  # noqa: ARG002 - it counts nothing
+        return None
+
+    def stop(self, version: str) -> None:
+        self.before("stop")
+        said = self.read()
+        assert not said["versions"].get(version, {}).get("share")
+        said["versions"].pop(version, None)
+        self.write(said)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a step left."""
+
+    code: int
+    log: str
+    said: dict[str, str]
+    summary: str
+
+    @property
+    def report(self) -> Report:
+        return Report.read(Path(self.said["report"]))
+
+    @property
+    def annotations(self) -> list[Annotation]:
+        return Printed().read(self.log).annotations
+
+    @property
+    def error(self) -> str:
+        (error,) = (each.message for each in self.annotations if each.level == "error")
+        return error
+
+
+@dataclass
+class Place:
+    """A clone of a user's repository with its policy, and what is around it: ledger, registry, targets."""
+
+    folder: Path
+    clone: GitRepository
+    execute: Callable[[ModuleType, dict[str, str]], tuple[int, str]] = lambda _module, _given: (0, "")
+    targets: dict[str, FileTarget] = field(default_factory=dict)
+    event: dict[str, Any] = field(default_factory=lambda: {"inputs": {}})
+    environ: dict[str, str] = field(default_factory=dict)
+    runs: int = 0
+
+    @property
+    def uri(self) -> str:
+        return f"sqlite:///{self.folder / 'mlflow.db'}"
+
+    def registry(self) -> Registry:
+        return Registry(self.uri)
+
+    @property
+    def upstream(self) -> Path:
+        return self.folder / "up.git"
+
+    def target(self, environment: str = "production") -> FileTarget:
+        return self.targets.setdefault(environment, FileTarget(self.folder / f"target-{environment}.json"))
+
+    def policy(self, *environments: str, canary: Mapping[str, Any] | None = None, **production: Any) -> None:
+        """Environments in their order, `production` last; its approval is not asked for unless said so."""
+        rules: dict[str, Any] = {
+            name: {"target": {"local": {**TARGET["local"], "folder": name}}} for name in environments
+        }
+        rules["production"] = {
+            "target": {"local": {**TARGET["local"], "folder": "production"}},
+            "rollout": "canary",
+            "approval": "none",
+            **production,
+        }
+        said = {
+            "version": 1,
+            "model": MODEL,
+            "canary": {**CANARY, **(canary or {})},
+            "deployment": {"environments": rules},
+        }
+        (self.clone.path / "slipway.yml").write_text(yaml.safe_dump(said, sort_keys=False), encoding="utf-8")
+        self.clone.commit({}, "Policy")
+
+    def __call__(self, module: ModuleType, **inputs: str) -> Ran:
+        """Run a stage as a step of a job that is started by hand."""
+        self.runs += 1
+        files = {name: self.folder / f"{name.lower()}-{self.runs}" for name in ("OUTPUT", "STEP_SUMMARY")}
+        for file in files.values():
+            file.touch()
+        event = self.folder / f"event-{self.runs}"
+        event.write_text(json.dumps(self.event), encoding="utf-8")
+        given = {"environment": "production", "tracking_uri": self.uri, "remote": str(self.upstream), **inputs}
+        code, log = self.execute(
+            module,
+            {
+                "GITHUB_ACTIONS": "true",
+                "GITHUB_REPOSITORY": "octo/models",
+                "GITHUB_EVENT_NAME": "workflow_dispatch",
+                "GITHUB_ACTOR": "mona",
+                "GITHUB_SHA": "c" * 40,
+                "GITHUB_RUN_ID": str(100 + self.runs),
+                "GITHUB_RUN_ATTEMPT": "1",
+                "GITHUB_SERVER_URL": "https://github.com",
+                "GITHUB_EVENT_PATH": str(event),
+                "RUNNER_TEMP": str(self.folder / "temp"),
+                **{f"GITHUB_{name}": str(file) for name, file in files.items()},
+                **{f"INPUT_{name.upper()}": value for name, value in given.items()},
+                **self.environ,
+            },
+        )
+        return Ran(code, log, outputs.read(files["OUTPUT"]), files["STEP_SUMMARY"].read_text(encoding="utf-8"))
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What is on record, verified."""
+        return Reading(ledger(self.clone.path, remote=str(self.upstream))).entries()
+
+    @property
+    def events(self) -> list[str]:
+        return [each.event for each in self.entries if each.event != "genesis"]
+
+    @property
+    def subjects(self) -> list[str]:
+        return subjects(self.upstream)
+
+    def live(self, environment: str = "production") -> str:
+        return self.registry().aliases(MODEL).get(environment, "")
+
+    def append(self, event: Kind, version: str, *, files: Mapping[str, bytes] | None = None, **said: Any) -> None:
+        """Put something else on record."""
+        about = {"model": MODEL, "model_version": version, **said}
+        key = (event, version, len(self.entries))
+        when = datetime.now(UTC)
+        draft = drafting.of_event(event, event, Run(), occurred_at=when, files=files, key=key, said=about)
+        ledger(self.clone.path, remote=str(self.upstream)).append([draft])
+
+    def look(self, version: str, decision: str, stage_number: int = 0) -> None:
+        """A look of judge-canary, as far as a deployment reads it."""
+        self.append("look", version, details={"decision": decision, "stage": stage_number})
+
+    def approve(self, version: str, *, policy: str, **change: str) -> None:
+        """An approval of record-approval, with what was sealed."""
+        tags = self.registry().by_version(MODEL, version).tags
+        said: dict[str, Any] = {
+            "model": MODEL,
+            "version": version,
+            "model_digest": tags["slipway.model_digest"],
+            "commit": "",
+            "image": tags.get("slipway.image", ""),
+            "evaluation": "",
+            "policy": policy,
+            "tier": "medium",
+            "environment": "production-medium",
+            "replaces": self.live(),
+            **change,
+        }
+        sealed = Sealed(**said)
+        self.append("approval", version, files={SEAL_FILE: sealed.canonical}, verdict="pass")
+
+
+def make_place(folder: Path, store: Path) -> Place:
+    """A place with versions 1 to 3 of the model in its registry, of which nothing is released."""
+    shutil.copy(store, folder / "mlflow.db")
+    made = Place(folder, clone(folder / "up.git", folder / "clone"))
+    made.policy()
+    return made
+
+
+def make_store(folder: Path, cache: Path) -> Path:
+    """An MLflow store with the versions; its copies share the files of the models."""
+    toy = make_toy(folder, folder, cache)
+    registry = toy.registry()
+    for number in VERSIONS:
+        version = toy.version({"x1": float(number)})
+        files = registry.download(version, toy.temp / f"files-{number}")
+        registry.tag_version(version, {"slipway.model_digest": digest(files)})
+        batch = json.dumps({"request": ROWS, "answer": {"predictions": ANSWERS}}).encode()
+        golden.keep(registry, version, batch, toy.temp)
+    return toy.folder / "mlflow.db"
+
+
+def in_this_process(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[[ModuleType, dict[str, str]], tuple[int, str]]:
+    """Runs a stage here, with the place's targets."""
+
+    def execute(module: ModuleType, given: dict[str, str]) -> tuple[int, str]:
+        with monkeypatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith(("GITHUB_", "INPUT_", "RUNNER_", "SLIPWAY_"))]:
+                patch.delenv(name)
+            for name, value in given.items():
+                patch.setenv(name, value)
+            patch.chdir(place.clone.path)
+            patch.setattr("slipway.targets.finding.find", lambda rules, **_: place.target(rules.local.folder))
+            code = stage.run(module.main, module.Inputs, argv=[])
+        said = capfd.readouterr()
+        return code, said.out + said.err
+
+    return execute

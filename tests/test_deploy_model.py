@@ -1,0 +1,478 @@
+"""deploy-model step by step: what it does in which order, what it refuses, and what is left where it is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import deploy_model
+import rollback_model
+from deploy_kit import Place, in_this_process, make_place, make_store
+from slipway.deploying.reconciling import Reconciler
+from slipway.policy import load
+from slipway.runner.context import Run
+from test_training_toy import QUIET
+
+pytestmark = QUIET
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, environments_cache: Path) -> Path:
+    here = Path.cwd()
+    made = make_store(tmp_path_factory.mktemp("store"), environments_cache)
+    os.chdir(here)
+    return made
+
+
+@pytest.fixture
+def place(
+    tmp_path: Path,
+    store: Path,
+    signals_restored: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Place:
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.setenv(name, "")
+    made = make_place(tmp_path, store)
+    made.execute = in_this_process(made, monkeypatch, capfd)
+    return made
+
+
+def released(place: Place, version: str) -> None:
+    """A version that is live in production, by whatever way."""
+    before = place.target().shares
+    done = place(deploy_model, model_version=version)
+    assert done.code == 0, done.log
+    if before:
+        place.look(version, "promote")
+        done = place(deploy_model)
+    assert (done.code, done.said["state"], done.said["live"]) == (0, "live", version), done.log
+
+
+# The way of a release
+
+
+def test_deploy__a_first_release_has_all_requests_at_once(place: Place) -> None:
+    done = place(deploy_model, model_version="1")
+    assert done.code == 0, done.log
+    said = done.said
+    assert (said["verdict"], said["state"], said["live"], said["canary"]) == ("pass", "live", "1", "")
+    assert said["url"] == "https://models.example/toy"
+    assert place.target().shares == {"1": 1.0}
+    assert place.live() == "1"
+    began, promoted = place.entries[1:]
+    assert (began.event, began.model_version, began.details["rollout"]) == ("deployment", "1", "at_once")
+    assert (promoted.event, promoted.model_version) == ("promotion", "1")
+    assert promoted.details["release"] == began.sequence
+    assert promoted.model_digest == place.registry().by_version("toy", "1").tags["slipway.model_digest"]
+    assert "is live in production" in done.summary
+    assert [check.name for check in done.report.checks] == ["golden as served"]
+
+
+def test_deploy__a_canary_goes_where_the_looks_say(place: Place) -> None:
+    released(place, "1")
+    done = place(deploy_model, model_version="2")
+    assert (done.code, done.said["state"], done.said["share"]) == (0, "canary", "0.05")
+    assert place.target().shares == {"1": 0.95, "2": 0.05}
+    assert place.live() == "1"
+    place.look("2", "advance", 1)
+    done = place(deploy_model)
+    assert (done.said["canary"], done.said["live"], done.said["share"]) == ("2", "1", "0.5")
+    assert place.target().shares == {"1": 0.5, "2": 0.5}
+    place.look("2", "promote", 1)
+    done = place(deploy_model)
+    assert (done.code, done.said["state"], done.said["live"]) == (0, "live", "2")
+    assert place.target().shares == {"1": 0.0, "2": 1.0}, "the version before is kept ready"
+    assert place.live() == "2"
+    assert place.events[-2:] == ["look", "promotion"]
+
+
+def test_deploy__again_changes_nothing(place: Place) -> None:
+    released(place, "1")
+    before = place.subjects
+    done = place(deploy_model, model_version="1")
+    assert (done.code, done.said["state"]) == (0, "live")
+    assert place.subjects == before
+
+
+def test_deploy__harm_takes_it_back(place: Place) -> None:
+    released(place, "1")
+    place(deploy_model, model_version="2")
+    place.look("2", "roll-back")
+    done = place(deploy_model)
+    assert (done.code, done.said["verdict"], done.said["state"]) == (1, "fail", "rolled-back")
+    assert done.said["live"] == "1"
+    assert place.target().shares == {"1": 1.0}
+    back = place.entries[-1]
+    assert (back.event, back.model_version, back.details["previous_version"]) == ("rollback", "1", "2")
+    assert back.details["cause"] == "harm"
+    assert place.live() == "1"
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause", "said"),
+    [
+        ("broken", "not ready", "no module named 'tree'"),
+        ("wrong", "golden", "recorded 0.75"),
+        ("refusing", "golden", "The rows do not fit."),
+    ],
+)
+def test_deploy__one_that_is_not_fit_never_gets_a_request(place: Place, fault: str, cause: str, said: str) -> None:
+    released(place, "1")
+    place.target().change(**{fault: ["2"]})
+    seen: list[dict[str, float]] = []
+    place.target().before = lambda _: seen.append(place.target().shares)
+    done = place(deploy_model, model_version="2")
+    assert done.code == 1
+    assert said in done.error
+    assert not any(shares.get("2") for shares in seen)
+    assert place.target().shares == {"1": 1.0}
+    assert place.entries[-1].details["cause"] == cause
+
+
+def test_deploy__without_golden_predictions_nothing_is_served(place: Place) -> None:
+    registry = place.registry()
+    registry.tag_version(registry.by_version("toy", "1"), {"slipway.golden": ""})
+    done = place(deploy_model, model_version="1")
+    assert done.code == 1
+    assert "has no golden predictions" in done.error
+    assert (place.target().shares, place.live(), place.events) == ({}, "", ["deployment", "rollback"])
+
+
+def test_deploy__files_that_are_not_the_registered_ones(place: Place) -> None:
+    registry = place.registry()
+    registry.tag_version(registry.by_version("toy", "1"), {"slipway.model_digest": f"sha256:{'0' * 64}"})
+    done = place(deploy_model, model_version="1")
+    assert done.code == 1
+    assert "are not those that were registered" in done.error
+    assert (place.target().shares, place.live()) == ({}, "")
+
+
+def test_deploy__an_unhealthy_canary_does_not_wait_for_a_look(place: Place) -> None:
+    released(place, "1")
+    place(deploy_model, model_version="2")
+    said = place.target().read()
+    said["versions"]["2"]["health"] = "failed"
+    place.target().write(said)
+    done = place(deploy_model)
+    assert (done.code, done.said["state"]) == (1, "rolled-back")
+    assert place.entries[-1].details["cause"] == "unhealthy"
+    assert place.target().shares == {"1": 1.0}
+
+
+# What is refused
+
+
+def test_deploy__environments_have_an_order(place: Place) -> None:
+    place.policy("dev", "staging")
+    done = place(deploy_model, model_version="1")
+    assert done.code == 1
+    assert "Version 1 was never live in staging, which comes before production." in done.error
+    assert place.events == []
+    for environment in ("dev", "staging", "production"):
+        done = place(deploy_model, environment=environment, model_version="1")
+        assert (done.code, done.said["state"]) == (0, "live"), done.log
+    assert [place.live(each) for each in ("dev", "staging", "production")] == ["1", "1", "1"]
+
+
+def approved(place: Place, version: str, **change: str) -> None:
+    os.chdir(place.clone.path)
+    digest = load(Path("slipway.yml"), Run.from_environ({})).policy.digest
+    place.approve(version, **{"policy": digest, **change})
+
+
+def test_deploy__production_asks_for_an_approval(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place.folder)
+    place.policy(approval="required")
+    done = place(deploy_model, model_version="1")
+    assert done.code == 1
+    assert "Nobody has approved version 1 of `toy` for production." in done.error
+    assert (place.events, place.target().shares) == ([], {})
+    approved(place, "1")
+    done = place(deploy_model, model_version="1")
+    assert (done.code, done.said["state"]) == (0, "live"), done.log
+    began = next(each for each in place.entries if each.event == "deployment")
+    assert began.details["approval"] == next(each.sequence for each in place.entries if each.event == "approval")
+    assert {subject.role for subject in began.subjects} >= {"seal", "approval", "candidate", "policy", "registry"}
+
+
+def test_deploy__an_approval_holds_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place.folder)
+    released(place, "1")
+    place.policy(approval="required")
+    approved(place, "2")
+    assert place(deploy_model, model_version="2").said["state"] == "canary"
+    place.look("2", "roll-back")
+    assert place(deploy_model).code == 1
+    done = place(deploy_model, model_version="2")
+    assert done.code == 1
+    assert "The approval that there was led to the release of entry" in done.error
+    assert place.target().shares == {"1": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model_digest": "sha256:other"}, "the model's files: approved was `sha256:other`"),
+        ({"image": "ghcr.io/octo/toy@sha256:1"}, "the image"),
+        ({"policy": "sha256:older"}, "the policy"),
+        ({"replaces": "9"}, "the version that it replaces: approved was `9`, and it is `1`"),
+    ],
+)
+def test_deploy__what_was_approved_is_not_what_would_be_released(
+    place: Place, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], said: str
+) -> None:
+    monkeypatch.chdir(place.folder)
+    released(place, "1")
+    place.policy(approval="required")
+    approved(place, "2", **change)
+    done = place(deploy_model, model_version="2")
+    assert done.code == 1
+    assert said in done.error
+    assert place.target().shares == {"1": 1.0}
+
+
+def test_deploy__two_releases_at_once(place: Place) -> None:
+    released(place, "1")
+    place(deploy_model, model_version="2")
+    done = place(deploy_model, model_version="3")
+    assert done.code == 1
+    assert "Version 2 is being released to production." in done.error
+    assert place.target().shares == {"1": 0.95, "2": 0.05}
+
+
+def test_deploy__two_runs_that_begin_at_the_same_moment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one's entry arrives between our look at the ledger and our own entry."""
+    released(place, "1")
+    from slipway.deploying import beginning
+
+    real = beginning.require_target
+
+    def meanwhile(case: Any) -> None:
+        monkeypatch.setattr(beginning, "require_target", real)
+        other = type(case.releases)(case.releases.reading, case.run, case.model, case.environment, case.releases.shares)
+        other.begin(other.read(), "3", "canary", case.report)
+        real(case)
+
+    monkeypatch.setattr(beginning, "require_target", meanwhile)
+    done = place(deploy_model, model_version="2")
+    assert done.code == 1
+    assert "Another run began a release of `toy` to production at the same time." in done.error
+    assert place.events.count("deployment") == 2  # version 1's, and the other run's
+    assert place.target().shares == {"1": 1.0}
+
+
+def test_deploy__a_run_that_comes_late(place: Place) -> None:
+    released(place, "1")
+    released(place, "3")
+    done = place(deploy_model, model_version="2")
+    assert done.code == 1
+    assert "Version 2 is older than version 3, which is live in production." in done.error
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({"environment": "prod"}, "The policy knows no environment `prod`."),
+        ({"model_version": "latest"}, "`model-version` must be a number of the registry"),
+        ({"model_version": "9"}, "The registry has no version `9` of `toy`."),
+        ({"promote": "true"}, "`promote` needs a `reason`, and no `model-version`."),
+        (
+            {"promote": "true", "reason": "We like it."},
+            "Nothing in production waits for a person: no canary runs there.",
+        ),
+        ({"watch_minutes": "400"}, "`watch-minutes` must lie between 0 and 350"),
+    ],
+)
+def test_deploy__bad_inputs(place: Place, inputs: dict[str, str], said: str) -> None:
+    done = place(deploy_model, **inputs)
+    assert done.code == 1
+    assert said in done.error
+    assert (place.events, place.target().shares) == ([], {})
+
+
+def test_deploy__not_from_a_pull_request(place: Place) -> None:
+    place.event = {"pull_request": {"number": 3, "head": {"sha": "d" * 40}}}
+    done = place(deploy_model, model_version="1")
+    assert done.code == 1
+    assert "A pull request's run does not deploy." in done.error
+
+
+def test_deploy__a_target_that_cannot_split_has_no_canary(place: Place) -> None:
+    released(place, "1")
+    place.target().splits = False
+    done = place(deploy_model, model_version="2")
+    assert done.code == 1
+    assert "cannot split the requests between two versions" in done.error
+
+
+def test_deploy__a_target_that_cannot_be_asked_is_said_to_be_so(place: Place) -> None:
+    place.target().answers = False
+    done = place(deploy_model, model_version="1")
+    assert (done.code, done.said["state"]) == (0, "live")
+    assert [(check.name, check.verdict.value) for check in done.report.checks] == [("golden", "inconclusive")]
+
+
+# A person decides
+
+
+def test_promote__a_canary_that_waits(place: Place) -> None:
+    released(place, "1")
+    place(deploy_model, model_version="2")
+    done = place(deploy_model, promote="true", reason="We like it.")
+    assert done.code == 1
+    assert "its canary says `continue`" in done.error
+    place.look("2", "inconclusive")
+    done = place(deploy_model)
+    assert (done.code, done.said["state"], done.said["verdict"]) == (0, "waiting", "inconclusive")
+    assert place.target().shares == {"1": 0.95, "2": 0.05}
+    done = place(deploy_model, promote="true", reason="No\ntraffic at night.")
+    assert (done.code, done.said["state"], done.said["live"]) == (0, "live", "2"), done.log
+    override = next(each for each in place.entries if each.event == "override")
+    assert override.details["reason"] == "No\ntraffic at night."
+    assert place.live() == "2"
+
+
+# Faults
+
+
+def killed(place: Place, module: ModuleType, after: int, monkeypatch: pytest.MonkeyPatch, **inputs: str) -> bool:
+    """Run a stage in a process that is killed after so many steps; whether it was."""
+    child = os.fork()
+    if child == 0:
+        taken = 0
+        real = Reconciler._take
+
+        def take(self: Reconciler, step: Any, found: Any) -> None:
+            nonlocal taken
+            if taken == after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            taken += 1
+            real(self, step, found)
+
+        monkeypatch.setattr(Reconciler, "_take", take)
+        try:
+            place(module, **inputs)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    place.runs += 1
+    return os.WIFSIGNALED(status)
+
+
+def invariants(place: Place, live: str) -> None:
+    """Exactly one production version, traffic that sums to 1, and a ledger that verifies."""
+    assert place.live() == live
+    shares = {version: share for version, share in place.target().shares.items() if share}
+    assert shares == {live: 1.0}
+    assert place.entries  # reading it verifies every entry
+    assert [each.event for each in place.entries if each.model_version == live][-1] in ("promotion", "rollback")
+
+
+@pytest.mark.parametrize("after", range(6))
+def test_killed__at_any_step_of_a_first_release(place: Place, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    was = killed(place, deploy_model, after, monkeypatch, model_version="1")
+    assert was == (after < 5)
+    done = place(deploy_model)
+    assert (done.code, done.said["state"]) == (0, "live"), done.log
+    invariants(place, "1")
+    assert place.events == ["deployment", "promotion"]
+
+
+@pytest.mark.parametrize("after", range(4))
+def test_killed__at_any_step_of_a_promotion(place: Place, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    released(place, "1")
+    assert killed(place, deploy_model, 2, monkeypatch, model_version="2")
+    place(deploy_model)
+    assert place.target().shares == {"1": 0.95, "2": 0.05}
+    place.look("2", "promote")
+    assert killed(place, deploy_model, after, monkeypatch) == (after < 3)
+    done = place(deploy_model)
+    assert (done.code, done.said["live"]) == (0, "2"), done.log
+    invariants(place, "2")
+    assert place.events.count("promotion") == 2
+
+
+@pytest.mark.parametrize("after", range(5))
+def test_killed__at_any_step_of_a_rollback(place: Place, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    released(place, "1")
+    place(deploy_model, model_version="2")
+    place.look("2", "roll-back")
+    assert killed(place, deploy_model, after, monkeypatch) == (after < 4)
+    place(deploy_model)
+    invariants(place, "1")
+    assert place.events.count("rollback") == 1
+    assert set(place.target().shares) == {"1"}
+
+
+def test_rollback__while_a_deployment_is_running_wins(place: Place) -> None:
+    """Somebody rolls back at the very moment at which the other run is about to move the traffic."""
+    released(place, "1")
+    place(deploy_model, model_version="2")
+    place.look("2", "promote")
+    target = place.target()
+
+    def meanwhile(call: str) -> None:
+        if call == "set_traffic":
+            target.before = lambda _: None
+            here = Path.cwd()
+            done = place(rollback_model, reason="The phones are ringing.")
+            os.chdir(here)
+            assert done.code == 0, done.log
+
+    target.before = meanwhile
+    done = place(deploy_model)
+    assert (done.code, done.said["state"]) == (1, "rolled-back"), done.log
+    invariants(place, "1")
+    assert "2" not in target.shares
+
+
+def test_fault__the_target_does_not_answer(place: Place) -> None:
+    released(place, "1")
+    place.target().change(down="connection refused")
+    done = place(deploy_model, model_version="2")
+    assert done.code == 1
+    assert "The target does not answer." in done.error
+    place.target().change(down="")
+    assert place(deploy_model).said["state"] == "canary"
+
+
+def test_fault__the_registry_is_gone_after_the_traffic_moved(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    released(place, "1")
+    place(deploy_model, model_version="2")
+    place.look("2", "roll-back")
+    done = place(deploy_model, tracking_uri="http://127.0.0.1:1")
+    assert done.code == 1
+    assert "MLflow could not" in done.error
+    assert place.target().shares == {"1": 1.0, "2": 0.0}, "the requests were taken from it all the same"
+    place(deploy_model)
+    invariants(place, "1")
+
+
+def test_fault__the_ledger_cannot_be_reached(place: Place) -> None:
+    released(place, "1")
+    away = place.upstream.rename(place.folder / "away.git")
+    done = place(deploy_model, model_version="2")
+    assert done.code == 1
+    assert "cannot be read" in done.error
+    assert place.target().shares == {"1": 1.0}
+    away.rename(place.upstream)
+    assert place(deploy_model, model_version="2").said["state"] == "canary"
+
+
+def test_fault__what_somebody_changed_by_hand_is_set_back(place: Place) -> None:
+    released(place, "1")
+    said = place.target().read()
+    said["versions"] = {"1": {"share": 0.2, "health": "ready"}, "9": {"share": 0.8, "health": "ready"}}
+    place.target().write(said)
+    place.registry().set_alias("toy", "production", "3")
+    done = place(deploy_model)
+    assert done.code == 0, done.log
+    invariants(place, "1")
