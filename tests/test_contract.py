@@ -68,6 +68,7 @@ OPTIONAL = {
     "gcs",
     "huggingface",
     "lakefs",
+    "local-gateway",
     "moto",
     "s3",
     "validate-data-spark",

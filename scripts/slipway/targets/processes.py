@@ -1,0 +1,136 @@
+"""Processes that outlive the job that starts them: who they are, whether they run, and how they end.
+
+The runner ends what carries its RUNNER_TRACKING_ID when a job is over; ours are given a few named variables, and it is
+not among them. They are recognised by their number, when they began and since when the machine runs, so that another
+process that was given the number later is never taken for one of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+PASSED_ON = (
+    *("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH"),
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"),
+)
+"""All that they see of the job's environment: no token is among it."""
+
+SAID_BYTES = 4_000
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+LAUNCHER = """
+import json, os, sys
+record, *command = sys.argv[1:]
+done, ours = os.pipe()
+if os.fork():
+    os.close(ours)
+    os.read(done, 1)
+    os._exit(0)
+os.setsid()
+with open("/proc/self/stat") as file:
+    started = int(file.read().rpartition(")")[2].split()[19])
+with open("/proc/sys/kernel/random/boot_id") as file:
+    said = {"pid": os.getpid(), "started": started, "boot": file.read().strip()}
+with open(record + ".new", "w") as file:
+    json.dump(said, file)
+os.replace(record + ".new", record)
+os.write(ours, b".")
+os.execv(command[0], command)
+"""
+"""Leaves the process to the system's first one, and writes down who it is before it becomes the command: whoever is
+killed at any moment leaves nothing that the next run could not find."""
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A process with a folder of its own, where it works and where its record and log lie."""
+
+    folder: Path
+
+    @property
+    def _record(self) -> Path:
+        return self.folder / "process.json"
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "log"
+
+    def launch(self, command: Sequence[str], environ: Mapping[str, str]) -> None:
+        """Start it. Its log begins anew."""
+        with self._log.open("wb") as log:
+            launcher = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(self._record)]
+            subprocess.run(
+                [*launcher, *command],
+                cwd=self.folder,
+                env=dict(environ),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                check=False,
+            )
+
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._pid() is not None
+
+    def last_words(self) -> str:
+        """The end of what it wrote."""
+        try:
+            with self._log.open("rb") as log:
+                log.seek(max(0, log.seek(0, 2) - SAID_BYTES))
+                return log.read().decode(errors="replace").strip()
+        except OSError:
+            return ""
+
+    def end(self, seconds: float) -> None:
+        """SIGTERM, and SIGKILL for it and all of its group where it has not ended after so many seconds."""
+        pid = self._pid()
+        if pid is None:
+            return
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            if self._pid() != pid:  # the handle is another's: it ended between the two calls
+                return
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+            if not _ended(handle, seconds):
+                with suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+                _ended(handle, seconds=10)
+        except ProcessLookupError:
+            return
+        finally:
+            os.close(handle)
+
+    def _pid(self) -> int | None:
+        """Its number; None where it does not run."""
+        try:
+            said = json.loads(self._record.read_bytes())
+            pid = int(said["pid"])
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+            same = said["boot"] == BOOT.read_text(encoding="ascii").strip() and said["started"] == int(stat[19])
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+        return pid if same and stat[0] not in ("Z", "X") else None
+
+
+def environ_of(**more: str) -> dict[str, str]:
+    """The environment of a process that outlives the job."""
+    return {name: os.environ[name] for name in PASSED_ON if name in os.environ} | more
+
+
+def _ended(handle: int, seconds: float) -> bool:
+    waiting = select.poll()
+    waiting.register(handle, select.POLLIN)
+    return bool(waiting.poll(seconds * 1000))
