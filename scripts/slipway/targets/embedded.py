@@ -58,6 +58,7 @@ class EmbeddedTarget:
     servers: Servers
     gateway: Gateway
     splits: bool = True
+    answers: bool = True
     url: str = field(init=False)
     _seen: Mapping[str, float] | None = field(default=None, init=False)
     """The traffic as this run has last seen or set it."""
