@@ -12,8 +12,9 @@ from slipway.audit import acknowledgement, answers, reconciliation
 from slipway.audit.trail import Trail
 from slipway.ledger import place
 from slipway.ledger.store import Ledger
+from slipway.policy import load
 from slipway.registry.mlflow import ModelVersion, Registry
-from slipway.report import Report, Verdict, enforce, markdown, plain
+from slipway.report import Check, Report, Verdict, enforce, markdown, plain
 from slipway.runner import commands, context, outputs, stage
 from slipway.runner.context import Run
 from slipway.runner.errors import GateError, InputError, RemoteError
@@ -37,6 +38,7 @@ class Inputs:
     environment: str = "production"
     heads: tuple[str, ...] = ()
     reason: str = ""
+    policy: Path | None = None
     output: Path | None = None
     tracking_uri: str = ""
     remote: str = ""
@@ -103,7 +105,22 @@ def answer(given: Inputs, trail: Trail, model: str) -> tuple[Report, list[Path]]
     versions, aliases = registry.versions(model), registry.aliases(model)
     identity = registry.identity(model)
     checks = reconciliation.compare(trail, model, versions, aliases, [given.environment], identity)
-    return answers.compare(trail, model, checks), []
+    return answers.compare(trail, model, [*checks, *served(given, trail, model)]), []
+
+
+def served(given: Inputs, trail: Trail, model: str) -> list[Check]:
+    """Whether the environment's target serves what the ledger says; nothing where no policy says what serves it."""
+    if given.policy is None:
+        return []
+    from slipway.deploying import agreement, rules  # the other commands need no target
+    from slipway.targets import finding
+
+    sourced = load(given.policy, Run.from_environ())
+    if sourced.policy.model != model:
+        raise InputError(f"{given.policy} is about `{sourced.policy.model}`, not `{model}`.", fix="Check `model`.")
+    said = rules.rules_of(sourced, given.environment)
+    target = finding.find(said.target, model=model, ready_seconds=said.ready_seconds)
+    return agreement.served((record.entry for record in trail.records), sourced, given.environment, target)
 
 
 def written(given: Inputs, trail: Trail, model: str) -> tuple[Report, list[Path]]:

@@ -16,7 +16,7 @@ from hypothesis import settings
 
 import warm_stage
 
-pytest_plugins = ["github_double.fixtures"]
+pytest_plugins = ["github_double.fixtures", "deploy_kit"]
 
 # A timing decides no test: a busy machine must not turn one red.
 # In CI the examples are the same in every run, so that a change is judged by its own merits; here they are searched.

@@ -58,6 +58,8 @@ class FileTarget:
     url: str = "https://models.example/toy"
     splits: bool = True
     answers: bool = True
+    identities: Mapping[str, str] = field(default_factory=dict)
+    """What it says of which model each version is; nothing of those that are not named."""
 
     def read(self) -> dict[str, Any]:
         said = json.loads(self.file.read_text()) if self.file.is_file() else {"versions": {}}
@@ -81,7 +83,8 @@ class FileTarget:
 
     def state(self) -> tuple[Served, ...]:
         return tuple(
-            Served(version, each["share"], each["health"]) for version, each in self.read()["versions"].items()
+            Served(version, each["share"], each["health"], self.identities.get(version, ""))
+            for version, each in self.read()["versions"].items()
         )
 
     def start(self, servable: Servable) -> None:
@@ -307,3 +310,28 @@ def in_this_process(
         return code, said.out + said.err
 
     return execute
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory, environments_cache: Path) -> Path:
+    """The store that every place begins with."""
+    here = Path.cwd()
+    made = make_store(tmp_path_factory.mktemp("store"), environments_cache)
+    os.chdir(here)
+    return made
+
+
+@pytest.fixture
+def place(
+    tmp_path: Path,
+    store: Path,
+    signals_restored: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Place:
+    """A repository of a user's, with three versions of its model and an environment `production`."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.setenv(name, "")
+    made = make_place(tmp_path, store)
+    made.execute = in_this_process(made, monkeypatch, capfd)
+    return made

@@ -12,36 +12,13 @@ import pytest
 
 import deploy_model
 import rollback_model
-from deploy_kit import Place, in_this_process, make_place, make_store
+from deploy_kit import Place
 from slipway.deploying.reconciling import Reconciler
 from slipway.policy import load
 from slipway.runner.context import Run
 from test_training_toy import QUIET
 
 pytestmark = QUIET
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, environments_cache: Path) -> Path:
-    here = Path.cwd()
-    made = make_store(tmp_path_factory.mktemp("store"), environments_cache)
-    os.chdir(here)
-    return made
-
-
-@pytest.fixture
-def place(
-    tmp_path: Path,
-    store: Path,
-    signals_restored: None,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> Place:
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        monkeypatch.setenv(name, "")
-    made = make_place(tmp_path, store)
-    made.execute = in_this_process(made, monkeypatch, capfd)
-    return made
 
 
 def released(place: Place, version: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from slipway.deploying.reconciling import Reconciler
 from slipway.deploying.record import Releases
+from slipway.deploying.rules import rules_of
 from slipway.deploying.versions import Versions
 from slipway.ledger import place
 from slipway.ledger.reading import Reading
@@ -15,7 +16,7 @@ from slipway.policy import DeploymentEnvironment, SourcedPolicy
 from slipway.policy.canary import Canary
 from slipway.report import Check, Report, Subject, Verdict
 from slipway.runner.context import Run
-from slipway.runner.errors import InputError, PolicyError
+from slipway.runner.errors import InputError
 from slipway.runner.inputs import NO_SECRET, Secret
 from slipway.targets import finding
 from slipway.targets.protocol import Target
@@ -77,24 +78,6 @@ def require_own_run(run: Run) -> None:
             why="It would let a change that nobody has reviewed decide what is served.",
             fix="Run it after the merge, on a schedule or by hand (`workflow_dispatch`).",
         )
-
-
-def rules_of(sourced: SourcedPolicy, environment: str) -> DeploymentEnvironment:
-    """What the policy says of an environment. PolicyError where it has no deployments, InputError for another name."""
-    deployment = sourced.policy.deployment
-    if deployment is None:
-        raise PolicyError(
-            f"{sourced.path} has no section `deployment`, so nothing says what serves the model.",
-            fix="Add it with an environment and its target (docs/deploy-model.md).",
-            file=str(sourced.path),
-        )
-    if environment not in deployment.environments:
-        known = ", ".join(f"`{name}`" for name in deployment.environments)
-        raise InputError(
-            f"The policy knows no environment `{environment[:100]}`.",
-            fix=f"Give one of {known} as `environment`, or add it to the section `deployment`.",
-        )
-    return deployment.environments[environment]
 
 
 def opened(
