@@ -23,6 +23,7 @@ MODEL = "flights"
 SERVER = '''#!{python} -I
 """Answers as packaging/serve.py does, as `model/behaviour.json` beside it says, which is read at every request."""
 import json, os, signal, sys, threading, time
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -31,6 +32,21 @@ READY = f"/v2/models/{{os.environ['SLIPWAY_MODEL_NAME']}}/versions/{{os.environ[
 
 def said(name, default=None):
     return json.loads((PLACE / "model" / "behaviour.json").read_text()).get(name, default)
+
+under_way = set()
+
+@contextmanager
+def known():
+    under_way.add(threading.get_ident())
+    try:
+        yield
+    finally:
+        under_way.discard(threading.get_ident())
+
+def end(*_):
+    while under_way:
+        time.sleep(0.01)
+    os._exit(0)
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -53,6 +69,10 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(200 if ok or self.path == "/ping" else 404, {{}})
 
     def do_POST(self):
+        with known():
+            self.post()
+
+    def post(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         (PLACE / "began").touch()
         time.sleep(said("delay", 0))
@@ -67,11 +87,8 @@ class Handler(BaseHTTPRequestHandler):
 
 if said("die"):
     sys.exit(said("die"))
-server = ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
-server.daemon_threads = False
-signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
-server.serve_forever(poll_interval=0.02)
-server.server_close()
+signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=end).start())
+ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 '''
 
 
@@ -142,7 +159,9 @@ class Stand:
         """A client's request; in a header's name `_` stands for `-`."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            sent = {name.replace("_", "-"): value for name, value in headers.items()}
+            sent = {
+                name.replace("_", "-"): value for name, value in {"Content_Type": "application/json", **headers}.items()
+            }
             connection.request("POST", route, json.dumps(body or {"inputs": [[1.0]]}), sent)
             return _read(connection)
         finally:

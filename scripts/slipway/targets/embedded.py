@@ -230,6 +230,9 @@ class EmbeddedTarget:
 
     def _remove(self, kept: Kept, name: str) -> None:
         folder = self.place.version(name)
+        known = kept.versions.get(name)
+        if known and not known.leaving:
+            self._keep(kept.having(name, known.model_copy(update={"leaving": True})))
         self.servers.end(folder, STOP_SECONDS)
         shutil.rmtree(folder, ignore_errors=True)
         left = kept.without(name)

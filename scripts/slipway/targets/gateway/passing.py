@@ -91,7 +91,9 @@ class Gateway:
             return refusal(503, "No version has any traffic here.")
         if version not in table.ports or not request.raw_path.startswith("/"):
             return refusal(404, "There is no such version here.")
-        body = await request.read()
+        if (request.content_length or 0) > LARGEST_REQUEST:
+            return refusal(413, "The request is too large.")
+        body = await request.read()  # which refuses a larger one without a length in the same way
         arm = self.counters.arms[version]
         arm.in_flight += 1
         try:

@@ -1,0 +1,724 @@
+"""The target on the runner itself: real processes, a real gateway, real HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from slipway.canary.observations import Categories, Histogram
+from slipway.policy.deployment import TargetRule
+from slipway.runner import environments
+from slipway.runner.errors import ConflictError, GateError, InputError, RemoteError
+from slipway.targets import finding, kept
+from slipway.targets.cells import bounds_of
+from slipway.targets.gateway.counting import MOST_CATEGORIES, OTHER, Counters, prediction_of
+from slipway.targets.gateway.routing import Table
+from slipway.targets.models import CACHE, outliving
+from slipway.targets.processes import Daemon, environ_of
+from slipway.targets.protocol import NotReadyError, Servable, Target
+from targets_kit import MODEL, Stand, free_port, standing
+from test_training_toy import LOCK, QUIET, make_toy
+
+
+@pytest.fixture(autouse=True)
+def _shared(environments_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway's environment is built once."""
+    monkeypatch.setenv(CACHE, str(environments_cache))
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Iterator[Stand]:
+    with standing(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, environments_cache: Path) -> Iterator[Stand]:
+    """Two versions with traffic, for tests that leave them as they are."""
+    with pytest.MonkeyPatch.context() as patch, standing(tmp_path_factory.mktemp("shared")) as made:
+        patch.setenv(CACHE, str(environments_cache))
+        made.start("7")
+        made.start("8").set_traffic({"7": 0.75, "8": 0.25})
+        yield made
+
+
+@pytest.fixture
+def both(shared: Stand) -> Iterator[Stand]:
+    yield shared
+    for version in ("7", "8"):
+        shared.behave(version)
+
+
+def counted(stand: Stand) -> dict[str, tuple[int, int]]:
+    """Requests and errors of both arms."""
+    seen = stand.target().observe("8", "7")
+    assert seen is not None
+    assert seen.is_of("8", "7")
+    return {
+        "7": (seen.baseline.requests, seen.baseline.errors or 0),
+        "8": (seen.canary.requests, seen.canary.errors or 0),
+    }
+
+
+def added(stand: Stand, do: Callable[[], Any]) -> dict[str, tuple[int, int]]:
+    """What doing something adds to requests and errors."""
+    before = counted(stand)
+    do()
+    after = counted(stand)
+    return {each: (after[each][0] - before[each][0], after[each][1] - before[each][1]) for each in after}
+
+
+def key_of(version: str, shares: dict[str, float] | None = None) -> str:
+    """A key that is given to a version."""
+    table = Table(shares=shares or {"7": 0.75, "8": 0.25})
+    return next(key for key in map(str, range(1000)) if table.assigned(key) == version)
+
+
+# The life of a version.
+
+
+def test_version__comes_answers_gets_traffic_and_goes_and_every_call_can_be_repeated(stand: Stand) -> None:
+    assert stand.target().state() == ()
+    assert not (stand.folder / "target").exists(), "asking makes nothing"
+    servable = stand.servable("7", predictions=[1.5])
+    for _ in range(2):
+        stand.target().start(servable)
+        (seen,) = stand.target().state()
+        assert (seen.version, seen.share, seen.health, seen.identity) == ("7", 0.0, "ready", "sha256:7")
+    assert stand.post().code == 503, "nobody has traffic"
+    assert stand.fetched == ["7"]
+    for _ in range(2):
+        assert stand.target().answer("7", {"inputs": [[1.0]]}) == [1.5]
+        stand.target().set_traffic({"7": 1.0})
+        assert [(each.version, each.share) for each in stand.target().state()] == [("7", 1.0)]
+    assert (stand.post().code, stand.post().version, stand.post().body) == (200, "7", {"predictions": [1.5]})
+    pid = stand.pid("7")
+    stand.start("8")
+    stand.target().set_traffic({"8": 1.0})
+    assert stand.post().version == "8"
+    for _ in range(2):
+        stand.target().stop("7")
+        assert [(each.version, each.share) for each in stand.target().state()] == [("8", 1.0)]
+    assert stand.running == ["8", "gateway"]
+    assert not stand.place("7").exists()
+    assert not Path(f"/proc/{pid}").exists() or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+    stand.target().set_traffic({})
+    assert stand.post().code == 503
+    for _ in range(2):
+        stand.target().stop("8")
+        assert (stand.target().state(), stand.running) == ((), [])
+    stand.start("9")
+    assert [each.version for each in stand.target().state()] == ["9"]
+
+
+@QUIET
+def test_version__is_a_real_model_in_its_own_environment(
+    stand: Stand, tmp_path_factory: pytest.TempPathFactory, environments_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = make_toy(stand.folder / "toy", tmp_path_factory.getbasetemp(), environments_cache)
+    needs = "mlflow-skinny==3.17.2\npandas\n"
+    version = toy.version({"x1": 2.0}, "identity", lock=LOCK, alias="candidate", requirements=needs)
+    files = toy.registry().download(version, stand.folder / "downloaded")
+    lock = stand.folder / "lock.txt"
+    lock.write_text(LOCK, encoding="utf-8")
+    secrets = {"GITHUB_TOKEN": "secret-1", "RUNNER_TRACKING_ID": "github_1", "INPUT_GITHUB_TOKEN": "secret-2"}
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    target = stand.target(ready_seconds=120)
+    target.start(Servable(MODEL, "7", "sha256:7", "", lambda: files, lambda _: environments.for_lock(lock)))
+    for name in ("7", "gateway"):
+        environ = Path(f"/proc/{stand.pid(name)}/environ").read_bytes()
+        assert not [each for each in secrets.values() if each.encode() in environ]
+        assert os.getsid(stand.pid(name)) == stand.pid(name), "it is in nobody's session"
+    rows = {"dataframe_split": {"columns": ["x1", "x2"], "data": [[1.0, 0.0], [-0.5, 3.0]]}}
+    assert target.answer("7", rows) == [2.0, -1.0]
+    with pytest.raises(GateError, match="Version 7 refuses a request") as caught:
+        target.answer("7", {"dataframe_split": {"columns": ["x9"], "data": [[1.0]]}})
+    assert "x1" in caught.value.why, "the server's own words"
+    target.set_traffic({"7": 1.0})
+    infer = {"inputs": [{"name": name, "shape": [1], "datatype": "FP64", "data": [3.0]} for name in ("x1", "x2")]}
+    answer = stand.post(infer, route=f"/v2/models/{MODEL}/infer")
+    assert answer.body["outputs"][0]["data"] == [6.0]
+    assert stand.post(rows).body == {"predictions": [2.0, -1.0]}
+    target.stop("8")  # which is not there
+
+
+def test_find__gives_the_policys_target(stand: Stand) -> None:
+    rule = TargetRule.model_validate({"local": {"folder": str(stand.folder), "port": 8100}})
+    target: Target = finding.find(rule, model=MODEL, ready_seconds=5)
+    assert (target.url, target.shown, target.splits) == ("http://127.0.0.1:8100", "local, http://127.0.0.1:8100", True)
+
+
+# The split.
+
+
+def test_split__is_as_it_was_set_by_key_and_by_chance(both: Stand) -> None:
+    keys = [str(number) for number in range(400)]
+    by_key = Counter(both.post(X_Slipway_Key=key).version for key in keys)
+    expected = Counter(Table(shares={"7": 0.75, "8": 0.25}).assigned(key) for key in keys)
+    assert by_key == expected
+    assert abs(by_key["8"] - 100) < 5 * math.sqrt(400 * 0.25 * 0.75), "five standard deviations"
+    without = Counter(both.post().version for _ in range(200))
+    assert abs(without["8"] - 50) < 5 * math.sqrt(200 * 0.25 * 0.75)
+
+
+def test_split__who_had_the_canary_keeps_it_while_its_share_grows() -> None:
+    keys = [str(number) for number in range(5_000)]
+    had: set[str] = set()
+    for share in (0.01, 0.05, 0.25, 0.5, 1.0):
+        table = Table(shares={"7": 1 - share, "8": share})
+        has = {key for key in keys if table.assigned(key) == "8"}
+        assert had <= has
+        assert abs(len(has) / len(keys) - share) < 5 * math.sqrt(share * (1 - share) / len(keys)) + 1e-9
+        had = has
+    other = Table(shares={"7": 0.5, "9": 0.5})
+    both_canaries = sum(
+        other.assigned(key) == "9" and Table(shares={"7": 0.5, "8": 0.5}).assigned(key) == "8" for key in keys
+    )
+    assert both_canaries / len(keys) == pytest.approx(1 / 3, abs=0.04), "another canary is given to others, too"
+
+
+def test_split__a_client_without_a_key_is_given_one_that_sticks(both: Stand) -> None:
+    first = both.post()
+    cookie = first.headers["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=Lax" in cookie
+    again = [both.post(Cookie=cookie.partition(";")[0]) for _ in range(10)]
+    assert {each.version for each in again} == {first.version}
+    assert not [each for each in again if "set-cookie" in each.headers]
+    assert "set-cookie" not in both.post(X_Slipway_Key="lena").headers
+
+
+def test_split__one_version_can_be_asked_for_and_is_not_counted(both: Stand) -> None:
+    def ask() -> None:
+        for version in ("7", "8", "7"):
+            assert both.post(X_Slipway_Version=version).version == version
+        assert both.post(X_Slipway_Version="9").code == 404
+
+    assert added(both, ask) == {"7": (0, 0), "8": (0, 0)}
+
+
+# What passes through.
+
+
+def test_gateway__passes_requests_on_as_they_are(both: Stand) -> None:
+    both.behave("8", echo=True)
+    key = key_of("8")
+    answer = both.post(
+        {"a": 1},
+        route="/invocations/%2F?q=%20x",
+        X_Slipway_Key=key,
+        X_Own="1",
+        Connection="X-Hop",
+        X_Hop="1",
+        TE="gzip",
+    )
+    said = answer.body
+    assert (said["path"], json.loads(said["body"])) == ("/invocations/%2F?q=%20x", {"a": 1})
+    assert said["headers"]["X-Own"] == "1"
+    assert not {"x-hop", "te", "user-agent"} & {name.lower() for name in said["headers"]}
+    assert said["environ"]["SLIPWAY_HOST"] == "127.0.0.1"
+    assert set(said["environ"]) <= {
+        *("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+        *(
+            "MKL_NUM_THREADS",
+            "CUDA_VISIBLE_DEVICES",
+            "NVIDIA_VISIBLE_DEVICES",
+            "HOME",
+            "TMPDIR",
+            "PORT",
+            "SLIPWAY_HOST",
+        ),
+        *("SLIPWAY_MODEL_NAME", "SLIPWAY_MODEL_VERSION", "MLFLOW_DISABLE_TELEMETRY", "MLFLOW_TRACKING_URI"),
+        *("PYTHONNOUSERSITE", "PYTHONUNBUFFERED"),
+    }
+
+
+@pytest.mark.parametrize("target", [b"@evil.example/x", b"http://evil.example/x", b"*"])
+def test_gateway__asks_no_other_host_whatever_the_request_says(both: Stand, target: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", both.port), timeout=10) as client:
+        client.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        status = int(client.recv(4096).split()[1])
+    assert status in (400, 404)
+
+
+def test_gateway__large_answers_flow_and_break_off_where_the_version_breaks_off(both: Stand) -> None:
+    key = key_of("8")
+    both.behave("8", predictions=["x" * 2_000_000])
+    answer = both.post(X_Slipway_Key=key)
+    assert (len(answer.body["predictions"][0]), answer.version) == (2_000_000, "8")
+
+    def broken() -> None:
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            both.post(X_Slipway_Key=key)
+
+    both.behave("8", predictions=["x" * 2_000_000], lacking=10)
+    assert added(both, broken)["8"] == (1, 1)
+
+
+def test_gateway__refuses_requests_that_are_too_large(both: Stand) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", both.port, timeout=30)
+    connection.putrequest("POST", "/invocations")
+    connection.putheader("Content-Length", str(2**30))
+    connection.endheaders()
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+# What is counted.
+
+
+def test_counters__requests_errors_and_times_of_each_arm(both: Stand) -> None:
+    def ask(version: str, answered: int, **behaviour: Any) -> None:
+        both.behave(version, **behaviour)
+        assert both.post(X_Slipway_Key=key_of(version)).code == answered
+
+    assert added(both, lambda: ask("8", 200)) == {"7": (0, 0), "8": (1, 0)}
+    assert added(both, lambda: ask("8", 500, code=500)) == {"7": (0, 0), "8": (1, 1)}
+    assert added(both, lambda: ask("8", 502, drop=True)) == {"7": (0, 0), "8": (1, 1)}, "no other arm is asked instead"
+    assert added(both, lambda: ask("7", 422, code=422)) == {"7": (1, 0), "8": (0, 0)}, "the client's own mistake"
+    assert added(both, lambda: both.get("/ping")) == {"7": (0, 0), "8": (0, 0)}, "asks for no prediction"
+
+    def slow() -> None:
+        both.behave("8", delay=0.11)
+        both.post(X_Slipway_Key=key_of("8"))
+
+    before = both.target().observe("8", "7")
+    slow()
+    after = both.target().observe("8", "7")
+    assert before and after and before.canary.latency and after.canary.latency
+    grown = [one - other for one, other in zip(after.canary.latency.counts, before.canary.latency.counts, strict=True)]
+    assert sum(grown) == 1
+    assert sum(grown[:7]) == 0, "not below 0.1 s"
+    assert sum(after.canary.latency.counts) == after.canary.requests
+    assert after.share == 0.25
+    assert after.canary.since == before.canary.since
+
+
+def test_counters__predictions_in_the_cells_of_the_version_that_is_live(stand: Stand) -> None:
+    stand.start("7")
+    stand.target().set_traffic({"7": 1.0})
+    stand.behave("7", predictions=[3.0, 1.0, 2.0])
+    target = stand.target()
+    target.answer("7", {})
+    target.set_traffic({"7": 1.0})
+    seen = target.observe("7", "7")
+    assert seen and seen.baseline.predictions is None, "nothing was predicted yet"
+    # From the golden answers of the one that has all of the traffic on, while nothing else is compared with it.
+    target.set_traffic({})
+    target.set_traffic({"7": 1.0})
+    for value in (0.5, 1.0, 2.5, 9.0):
+        stand.behave("7", predictions=[value])
+        stand.post()
+    stand.start("8", predictions=[100.0])
+    target = stand.target()
+    target.answer("8", {})
+    target.set_traffic({"7": 0.5, "8": 0.5})
+    stand.post(X_Slipway_Key=key_of("8", {"7": 0.5, "8": 0.5}))
+    seen = target.observe("8", "7")
+    assert seen is not None
+    assert seen.baseline.predictions == Histogram(bounds=(1.0, 2.0, 3.0), counts=(2, 0, 1, 1))
+    assert seen.canary.predictions == Histogram(bounds=(1.0, 2.0, 3.0), counts=(0, 0, 0, 1))
+    target.set_traffic({"8": 1.0})
+    seen = target.observe("8", "7")
+    assert seen and (seen.canary.requests, seen.share) == (0, None), "other cells: all is counted anew"
+
+
+def test_counters__categories_are_counted_by_name_and_limited_in_number() -> None:
+    counters = Counters()
+    counters.serve(["7", "8"], ())
+    for value in ("late", "late", True, None, "x" * 500):
+        counters.count("7", 200, 0.01, (value,))
+    for number in range(100):
+        counters.count("8", 200, 0.01, (f"label {number}",))
+    told = counters.told()
+    seven, eight = (told[version]["arm"]["predictions"]["categories"] for version in ("7", "8"))
+    assert seven == {"late": 2, "true": 1, "null": 1, "x" * 200: 1}
+    assert eight[OTHER] == 100 - (MOST_CATEGORIES - 4)
+    assert len({*seven, *eight}) <= 64
+    assert sum(Categories.model_validate({"categories": eight}).categories.values()) == 100
+
+
+def test_counters__what_is_no_number_does_not_vanish() -> None:
+    counters = Counters()
+    counters.serve(["7"], (1.0, 2.0))
+    for value in (1.0, 1.5, None, "many", float("nan"), float("inf")):
+        counters.count("7", 200, 0.01, (value,))
+    counters.count("7", 500, 0.01)
+    assert counters.told()["7"]["arm"]["predictions"] == {"bounds": (1.0, 2.0), "counts": [1, 1, 4]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "found"),
+    [
+        ("/invocations", {"predictions": [0.5]}, (0.5,)),
+        ("/invocations", {"predictions": [[0.5]]}, (0.5,)),
+        ("/invocations", {"predictions": [{"late": True}]}, (True,)),
+        ("/invocations", {"predictions": {"late": ["yes"]}}, ("yes",)),
+        ("/invocations", {"predictions": [[0.5, 0.5]]}, None),
+        ("/invocations", {"predictions": []}, None),
+        ("/invocations", [1], None),
+        ("/v2/models/x/infer", {"outputs": [{"name": "a", "data": [3]}]}, (3,)),
+        ("/v2/models/x/infer", {"outputs": [{"name": "a", "data": [3]}, {"name": "b", "data": [4]}]}, None),
+    ],
+)
+def test_counters__find_one_prediction_of_an_answer(path: str, body: Any, found: Any) -> None:
+    assert prediction_of(path, json.dumps(body).encode()) == found
+    assert prediction_of(path, b"\xff") is None
+
+
+def test_cells__part_the_predictions_evenly() -> None:
+    assert bounds_of([0.0, 1.0, 0.0, 1.0]) == (0.0, 1.0)
+    assert bounds_of({"y": [[2], [1]]}) == (1.0, 2.0)
+    bounds = bounds_of([float(number) for number in range(1000)])
+    assert len(bounds) == 19 and bounds[0] == 50.0 and bounds[-1] == 950.0
+    for none in (["late"], [True], [[1.0, 2.0]], "x", None, {"a": [1], "b": [2]}):
+        assert bounds_of(none) == ()
+    assert bounds_of([1.0, float("nan")]) == (1.0,)
+
+
+def test_metrics__are_in_prometheus_form(both: Stand) -> None:
+    both.post(X_Slipway_Key=key_of("8"))
+    answer = both.get("/metrics")
+    families = {family.name: family for family in text_string_to_metric_families(answer.body.decode())}
+    requests = {sample.labels["version"]: 0.0 for sample in families["slipway_requests"].samples}
+    for sample in families["slipway_requests"].samples:
+        requests[sample.labels["version"]] += sample.value
+    assert requests["8"] == counted(both)["8"][0]
+    assert {s.labels["version"]: s.value for s in families["slipway_version_share"].samples} == {"7": 0.75, "8": 0.25}
+    seconds = [s for s in families["slipway_request_seconds"].samples if s.name.endswith("_count")]
+    assert {s.labels["version"]: s.value for s in seconds}["8"] == requests["8"]
+    deadline = time.monotonic() + 20
+    while 'slipway_version_ready{version="8"} 1.0' not in both.get("/metrics").body.decode():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+# Ends and beginnings.
+
+
+def test_stop__lets_a_request_end_that_has_begun(stand: Stand) -> None:
+    stand.start("7")
+    stand.start("8", delay=1.0).set_traffic({"8": 1.0})
+    with ThreadPoolExecutor() as pool:
+        slow = pool.submit(stand.post)
+        _until((stand.place("8") / "began").exists)
+        target = stand.target()
+        target.set_traffic({"7": 1.0})
+        assert stand.post().version == "7", "from now on"
+        target.stop("8")
+        assert (slow.result().code, slow.result().version) == (200, "8")
+    assert stand.running == ["7", "gateway"]
+
+
+def test_gateway__that_was_killed_is_started_by_the_next_run_with_its_traffic(stand: Stand) -> None:
+    stand.start("7")
+    stand.start("8").set_traffic({"7": 0.5, "8": 0.5})
+    stand.post()
+    before = datetime.now(UTC)
+    os.kill(stand.pid("gateway"), signal.SIGKILL)
+    _until(lambda: stand.running == ["7", "8"])
+    with pytest.raises(OSError, match="refused"):
+        stand.post()
+    assert [(each.version, each.share, each.health) for each in stand.target().state()] == [
+        ("7", 0.5, "ready"),
+        ("8", 0.5, "ready"),
+    ]
+    assert stand.post().code == 200
+    seen = stand.target().observe("8", "7")
+    assert seen and seen.canary.since and seen.canary.since >= before, "the counters say that they began anew"
+
+
+def test_server__that_was_killed_is_shown_counted_and_started_again(stand: Stand) -> None:
+    stand.start("7")
+    stand.start("8").set_traffic({"7": 0.75, "8": 0.25})
+    os.kill(stand.pid("8"), signal.SIGKILL)
+    _until(lambda: "8" not in stand.running)
+    assert [(each.version, each.health) for each in stand.target().state()] == [("7", "ready"), ("8", "failed")]
+    answer = stand.post(X_Slipway_Key=key_of("8"))
+    assert (answer.code, answer.version, answer.body) == (503, "8", {"error": "Version 8 does not answer."})
+    assert counted(stand) == {"7": (0, 0), "8": (1, 1)}
+    with pytest.raises(RemoteError, match="Version 8 does not answer"):
+        stand.target().answer("8", {})
+    stand.start("8")
+    assert stand.fetched == ["7", "8"], "its files were here"
+    assert [(each.version, each.share, each.health) for each in stand.target().state()][1] == ("8", 0.25, "ready")
+    assert stand.post(X_Slipway_Key=key_of("8")).code == 200
+    assert counted(stand)["8"] == (2, 1)
+
+
+def test_server__that_runs_and_is_not_ready_has_failed_and_another_on_its_port_is_not_it(stand: Stand) -> None:
+    target = stand.start("7")
+    stand.start("8")
+    stand.behave("8", ready=False)
+    assert [each.health for each in target.state()] == ["ready", "failed"]
+    file = stand.folder / "target" / "state.json"
+    said = json.loads(file.read_text())
+    said["versions"]["8"]["port"] = said["versions"]["7"]["port"]
+    file.write_text(json.dumps(said))
+    assert [each.health for each in target.state()] == ["ready", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "how", "words"),
+    [
+        ({"die": "No module named 'lightgbm'"}, "ended before it answered", "No module named 'lightgbm'"),
+        ({"ready": False}, "did not answer within 0.5 s", "It said nothing."),
+    ],
+)
+def test_start__of_one_that_never_answers_leaves_all_as_it_was(
+    stand: Stand, behaviour: dict[str, Any], how: str, words: str
+) -> None:
+    stand.start("7").set_traffic({"7": 1.0})
+    before = (stand.folder / "target" / "state.json").read_bytes()
+    with pytest.raises(NotReadyError, match=how) as caught:
+        stand.target(ready_seconds=0.5).start(stand.servable("8", **behaviour))
+    assert words in caught.value.why
+    assert stand.running == ["7", "gateway"]
+    assert not stand.place("8").exists()
+    assert (stand.folder / "target" / "state.json").read_bytes() == before
+    assert stand.post().code == 200
+
+
+def test_start__the_first_one_that_never_answers_leaves_nothing_running(stand: Stand) -> None:
+    with pytest.raises(NotReadyError):
+        stand.start("7", die="no")
+    assert (stand.running, stand.target().state()) == ([], ())
+    with pytest.raises(ConnectionError):
+        stand.post()
+
+
+def test_start__what_was_fetched_in_vain_leaves_nothing(stand: Stand) -> None:
+    def fail() -> Path:
+        raise RemoteError("The registry does not answer.")
+
+    servable = stand.servable("7")
+    broken = Servable(MODEL, "7", servable.model_digest, "", fail, servable.python)
+    with pytest.raises(RemoteError, match="The registry does not answer"):
+        stand.target().start(broken)
+    assert (stand.running, stand.target().state()) == ([], ())
+
+
+def test_start__a_version_with_traffic_that_does_not_come_back_stays_as_failed(stand: Stand) -> None:
+    stand.start("7").set_traffic({"7": 1.0})
+    os.kill(stand.pid("7"), signal.SIGKILL)
+    _until(lambda: "7" not in stand.running)
+    stand.behave("7", die="no")
+    with pytest.raises(NotReadyError):
+        stand.target().start(stand.servable("7", die="no"))
+    assert [(each.version, each.share, each.health) for each in stand.target().state()] == [("7", 1.0, "failed")]
+    stand.behave("7")
+    stand.target().start(stand.servable("7"))
+    assert stand.post().code == 200
+
+
+def test_start__refuses_other_files_under_the_same_version(stand: Stand) -> None:
+    stand.start("7")
+    servable = stand.servable("7")
+    with pytest.raises(ConflictError, match="Version 7 is served already, and is another"):
+        stand.target().start(Servable(MODEL, "7", "sha256:other", "", servable.fetch, servable.python))
+    assert [each.health for each in stand.target().state()] == ["ready"]
+
+
+# Faults and other runs.
+
+
+def test_killed__between_writing_and_doing_the_next_run_makes_it_good(stand: Stand) -> None:
+    stand.start("7")
+    stand.start("8").set_traffic({"7": 1.0})
+    file = stand.folder / "target" / "state.json"
+    said = json.loads(file.read_text())
+    # Written down, and not done: the traffic, a version that was not launched, one that was to be taken away.
+    said["shares"] = {"8": 1.0}
+    said["versions"]["7"]["leaving"] = True
+    said["versions"]["9"] = {**said["versions"]["8"], "identity": "sha256:9", "ready": False, "port": free_port()}
+    file.write_text(json.dumps(said))
+    assert [(each.version, each.share, each.health) for each in stand.target().state()] == [
+        ("7", 0.0, "ready"),
+        ("8", 1.0, "ready"),
+        ("9", 0.0, "failed"),
+    ]
+    assert stand.post().version == "8"
+    stand.target().stop("7")
+    stand.start("9")
+    assert [(each.version, each.health) for each in stand.target().state()] == [("8", "ready"), ("9", "ready")]
+
+
+def test_runs__one_waits_for_the_other_and_gives_up(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand.start("7")
+    monkeypatch.setattr(kept, "WAIT_SECONDS", 0.1)
+    with stand.target().place.locked(), pytest.raises(ConflictError, match="Another run works with"):
+        stand.target().set_traffic({"7": 1.0})
+
+
+def test_runs__traffic_can_be_set_while_another_run_waits_for_a_model(stand: Stand) -> None:
+    stand.start("7")
+    with ThreadPoolExecutor() as pool:
+        starting = pool.submit(stand.target(ready_seconds=20).start, stand.servable("8", ready=False))
+        _until(lambda: "8" in stand.running)
+        stand.target().set_traffic({"7": 1.0})
+        assert [(each.version, each.health) for each in stand.target().state()] == [("7", "ready"), ("8", "starting")]
+        stand.target().stop("8")
+        with pytest.raises(ConflictError, match="was taken away while it was started"):
+            starting.result()
+    assert stand.running == ["7", "gateway"]
+
+
+def test_set_traffic__sees_that_another_run_changed_it(stand: Stand) -> None:
+    stand.start("7")
+    deploying = stand.start("8")
+    deploying.set_traffic({"7": 0.9, "8": 0.1})
+    stand.target().set_traffic({"7": 1.0})
+    with pytest.raises(ConflictError, match=r"was changed meanwhile: it is 7: 1, and was 7: 0.9, 8: 0.1"):
+        deploying.set_traffic({"8": 1.0})
+    assert stand.post().version == "7"
+    deploying.state()
+    deploying.set_traffic({"8": 1.0})
+    assert stand.post().version == "8"
+
+
+@pytest.mark.parametrize("shares", [{"7": 0.5}, {"7": 1.5, "8": -0.5}, {"7": float("nan")}, {"9": 1.0}])
+def test_set_traffic__refuses_what_is_no_traffic(both: Stand, shares: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=r"do not sum to 1|There is no version 9"):
+        both.target().set_traffic(shares)
+    assert [each.share for each in both.target().state()] == [0.75, 0.25]
+
+
+def test_stop__refuses_a_version_that_has_traffic(both: Stand) -> None:
+    with pytest.raises(InputError, match=r"Version 8 has 0.25 of the requests, and is not taken away"):
+        both.target().stop("8")
+
+
+@pytest.mark.parametrize("name", ["../7", "", "a/b", ".hidden", "x" * 201])
+def test_start__refuses_names_that_are_no_folders(stand: Stand, name: str) -> None:
+    with pytest.raises(InputError, match="A version cannot be called"):
+        stand.target().start(Servable(MODEL, name, "", "", Path, Path))
+    assert stand.running == []
+
+
+def test_folder__that_is_another_targets_is_refused(both: Stand) -> None:
+    for other in ({"model": "other"}, {"port": free_port()}):
+        for call in ("state", "start"):
+            with pytest.raises(InputError, match=r"is another target's: of `flights` on port \d+, behind builtin"):
+                getattr(both.target(**other), call)(*([both.servable("9")] if call == "start" else []))
+    assert both.running == ["7", "8", "gateway"]
+
+
+def test_folder__whose_books_are_broken_is_refused(stand: Stand) -> None:
+    stand.start("7").set_traffic({"7": 1.0})
+    file = stand.folder / "target" / "state.json"
+    good = file.read_text()
+    for broken in ("", "{", "[]", good.replace('"port"', '"prot"')):
+        file.write_text(broken)
+        with pytest.raises(InputError, match=r"state\.json cannot be read"):
+            stand.target().state()
+        assert file.read_text() == broken
+    assert stand.post().code == 200, "what runs goes on"
+    file.write_text(good)
+    assert [each.health for each in stand.target().state()] == ["ready"]
+
+
+def test_folder__that_cannot_be_made_is_an_error(stand: Stand) -> None:
+    (stand.folder / "target").write_text("a file")
+    with pytest.raises(InputError, match="cannot be used"):
+        stand.start("7")
+
+
+def test_port__that_is_taken_is_an_error_and_leaves_nothing(stand: Stand) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", stand.port))
+        other.listen()
+        with pytest.raises(InputError, match=f"cannot listen on port {stand.port}"):
+            stand.start("7")
+    assert (stand.running, stand.fetched, stand.target().state()) == ([], [], ())
+    assert stand.start("7").state()[0].health == "ready"
+
+
+def test_admin__is_for_our_user_alone_and_not_on_the_port(both: Stand) -> None:
+    mode = (both.folder / "target" / "gateway" / "admin.sock").stat().st_mode
+    assert stat.S_ISSOCK(mode) and stat.S_IMODE(mode) == 0o600
+    assert stat.S_IMODE((both.folder / "target").stat().st_mode) == 0o700
+    both.post({"ports": {}, "shares": {"7": 1.0}}, route="/table")
+    assert [each.share for each in both.target().state()] == [0.75, 0.25]
+    assert "arm" not in str(both.get("/counters", X_Slipway_Version="7").body)
+
+
+def test_observe__of_a_version_that_is_not_here_is_an_error(both: Stand) -> None:
+    with pytest.raises(InputError, match=r"There is no version 9 in .*; there are: 7, 8"):
+        both.target().observe("9", "7")
+
+
+# Processes.
+
+
+def test_daemon__never_ends_a_process_that_only_has_its_number(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        fields = Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        ours = {"pid": other.pid, "started": int(fields[19]), "boot": boot}
+        others: tuple[Any, ...] = ({**ours, "started": int(fields[19]) - 1}, {**ours, "boot": "before"}, {}, [])
+        for said in others:
+            (tmp_path / "process.json").write_text(json.dumps(said))
+            assert not daemon.alive()
+            daemon.end(0)
+        assert other.poll() is None
+        (tmp_path / "process.json").write_text(json.dumps(ours))
+        assert daemon.alive()
+        other.communicate(b"\n")
+    assert not daemon.alive()
+
+
+def test_daemon__that_does_not_end_is_killed_with_its_group(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path)
+    code = (
+        "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); child = os.fork()\n"
+        "if child: open('child', 'w').write(str(child))\n"
+        "time.sleep(600)"
+    )
+    daemon.launch([sys.executable, "-c", code], environ_of())
+    _until((tmp_path / "child").exists)
+    _until(lambda: (tmp_path / "child").read_text() != "")
+    daemon.end(0.1)
+    assert not daemon.alive()
+    child = Path(f"/proc/{(tmp_path / 'child').read_text()}/stat")
+    _until(lambda: not child.exists() or child.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def test_daemon__that_cannot_be_started_says_why(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path)
+    daemon.launch([str(tmp_path / "none")], environ_of())
+    _until(lambda: not daemon.alive())
+    assert "No such file" in daemon.last_words()
+
+
+def test_environments__are_built_where_they_outlive_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with outliving(tmp_path):
+        assert os.environ[CACHE] != str(tmp_path), "the machine's own cache is one"
+    monkeypatch.delenv(CACHE)
+    with outliving(tmp_path):
+        assert os.environ[CACHE] == str(tmp_path)
+    assert CACHE not in os.environ
+
+
+def _until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
