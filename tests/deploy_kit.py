@@ -33,7 +33,7 @@ from slipway.release.seal import SEAL_FILE, Sealed
 from slipway.report import Report
 from slipway.runner import outputs, stage
 from slipway.runner.context import Run
-from slipway.runner.errors import ConflictError, GateError, RemoteError
+from slipway.runner.errors import GateError, InputError, RemoteError
 from slipway.targets.protocol import NotReadyError, Servable, Served
 from test_training_toy import MODEL, make_toy
 
@@ -109,7 +109,7 @@ class FileTarget:
         self.before("set_traffic")
         said = self.read()
         if missing := [version for version in shares if version not in said["versions"]]:
-            raise ConflictError(f"There is no version {missing[0]}.")
+            raise InputError(f"There is no version {missing[0]}.")
         for version, each in said["versions"].items():
             each["share"] = shares.get(version, 0.0)
         self.write(said)

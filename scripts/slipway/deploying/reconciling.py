@@ -16,7 +16,7 @@ from slipway.policy.deployment import DeploymentEnvironment
 from slipway.report import Check, Report, Verdict
 from slipway.rollout.steps import Cause, Fail, Point, Promote, Revert, Shift, Start, Step, Stop, Try, next_step
 from slipway.runner import commands
-from slipway.runner.errors import ConflictError, GateError, RemoteError
+from slipway.runner.errors import ConflictError, GateError, InputError, RemoteError
 from slipway.targets.protocol import NotReadyError, Served, Target
 
 MOST_STEPS = 50
@@ -77,8 +77,11 @@ class Reconciler:
             commands.say(in_words(step))
             try:
                 self._take(step, found)
-            except ConflictError as conflict:  # another run was faster: what it did shows at the next look
-                self.done.append(f"{in_words(step)} Not done: {conflict.what}")
+            except (ConflictError, InputError) as failure:
+                # Another run was faster, a rollback for one: what it did shows when all is read again.
+                if isinstance(failure, InputError) and self._read().newest == found.newest:
+                    raise
+                self.done.append(f"{in_words(step)} Not done: {failure.what}")
                 continue
             self.done.append(in_words(step))
         raise ConflictError(
