@@ -107,12 +107,12 @@ def require_inputs(given: Inputs, run: Run) -> None:
 
 
 def deploy(given: Inputs, case: Case) -> tuple[Known, str]:
-    """What is on record in the end, and the version that the run was about; empty where it was about none."""
+    """What is on record in the end, and the version that the run was about; empty where nothing was released yet."""
     known = beginning.begin(case, given.model_version) if given.model_version else case.releases.read()
     if given.promote:
         known = promote(given, case, known)
-    opened_release = known.record.opened
-    version = given.model_version or (opened_release.version if opened_release else "")
+    release = known.record.opened
+    version = given.model_version or (release.version if release else known.record.live)
     announcing.begin(case, known, given.github_token)
     known = case.reconciler.run()
     if given.watch_minutes:

@@ -143,6 +143,34 @@ def test_deploy__an_unhealthy_canary_does_not_wait_for_a_look(place: Place) -> N
     assert place.target().shares == {"1": 1.0}
 
 
+@pytest.mark.parametrize("comes_up", [True, False])
+def test_deploy__production_that_ended_is_brought_up_or_else_the_version_before(place: Place, comes_up: bool) -> None:
+    released(place, "1")
+    released(place, "2")
+    said = place.target().read()
+    said["versions"]["2"]["health"] = "failed"
+    place.target().write({**said, "broken": [] if comes_up else ["2"]})
+    done = place(deploy_model)
+    assert (done.code, done.said["live"]) == ((0, "2") if comes_up else (1, "1")), done.log
+    assert done.said["state"] == ("live" if comes_up else "rolled-back")
+    invariants(place, done.said["live"])
+    if not comes_up:
+        back = place.entries[-1]
+        assert (back.event, back.details["cause"], back.details["previous_version"]) == ("rollback", "unhealthy", "2")
+
+
+def test_deploy__production_that_cannot_be_brought_up_and_has_nothing_before_it(place: Place) -> None:
+    released(place, "1")
+    place.target().change(versions={}, broken=["1"])
+    done = place(deploy_model)
+    assert done.code == 1
+    assert "Version 1 does not answer." in done.error
+    assert place.events == ["deployment", "promotion"]
+    place.target().change(broken=[])
+    assert place(deploy_model).said["live"] == "1"
+    invariants(place, "1")
+
+
 # What is refused
 
 
