@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 
 import deploy_model
 import rollback_model
+from canary_kit import arm
 from deploy_kit import Place
+from slipway.canary.observations import Observation
 from slipway.deploying.reconciling import Reconciler
 from slipway.policy import load
 from slipway.runner.context import Run
@@ -459,6 +462,75 @@ def test_fault__the_registry_is_gone_after_the_traffic_moved(place: Place, monke
     assert place.target().shares == {"1": 1.0, "2": 0.0}, "the requests were taken from it all the same"
     place(deploy_model)
     invariants(place, "1")
+
+
+def counted(place: Place, canary: tuple[int, int], baseline: tuple[int, int]) -> None:
+    """A minute of observations from now on, as something outside has counted it."""
+    since = datetime.now(UTC) + timedelta(seconds=1)
+    arms = {"canary": arm(*canary, since=since, version="2"), "baseline": arm(*baseline, since=since, version="1")}
+    said = Observation(at=since + timedelta(minutes=1), canary=arms["canary"], baseline=arms["baseline"])
+    with (place.clone.path / "observations.jsonl").open("a", encoding="utf-8") as file:
+        file.write(f"{said.model_dump_json()}\n")
+
+
+WATCHED = {"watch_minutes": "0.02", "look_seconds": "0.2"}
+
+
+def test_watch__looks_until_the_canary_is_decided(place: Place) -> None:
+    released(place, "1")
+    counted(place, (500, 200), (9_500, 10))
+    done = place(deploy_model, model_version="2", **WATCHED)
+    assert (done.code, done.said["state"]) == (1, "rolled-back"), done.log
+    invariants(place, "1")
+    assert place.events[-3:] == ["deployment", "look", "rollback"]
+    assert {check.name: check.verdict.value for check in done.report.checks}["errors"] == "fail"
+
+
+def test_watch__without_anything_to_see_it_ends_with_its_time(place: Place) -> None:
+    """No traffic at all: the canary stays where it is, and at its horizon a person decides."""
+    place.policy(canary={"horizon_hours": 0.00005})
+    released(place, "1")
+    (place.clone.path / "observations.jsonl").touch()
+    done = place(deploy_model, model_version="2", **WATCHED)
+    assert (done.code, done.said["state"]) == (0, "waiting"), done.log
+    assert place.target().shares == {"1": 0.95, "2": 0.05}
+    assert place(rollback_model, reason="Nobody came.").said["live"] == "1"
+    invariants(place, "1")
+
+
+@pytest.mark.parametrize(("errors", "state"), [(200, "none"), (5, "canary")])
+def test_fault__the_token_expires_in_mid_canary(place: Place, errors: int, state: str) -> None:
+    """Nothing can be put on record any more: a harmful canary loses its requests, any other stays as it is."""
+    released(place, "1")
+    assert place(deploy_model, model_version="2").said["state"] == "canary"
+    hook = place.upstream / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    hook.chmod(0o755)
+    counted(place, (500, errors), (9_500, 100))
+    done = place(deploy_model, **WATCHED)
+    assert done.said["state"] == state, done.log
+    assert done.code == (1 if state == "none" else 0)
+    assert "not on record" in done.log
+    assert place.target().shares == ({"1": 1.0, "2": 0.0} if state == "none" else {"1": 0.95, "2": 0.05})
+    hook.unlink()
+    done = place(deploy_model)
+    if state == "none":
+        invariants(place, "1")
+
+
+def test_fault__a_promotion_that_waits_on_this_machine_moves_nothing(place: Place) -> None:
+    released(place, "1")
+    place(deploy_model, model_version="2")
+    hook = place.upstream / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    hook.chmod(0o755)
+    place.look("2", "promote")
+    done = place(deploy_model)
+    assert (done.code, done.said["state"]) == (0, "canary")
+    assert place.target().shares == {"1": 0.95, "2": 0.05}
+    hook.unlink()
+    assert place(deploy_model).said["live"] == "2", "it is delivered first"
+    invariants(place, "2")
 
 
 def test_fault__the_ledger_cannot_be_reached(place: Place) -> None:

@@ -15,6 +15,7 @@ from slipway.ledger.store import Ledger
 from slipway.policy import DeploymentEnvironment, SourcedPolicy
 from slipway.policy.canary import Canary
 from slipway.report import Check, Report, Subject, Verdict
+from slipway.runner import commands
 from slipway.runner.context import Run
 from slipway.runner.errors import InputError
 from slipway.runner.inputs import NO_SECRET, Secret
@@ -36,7 +37,7 @@ class Case:
     target: Target
     report: Report
     remarks: list[str] = field(default_factory=list)
-    """What could not be told elsewhere; it changes nothing about the release."""
+    """What a reader must know beside the verdict."""
 
     reconciler: Reconciler = field(init=False)
 
@@ -53,6 +54,13 @@ class Case:
             tolerance=tolerance if tolerance is not None else packaging.tolerance if packaging else 0.0,
             tell=lambda: self.report.model_copy(update={"checks": self.checks}),
         )
+
+    def remark(self, *said: str) -> None:
+        """Say what a reader must know beside the verdict, once."""
+        for each in said:
+            if each not in self.remarks:
+                self.remarks.append(each)
+                commands.warning(each, title="Deployment")
 
     @property
     def model(self) -> str:
