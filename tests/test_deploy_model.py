@@ -10,6 +10,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 import deploy_model
 import rollback_model
@@ -132,6 +135,21 @@ def test_deploy__files_that_are_not_the_registered_ones(place: Place) -> None:
     assert done.code == 1
     assert "are not those that were registered" in done.error
     assert (place.target().shares, place.live()) == ({}, "")
+
+
+def test_deploy__a_version_that_nobody_has_signed(place: Place) -> None:
+    """Where the policy says whose signature counts, nothing starts without it."""
+    file = place.clone.path / "slipway.yml"
+    said = yaml.safe_load(file.read_text(encoding="utf-8"))
+    key = ec.generate_private_key(ec.SECP256R1())
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, form).decode()
+    signing = {"method": "key", "public_key": "signing.pem"}
+    place.clone.commit({"slipway.yml": yaml.safe_dump({**said, "signing": signing}), "signing.pem": public})
+    done = place(deploy_model, model_version="1")
+    assert done.code == 1
+    assert "Version 1 of `toy` is not signed" in done.error
+    assert (place.target().shares, place.live(), place.events) == ({}, "", ["deployment", "rollback"])
 
 
 def test_deploy__an_unhealthy_canary_does_not_wait_for_a_look(place: Place) -> None:
