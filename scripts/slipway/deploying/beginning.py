@@ -29,7 +29,7 @@ def begin(case: Case, version: str) -> Known:
     require_newer(found, version, case.environment)
     require_passed_before(case, version)
     require_target(case)
-    approval = require_approval(case, found, version)
+    approval = require_approval(case, version)
     rollout = rollout_of(case.rules, found)
     case.report = case.report.model_copy(
         update={
@@ -74,7 +74,7 @@ def require_passed_before(case: Case, version: str) -> None:
         )
 
 
-def require_approval(case: Case, found: Known, version: str) -> tuple[Sealed, Entry] | None:
+def require_approval(case: Case, version: str) -> tuple[Sealed, Entry] | None:
     """The approval of a version, where the environment asks for one.
 
     It holds for one release: of exactly what was sealed, in place of the version that was live then.
@@ -84,7 +84,7 @@ def require_approval(case: Case, found: Known, version: str) -> tuple[Sealed, En
     assert deployment is not None
     if not deployment.asks_approval(case.environment):
         return None
-    used = found.begun.sequence if found.begun and found.begun.model_version == version else -1
+    used = case.releases.begun_with(version)
     approval = case.releases.approval(version, after=used)
     if approval is None:
         why = f"The approval that there was led to the release of entry {used}." if used >= 0 else ""
@@ -98,6 +98,7 @@ def require_approval(case: Case, found: Known, version: str) -> tuple[Sealed, En
     wrong = [
         f"{name}: approved was `{was or 'none'}`, and it is `{now or 'none'}`"
         for name, was, now in (
+            ("the version", f"{sealed.model} {sealed.version}", f"{case.model} {version}"),
             ("the model's files", sealed.model_digest, registered.tags.get(reading.MODEL_DIGEST, "")),
             ("the image", sealed.image, registered.tags.get(reading.IMAGE, "")),
             ("the policy", sealed.policy, case.sourced.policy.digest),
