@@ -64,13 +64,12 @@ def require_passed_before(case: Case, version: str) -> None:
     """GateError where a version was not live in the environment before this one, by the policy's order."""
     deployment = case.sourced.policy.deployment
     assert deployment is not None
-    names = list(deployment.environments)
-    place = names.index(case.environment)
-    if place and not case.releases.was_live(names[place - 1], version):
+    before = deployment.before(case.environment)
+    if before and not case.releases.was_live(before[-1], version):
         raise GateError(
-            f"Version {version} was never live in {names[place - 1]}, which comes before {case.environment}.",
+            f"Version {version} was never live in {before[-1]}, which comes before {case.environment}.",
             why="What does not work there is not to be found out here.",
-            fix=f"Deploy it with `environment: {names[place - 1]}` first.",
+            fix=f"Deploy it with `environment: {before[-1]}` first.",
         )
 
 
