@@ -36,8 +36,8 @@ class Inputs:
     model_version: str = ""
     promote: bool = False
     reason: str = ""
-    watch_minutes: float = 0.0
-    look_seconds: float = 60.0
+    watch_minutes: float = 0
+    look_seconds: float = 60
     policy: Path = Path("slipway.yml")
     tracking_uri: str = ""
     remote: str = ""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,25 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import deploy_model
 import rollback_model
 from canary_kit import arm
-from deploy_kit import Place
+from deploy_kit import Place, approved, invariants, killed, released
 from slipway.canary.observations import Observation
-from slipway.deploying.reconciling import Reconciler
-from slipway.policy import load
-from slipway.runner.context import Run
 from test_training_toy import QUIET
 
 pytestmark = QUIET
-
-
-def released(place: Place, version: str) -> None:
-    """A version that is live in production, by whatever way."""
-    before = place.target().shares
-    done = place(deploy_model, model_version=version)
-    assert done.code == 0, done.log
-    if before:
-        place.look(version, "promote")
-        done = place(deploy_model)
-    assert (done.code, done.said["state"], done.said["live"]) == (0, "live", version), done.log
 
 
 # The way of a release
@@ -207,12 +191,6 @@ def test_deploy__environments_have_an_order(place: Place) -> None:
     assert [place.live(each) for each in ("dev", "staging", "production")] == ["1", "1", "1"]
 
 
-def approved(place: Place, version: str, **change: str) -> None:
-    os.chdir(place.clone.path)
-    digest = load(Path("slipway.yml"), Run.from_environ({})).policy.digest
-    place.approve(version, **{"policy": digest, **change})
-
-
 def test_deploy__production_asks_for_an_approval(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place.folder)
     place.policy(approval="required")
@@ -242,9 +220,28 @@ def test_deploy__an_approval_holds_once(place: Place, monkeypatch: pytest.Monkey
     assert place.target().shares == {"1": 1.0}
 
 
+def test_deploy__an_approval_holds_once_whatever_was_released_since(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Version 3 comes and goes, so that the version that it replaces is again the one that was approved to be."""
+    monkeypatch.chdir(place.folder)
+    released(place, "1")
+    place.policy(approval="required")
+    for version in ("2", "3"):
+        approved(place, version)
+        assert place(deploy_model, model_version=version).said["state"] == "canary"
+        place.look(version, "roll-back")
+        assert place(deploy_model).code == 1
+    done = place(deploy_model, model_version="2")
+    assert done.code == 1
+    assert "The approval that there was led to the release of entry" in done.error
+    assert place.target().shares == {"1": 1.0}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"version": "3"}, "the version: approved was `toy 3`, and it is `toy 2`"),
         ({"model_digest": "sha256:other"}, "the model's files: approved was `sha256:other`"),
         ({"image": "ghcr.io/octo/toy@sha256:1"}, "the image"),
         ({"policy": "sha256:older"}, "the policy"),
@@ -330,6 +327,20 @@ def test_deploy__not_from_a_pull_request(place: Place) -> None:
     assert "A pull request's run does not deploy." in done.error
 
 
+@pytest.mark.parametrize("ref", ["refs/heads/change", "refs/tags/v1"])
+def test_deploy__not_from_another_branch(place: Place, ref: str) -> None:
+    """Whoever may push a branch could start the workflow there, with a policy of their own."""
+    place.event = {"repository": {"full_name": "octo/models", "default_branch": "main"}}
+    place.environ = {"GITHUB_REF": ref}
+    for module, inputs in ((deploy_model, {"model_version": "1"}), (rollback_model, {"reason": "Why not?"})):
+        done = place(module, **inputs)
+        assert done.code == 1
+        assert f"This run is of `{ref}`, and what is served is decided by runs of `main`." in done.error
+    assert place.events == []
+    place.environ = {"GITHUB_REF": "refs/heads/main"}
+    assert place(deploy_model, model_version="1").said["state"] == "live"
+
+
 def test_deploy__a_target_that_cannot_split_has_no_canary(place: Place) -> None:
     released(place, "1")
     place.target().splits = False
@@ -366,39 +377,6 @@ def test_promote__a_canary_that_waits(place: Place) -> None:
 
 
 # Faults
-
-
-def killed(place: Place, module: ModuleType, after: int, monkeypatch: pytest.MonkeyPatch, **inputs: str) -> bool:
-    """Run a stage in a process that is killed after so many steps; whether it was."""
-    child = os.fork()
-    if child == 0:
-        taken = 0
-        real = Reconciler._take
-
-        def take(self: Reconciler, step: Any, found: Any) -> None:
-            nonlocal taken
-            if taken == after:
-                os.kill(os.getpid(), signal.SIGKILL)
-            taken += 1
-            real(self, step, found)
-
-        monkeypatch.setattr(Reconciler, "_take", take)
-        try:
-            place(module, **inputs)
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    place.runs += 1
-    return os.WIFSIGNALED(status)
-
-
-def invariants(place: Place, live: str) -> None:
-    """Exactly one production version, traffic that sums to 1, and a ledger that verifies."""
-    assert place.live() == live
-    shares = {version: share for version, share in place.target().shares.items() if share}
-    assert shares == {live: 1.0}
-    assert place.entries  # reading it verifies every entry
-    assert [each.event for each in place.entries if each.model_version == live][-1] in ("promotion", "rollback")
 
 
 @pytest.mark.parametrize("after", range(6))

@@ -16,7 +16,7 @@ from slipway.policy import DeploymentEnvironment, SourcedPolicy
 from slipway.policy.canary import Canary
 from slipway.report import Check, Report, Subject, Verdict
 from slipway.runner import commands
-from slipway.runner.context import Run
+from slipway.runner.context import Run, require_default_branch
 from slipway.runner.errors import InputError
 from slipway.runner.inputs import NO_SECRET, Secret
 from slipway.targets import finding
@@ -79,13 +79,14 @@ class Case:
 
 
 def require_own_run(run: Run) -> None:
-    """InputError in a pull request's run: a change that nobody has reviewed must not move traffic."""
+    """InputError in a run of a pull request or another branch: their policy, which nobody has reviewed, asks nobody."""
     if run.pull_request:
         raise InputError(
             "A pull request's run does not deploy.",
             why="It would let a change that nobody has reviewed decide what is served.",
             fix="Run it after the merge, on a schedule or by hand (`workflow_dispatch`).",
         )
+    require_default_branch(run)
 
 
 def opened(

@@ -109,6 +109,16 @@ class Releases:
         entries = (each.entry for each in self._records)
         return version in known(entries, self.model, environment, self.shares).lived
 
+    def begun_with(self, version: str) -> int:
+        """Number of the entry with which the newest release of a version began there; -1 where it never did."""
+        for each in reversed(self.reading.known):
+            said = each.entry
+            if (said.event, said.model, said.model_version) == ("deployment", self.model, version) and (
+                said.details.get("environment") == self.environment
+            ):
+                return said.sequence
+        return -1
+
     def approval(self, version: str, *, after: int) -> tuple[Sealed, Entry] | None:
         """The newest approval of a version that was recorded after an entry, with what was sealed; None for none."""
         for each in reversed(self._records):
