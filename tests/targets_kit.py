@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -12,11 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from slipway.policy.deployment import LocalTarget
-from slipway.targets import local
+from slipway.targets import haproxy, local
 from slipway.targets.embedded import EmbeddedTarget
 from slipway.targets.processes import Daemon
 from slipway.targets.protocol import Servable
+from test_training_toy import FOLDER, TOY_MODEL
 
 MODEL = "flights"
 
@@ -63,6 +67,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data) + said("lacking", 0)))
         self.end_headers()
         self.wfile.write(data)
+        self.close_connection = bool(said("lacking"))
 
     def do_GET(self):
         ok = said("ready", True) and self.path == READY
@@ -92,10 +97,26 @@ ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forev
 '''
 
 
+def require_haproxy() -> None:
+    """Skip where it is missing; in CI that is a failure."""
+    if haproxy.program() is None:
+        (pytest.fail if "CI" in os.environ else pytest.skip)("missing: haproxy (Debian package)")
+
+
 def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
+
+
+def toy_model(folder: Path, weights: dict[str, float], misdeed: str = "") -> Path:
+    """An MLflow model folder: weights times features."""
+    template = folder.with_suffix(".py")
+    template.parent.mkdir(parents=True, exist_ok=True)
+    template.write_text(TOY_MODEL)
+    written: dict[str, Any] = {}
+    exec(FOLDER, written)
+    return Path(written["save"](folder, weights, "identity", misdeed, template))
 
 
 @dataclass(frozen=True)
@@ -116,11 +137,12 @@ class Stand:
     """A target's folder and port, and the versions that come to it. Every `target()` is another run's."""
 
     folder: Path
+    gateway: str = "builtin"
     port: int = field(default_factory=free_port)
     fetched: list[str] = field(default_factory=list)
 
     def target(self, **other: Any) -> EmbeddedTarget:
-        said = {"folder": str(self.folder / "target"), "port": self.port, "gateway": "builtin", **other}
+        said = {"folder": str(self.folder / "target"), "port": self.port, "gateway": self.gateway, **other}
         given = {name: said.pop(name) for name in ("model", "ready_seconds") if name in said}
         return local.target(LocalTarget.model_validate(said), **{"model": MODEL, "ready_seconds": 20.0, **given})
 
@@ -175,6 +197,11 @@ class Stand:
         finally:
             connection.close()
 
+    def key_of(self, version: str) -> str:
+        """A key that is given to a version. Asking for it is no request that is counted."""
+        keys = map(str, range(1000))
+        return next(key for key in keys if self.get("/ping", X_Slipway_Key=key).version == version)
+
     def end(self) -> None:
         """Leave nothing running, whatever the test did."""
         for record in (self.folder / "target").glob("**/process.json"):
@@ -196,8 +223,8 @@ def _read(connection: http.client.HTTPConnection) -> Answer:
 
 
 @contextmanager
-def standing(folder: Path) -> Iterator[Stand]:
-    stand = Stand(folder)
+def standing(folder: Path, gateway: str = "builtin") -> Iterator[Stand]:
+    stand = Stand(folder, gateway)
     try:
         yield stand
     finally:
