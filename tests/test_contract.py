@@ -91,6 +91,7 @@ OURS = "your-org/slipway"
 """How docs and examples name this repository."""
 
 DEFINED_OTHERWISE = {
+    ("input", "policy", "audit-trail"),
     ("input", "tracking-uri", "pipeline.yml"),
     ("input", "tracking-uri", "attest.yml"),
     ("input", "tracking-uri", "drift.yml"),
