@@ -279,8 +279,7 @@ def create_issue(world: World, call: Call) -> Answer:
         raise RefusedError(410, "Issues has been disabled in this repository.")
     labels = tuple(said.get("labels", ()))
     if labels and world.takes_labels == "no":
-        errors = [{"resource": "Repository", "field": "label", "code": "unauthorized"}]
-        raise RefusedError(403, "You do not have permission to create labels on this repository.", errors=errors)
+        raise RefusedError(403, "You do not have permission to create labels on this repository.")
     title, body = _title(said["title"]), _text(said.get("body", ""), "Issue")
     made = world.issue(repository, author=_writer(call).user.login, title=title, body=body)
     made.labels = labels if world.takes_labels == "yes" else ()

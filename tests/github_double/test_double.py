@@ -539,3 +539,62 @@ def test_a_dispatched_event(hub: GitHubDouble, retrain: Workflow, send: Send) ->
     assert (run.event, run.status, run.title) == ("repository_dispatch", "queued", "Retrain (abc)")
     large = {"event_type": "drift", "client_payload": {"key": "a" * 65_536}}
     assert send("POST", path, token, json=large).status_code == 422
+
+
+DEPLOYMENTS, ISSUES = "/repos/octocat/models/deployments", "/repos/octocat/models/issues"
+
+
+@pytest.mark.parametrize("production", [True, False])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_successful_deployment_retires_what_is_no_production(
+    hub: GitHubDouble, repository: Repository, send: Send, production: bool, wanted: bool
+) -> None:
+    token = hub.world.installation_token(deployments="write")
+    said = {"ref": "c" * 40, "auto_merge": False, "required_contexts": [], "environment": "live"}
+    for _ in range(2):
+        made = send("POST", DEPLOYMENTS, token, json={**said, "production_environment": production})
+        assert made.status_code == 201
+        path = f"{DEPLOYMENTS}/{made.json()['id']}/statuses"
+        told = send("POST", path, token, json={"state": "success", "auto_inactive": wanted})
+        assert told.status_code == 201
+    assert made.json()["creator"]["login"] == "github-actions[bot]"
+
+    first, second = ([status.state for status in each.statuses] for each in hub.world.deployments)
+    assert (first, second) == (["success", "inactive"] if wanted and not production else ["success"], ["success"])
+    assert len(send("GET", f"{DEPLOYMENTS}?task=deploy&environment=live").json()) == 2
+    assert send("GET", f"{DEPLOYMENTS}?task=other").json() == []
+
+
+def test_a_deployment_that_github_refuses(hub: GitHubDouble, repository: Repository, send: Send) -> None:
+    token, said = hub.world.installation_token(deployments="write"), {"ref": "c" * 40, "auto_merge": False}
+    assert send("POST", DEPLOYMENTS, token, json=said).status_code == 409, "it waits for every status"
+    assert send("POST", DEPLOYMENTS, token, json={**said, "ref": "gone"}).status_code == 422
+    number = send("POST", DEPLOYMENTS, token, json={**said, "required_contexts": []}).json()["id"]
+
+    for wrong in ({"log_url": "ftp://a"}, {"environment_url": "a"}, {"description": "d" * 141}):
+        path = f"{DEPLOYMENTS}/{number}/statuses"
+        assert send("POST", path, token, json={"state": "success", **wrong}).status_code == 422
+    assert send("POST", f"{DEPLOYMENTS}/1/statuses", token, json={"state": "success"}).status_code == 404
+    assert hub.world.deployments[0].statuses == []
+
+
+def test_issues_share_their_numbers_with_pull_requests(
+    hub: GitHubDouble, pull_request: PullRequest, send: Send
+) -> None:
+    token = hub.world.installation_token(issues="write")
+    made = send("POST", ISSUES, token, json={"title": "Wrong", "labels": ["a", "b"]}).json()
+    assert (made["number"], made["body"], made["html_url"]) == (2, None, f"{hub.html_url}/octocat/models/issues/2")
+
+    listed = send("GET", ISSUES).json()
+    assert [(each["number"], "pull_request" in each) for each in listed] == [(2, False), (1, True)]
+    assert [each["number"] for each in send("GET", f"{ISSUES}?labels=b,a&creator=github-actions[bot]").json()] == [2]
+    assert send("GET", f"{ISSUES}?labels=b,c").json() == []
+    assert send("GET", f"{ISSUES}?creator=nobody").status_code == 422
+
+    said = send("POST", f"{ISSUES}/2/comments", token, json={"body": "So it is."}).json()
+    assert said["html_url"].startswith(f"{made['html_url']}#issuecomment-")
+    closed = send("PATCH", f"{ISSUES}/2", token, json={"state": "closed", "state_reason": "not_planned"}).json()
+    assert (closed["state"], closed["state_reason"], closed["comments"]) == ("closed", "not_planned", 1)
+    assert [each["number"] for each in send("GET", ISSUES).json()] == [1]
+    assert send("PATCH", f"{ISSUES}/1", token, json={"title": "x"}).status_code == 404, "pulls/update is for that"
+    assert hub.world.pull_request(pull_request.repository).number == 3

@@ -123,17 +123,20 @@ def _make(repository: Repository, said: Told, marker: str, author: str) -> Told:
         return _post(repository, said)
     except (GithubException, requests.RequestException) as error:
         if isinstance(error, GithubException) and error.status < 500:
-            if "labels" not in said or error.status not in (403, 422) or "label" not in str(error.data).lower():
-                raise
-            # The label is for people who look for such issues: none of them goes untold for lack of it.
-            return _make(repository, {"title": said["title"], "body": said["body"]}, marker, author)
+            raise
         written = [each for each in _open(repository, marker, author) if each["body"] == said["body"]]
         return written[0] if written else _post(repository, said)
 
 
 def _post(repository: Repository, said: Told) -> Told:
-    _, made = repository.requester.requestJsonAndCheck("POST", f"{repository.url}/issues", input=said)
-    return dict(made)
+    try:
+        _, made = repository.requester.requestJsonAndCheck("POST", f"{repository.url}/issues", input=said)
+        return dict(made)
+    except GithubException as refused:
+        if "labels" not in said or refused.status not in (403, 422) or "label" not in str(refused.data).lower():
+            raise
+        # The label is for people who look for such issues: nobody goes untold for lack of it.
+        return _post(repository, {"title": said["title"], "body": said["body"]})
 
 
 def _edit(repository: Repository, issue: Told, said: Told) -> None:
