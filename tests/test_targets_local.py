@@ -26,7 +26,7 @@ from slipway.canary.observations import Categories, Histogram
 from slipway.policy.deployment import TargetRule
 from slipway.runner import environments
 from slipway.runner.errors import ConflictError, GateError, InputError, RemoteError
-from slipway.targets import finding, kept
+from slipway.targets import embedded, finding, kept
 from slipway.targets.cells import bounds_of
 from slipway.targets.gateway.counting import MOST_CATEGORIES, OTHER, Counters, prediction_of
 from slipway.targets.gateway.routing import Table
@@ -519,6 +519,20 @@ def test_start__a_version_with_traffic_that_does_not_come_back_stays_as_failed(s
     assert [(each.version, each.share, each.health) for each in stand.target().state()] == [("7", 1.0, "failed")]
     stand.behave("7")
     stand.target().start(stand.servable("7"))
+    assert stand.post().code == 200
+
+
+def test_start__of_one_that_hangs_starts_it_anew(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = stand.start("7")
+    target.set_traffic({"7": 1.0})
+    before = stand.pid("7")
+    monkeypatch.setattr(embedded, "CHECK_SECONDS", 0.3)
+    monkeypatch.setattr(embedded, "STOP_SECONDS", 0.1)
+    os.kill(before, signal.SIGSTOP)
+    assert [each.health for each in target.state()] == ["failed"]
+    target.start(stand.servable("7"))
+    assert stand.pid("7") != before
+    assert [(each.share, each.health) for each in target.state()] == [(1.0, "ready")]
     assert stand.post().code == 200
 
 
