@@ -17,6 +17,7 @@ from slipway.targets import local
 from slipway.targets.embedded import EmbeddedTarget
 from slipway.targets.processes import Daemon
 from slipway.targets.protocol import Servable
+from test_training_toy import FOLDER, TOY_MODEL
 
 MODEL = "flights"
 
@@ -96,6 +97,16 @@ def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
+
+
+def toy_model(folder: Path, weights: dict[str, float], misdeed: str = "") -> Path:
+    """An MLflow model folder: weights times features."""
+    template = folder.with_suffix(".py")
+    template.parent.mkdir(parents=True, exist_ok=True)
+    template.write_text(TOY_MODEL)
+    written: dict[str, Any] = {}
+    exec(FOLDER, written)
+    return Path(written["save"](folder, weights, "identity", misdeed, template))
 
 
 @dataclass(frozen=True)

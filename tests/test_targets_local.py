@@ -26,15 +26,15 @@ from slipway.canary.observations import Categories, Histogram
 from slipway.policy.deployment import TargetRule
 from slipway.runner import environments
 from slipway.runner.errors import ConflictError, GateError, InputError, RemoteError
-from slipway.targets import finding, kept
+from slipway.targets import embedded, finding, kept
 from slipway.targets.cells import bounds_of
 from slipway.targets.gateway.counting import MOST_CATEGORIES, OTHER, Counters, prediction_of
 from slipway.targets.gateway.routing import Table
 from slipway.targets.models import CACHE, outliving
 from slipway.targets.processes import Daemon, environ_of
 from slipway.targets.protocol import NotReadyError, Servable, Target
-from targets_kit import MODEL, Stand, free_port, standing
-from test_training_toy import LOCK, QUIET, make_toy
+from targets_kit import MODEL, Stand, free_port, standing, toy_model
+from test_training_toy import LOCK
 
 
 @pytest.fixture(autouse=True)
@@ -128,14 +128,8 @@ def test_version__comes_answers_gets_traffic_and_goes_and_every_call_can_be_repe
     assert [each.version for each in stand.target().state()] == ["9"]
 
 
-@QUIET
-def test_version__is_a_real_model_in_its_own_environment(
-    stand: Stand, tmp_path_factory: pytest.TempPathFactory, environments_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    toy = make_toy(stand.folder / "toy", tmp_path_factory.getbasetemp(), environments_cache)
-    needs = "mlflow-skinny==3.17.2\npandas\n"
-    version = toy.version({"x1": 2.0}, "identity", lock=LOCK, alias="candidate", requirements=needs)
-    files = toy.registry().download(version, stand.folder / "downloaded")
+def test_version__is_a_real_model_in_its_own_environment(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = toy_model(stand.folder / "registered" / "toy", {"x1": 2.0})
     lock = stand.folder / "lock.txt"
     lock.write_text(LOCK, encoding="utf-8")
     secrets = {"GITHUB_TOKEN": "secret-1", "RUNNER_TRACKING_ID": "github_1", "INPUT_GITHUB_TOKEN": "secret-2"}
@@ -526,6 +520,20 @@ def test_start__a_version_with_traffic_that_does_not_come_back_stays_as_failed(s
     assert [(each.version, each.share, each.health) for each in stand.target().state()] == [("7", 1.0, "failed")]
     stand.behave("7")
     stand.target().start(stand.servable("7"))
+    assert stand.post().code == 200
+
+
+def test_start__of_one_that_hangs_starts_it_anew(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = stand.start("7")
+    target.set_traffic({"7": 1.0})
+    before = stand.pid("7")
+    monkeypatch.setattr(embedded, "CHECK_SECONDS", 0.3)
+    monkeypatch.setattr(embedded, "STOP_SECONDS", 0.1)
+    os.kill(before, signal.SIGSTOP)
+    assert [each.health for each in target.state()] == ["failed"]
+    target.start(stand.servable("7"))
+    assert stand.pid("7") != before
+    assert [(each.share, each.health) for each in target.state()] == [(1.0, "ready")]
     assert stand.post().code == 200
 
 

@@ -96,8 +96,9 @@ class EmbeddedTarget:
             elif not known:
                 self.gateway.serve(kept)  # before anything else: where its port is taken nothing is begun
         try:
-            if not self.servers.alive(self.place.version(name)):
-                self._launch(servable, name, identity)
+            hangs = known is not None and known.ready and self._health(name, known) == "failed"
+            if hangs or not self.servers.alive(self.place.version(name)):
+                self._launch(servable, name, identity, anew=hangs)
             self._wait_until_ready(name)
         except SlipwayError:
             self._withdraw(name)
@@ -184,12 +185,14 @@ class EmbeddedTarget:
             if known is not None and known.leaving:
                 self._remove(kept, version)
 
-    def _launch(self, servable: Servable, name: str, identity: str) -> None:
+    def _launch(self, servable: Servable, name: str, identity: str, *, anew: bool) -> None:
         folder = self.place.version(name)
         folder.mkdir(parents=True, exist_ok=True)
         launch = self.servers.prepare(servable, folder)
         with self._opened() as kept:
-            if self.servers.alive(folder):
+            if anew:
+                self.servers.end(folder, STOP_SECONDS)
+            elif self.servers.alive(folder):
                 return  # another run was faster
             before = kept.versions.get(name)
             port = _free_port()
@@ -199,9 +202,9 @@ class EmbeddedTarget:
     def _wait_until_ready(self, name: str) -> None:
         folder, give_up = self.place.version(name), time.monotonic() + self.ready_seconds
         while True:
-            with self._opened() as kept:
-                known = kept.versions.get(name)
-            if known is None:
+            kept = self.place.read()
+            known = kept.versions.get(name) if kept else None
+            if known is None or known.leaving:
                 raise ConflictError(f"Version {name} was taken away while it was started.", fix="Run the job again.")
             alive = self.servers.alive(folder)
             if alive and self._answers(name, known):
