@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from slipway.ledger import place
+from slipway.ledger.reading import Reading
+from slipway.ledger.store import Ledger
 from slipway.policy import SourcedPolicy, load
 from slipway.policy.release import Environment, Release
 from slipway.policy.source import file_digest
 from slipway.registry.mlflow import PRODUCTION, ModelVersion, Registry
-from slipway.release import differences, labels, reading, telling, tiers
+from slipway.release import differences, evaluations, labels, reading, telling, tiers
 from slipway.release.differences import Difference, Version
 from slipway.release.labels import Labels
 from slipway.release.seal import SEAL_FILE, Sealed
@@ -26,17 +30,19 @@ from slipway.runner.inputs import NO_SECRET, Secret
 STAGE = "assess-risk"
 EVALUATION = "evaluate-model"
 REPAIR = "environment.md"
+EVALUATED = "evaluation.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
     """Rate a release, and seal what is to be approved."""
 
-    evaluation_report: Path
+    evaluation_report: Path | None = None
     model_version: str = ""
     policy: Path = Path("slipway.yml")
     tracking_uri: str = ""
     inside_envelope: bool = False
+    remote: str = ""
     github_token: Secret = NO_SECRET
     report: Path | None = None
 
@@ -52,6 +58,8 @@ class Outputs:
     seal: str = ""
     sealed: Path | None = None
     model_version: str = ""
+    evaluation: Path | None = None
+    before: str = "[]"
 
 
 def main(given: Inputs) -> None:
@@ -68,9 +76,10 @@ def main(given: Inputs) -> None:
         registry = Registry(given.tracking_uri)
         candidate = registry.candidate(model, given.model_version)
         production = registry.by_alias(model, PRODUCTION)
-        evaluation = judged(given.evaluation_report, candidate)
+        file = given.evaluation_report or on_record(given, run, candidate, path)
+        evaluation = judged(file, candidate)
         found, made = compare(registry, sourced, rules, candidate, production)
-        found += not_passed(evaluation)
+        found += [*not_passed(evaluation), *evaluations.of_another_time(evaluation, production)]
         named = labels.of(run, made.made.commit if made.made else "", given.github_token)
         inside = given.inside_envelope and within_envelope(sourced, found)
         rated = tiers.assess(found, rules, named.names, inside_envelope=inside)
@@ -87,9 +96,11 @@ def main(given: Inputs) -> None:
             tier=rated.tier,
             environment=wanted.name,
             model_version=candidate.version,
+            evaluation=file,
+            before=json.dumps(deployment.before(PRODUCTION) if (deployment := sourced.policy.deployment) else []),
         )
         if report.verdict is not Verdict.FAIL:
-            sealed = seal_of(sourced, candidate, production, made, given.evaluation_report, rated, wanted)
+            sealed = seal_of(sourced, candidate, production, made, file, rated, wanted)
             report, said = with_seal(report, said, sealed, path)
     except SlipwayError as failure:
         report = report.after_failure(failure, provenance=sourced.provenance)
@@ -108,6 +119,15 @@ def require_release(sourced: SourcedPolicy) -> Release:
             file=str(sourced.path),
         )
     return sourced.policy.release
+
+
+def on_record(given: Inputs, run: Run, candidate: ModelVersion, path: Path) -> Path:
+    """The evaluation of the version that the ledger holds, beside the report."""
+    ledger = Ledger(place.find(run, remote=given.remote, token=given.github_token))
+    file = path.with_name(EVALUATED)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(evaluations.of_version(Reading(ledger), candidate))
+    return file
 
 
 def judged(path: Path, candidate: ModelVersion) -> Report:
@@ -230,8 +250,7 @@ def with_seal(report: Report, said: Outputs, sealed: Sealed, path: Path) -> tupl
     subjects = (*report.subjects, Subject(role="seal", name=sealed.environment, id=sealed.digest))
     attachments = {**report.attachments, SEAL_FILE: file_digest(file)}
     report = report.model_copy(update={"subjects": subjects, "attachments": attachments})
-    given = {name: getattr(said, name) for name in ("report", "verdict", "tier", "environment", "model_version")}
-    return report, Outputs(**given, seal=sealed.digest, sealed=file)
+    return report, replace(said, seal=sealed.digest, sealed=file)
 
 
 def require_protected(report: Report, rules: Release, wanted: Environment) -> None:

@@ -13,8 +13,9 @@ from slipway.deploying.case import Case, begun, opened, require_own_run
 from slipway.deploying.record import Known, require_version
 from slipway.deploying.telling import State
 from slipway.policy import load
-from slipway.report import Report, Verdict, enforce
+from slipway.report import Report, Subject, Verdict, enforce
 from slipway.report.publishing import publish_with_pages
+from slipway.rollout.steps import Opened
 from slipway.runner import stage
 from slipway.runner.context import Run, report_file
 from slipway.runner.errors import GateError, InputError, PolicyError, SlipwayError
@@ -35,8 +36,8 @@ class Inputs:
     model_version: str = ""
     promote: bool = False
     reason: str = ""
-    watch_minutes: float = 0.0
-    look_seconds: float = 60.0
+    watch_minutes: float = 0
+    look_seconds: float = 60
     policy: Path = Path("slipway.yml")
     tracking_uri: str = ""
     remote: str = ""
@@ -107,12 +108,12 @@ def require_inputs(given: Inputs, run: Run) -> None:
 
 
 def deploy(given: Inputs, case: Case) -> tuple[Known, str]:
-    """What is on record in the end, and the version that the run was about; empty where it was about none."""
+    """What is on record in the end, and the version that the run was about; empty where nothing was released yet."""
     known = beginning.begin(case, given.model_version) if given.model_version else case.releases.read()
     if given.promote:
         known = promote(given, case, known)
-    opened_release = known.record.opened
-    version = given.model_version or (opened_release.version if opened_release else "")
+    release = known.record.opened
+    version = given.model_version or (release.version if release else known.record.live)
     announcing.begin(case, known, given.github_token)
     known = case.reconciler.run()
     if given.watch_minutes:
@@ -144,11 +145,27 @@ def watch(given: Inputs, case: Case, known: Known) -> Known:
         time.sleep(given.look_seconds)
         keeper = Keeper(case.ledger, case.run, case.model, release.version)
         looker = Watch(keeper, case.canary, case.canary.observations, release.beside)
-        looked = looker.look(case.report)
+        looked = looker.look(looks_at(case, release))
+        case.remark(*looked.remarks)
         if looked.decision == "roll-back":
             case.reconciler.cause = "harm"
         known = case.reconciler.run()
     return known
+
+
+def looks_at(case: Case, release: Opened) -> Report:
+    """The report before a look: what it is about."""
+    subjects = (
+        Subject(role="candidate", name=release.version, id=""),
+        Subject(role="production", name=release.beside, id=""),
+    )
+    about = {"canary": release.version, "baseline": release.beside}
+    return case.report.model_copy(
+        update={
+            "subjects": (*subjects, *(each for each in case.report.subjects if each.role == "policy")),
+            "provenance": {**case.report.provenance, **about},
+        }
+    )
 
 
 def finish(given: Inputs, case: Case, known: Known, version: str, path: Path) -> None:

@@ -17,7 +17,7 @@ from slipway.report import Report, Subject, Verdict, enforce
 from slipway.report.page import Page, render
 from slipway.report.publishing import publish
 from slipway.runner import commands, stage
-from slipway.runner.context import Run, report_file
+from slipway.runner.context import Run, report_file, require_default_branch
 from slipway.runner.errors import ConflictError, InputError, PolicyError, SlipwayError
 from slipway.runner.inputs import NO_SECRET, Secret
 from slipway.watching.looks import Watch
@@ -118,6 +118,7 @@ def check(given: Inputs, run: Run) -> None:
             why="It would let a change record looks, and run the policy's command, that nobody has reviewed.",
             fix="Run it on a schedule.",
         )
+    require_default_branch(run)
     for name, version in (("canary-version", given.canary_version), ("baseline-version", given.baseline_version)):
         if not VERSION.fullmatch(version):
             raise InputError(

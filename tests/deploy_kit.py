@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,13 +20,16 @@ from typing import Any
 import pytest
 import yaml
 
+import deploy_model
 from conftest import GitRepository
 from ledger_kit import clone, ledger, subjects
 from runner_double import Annotation, Printed
 from slipway.canary.observations import Observation
+from slipway.deploying.reconciling import Reconciler
 from slipway.ledger import drafting
 from slipway.ledger.entries import Entry, Kind
 from slipway.ledger.reading import Reading
+from slipway.policy import load
 from slipway.prediction import golden
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import Registry
@@ -33,7 +37,7 @@ from slipway.release.seal import SEAL_FILE, Sealed
 from slipway.report import Report
 from slipway.runner import outputs, stage
 from slipway.runner.context import Run
-from slipway.runner.errors import ConflictError, GateError, RemoteError
+from slipway.runner.errors import GateError, InputError, RemoteError
 from slipway.targets.protocol import NotReadyError, Servable, Served
 from test_training_toy import MODEL, make_toy
 
@@ -109,7 +113,7 @@ class FileTarget:
         self.before("set_traffic")
         said = self.read()
         if missing := [version for version in shares if version not in said["versions"]]:
-            raise ConflictError(f"There is no version {missing[0]}.")
+            raise InputError(f"There is no version {missing[0]}.")
         for version, each in said["versions"].items():
             each["share"] = shares.get(version, 0.0)
         self.write(said)
@@ -251,12 +255,12 @@ class Place:
         """A look of judge-canary, as far as a deployment reads it."""
         self.append("look", version, details={"decision": decision, "stage": stage_number})
 
-    def approve(self, version: str, *, policy: str, **change: str) -> None:
+    def approve(self, of: str, /, *, policy: str, **change: str) -> None:
         """An approval of record-approval, with what was sealed."""
-        tags = self.registry().by_version(MODEL, version).tags
+        tags = self.registry().by_version(MODEL, of).tags
         said: dict[str, Any] = {
             "model": MODEL,
-            "version": version,
+            "version": of,
             "model_digest": tags["slipway.model_digest"],
             "commit": "",
             "image": tags.get("slipway.image", ""),
@@ -268,7 +272,7 @@ class Place:
             **change,
         }
         sealed = Sealed(**said)
-        self.append("approval", version, files={SEAL_FILE: sealed.canonical}, verdict="pass")
+        self.append("approval", of, files={SEAL_FILE: sealed.canonical}, verdict="pass")
 
 
 def make_place(folder: Path, store: Path) -> Place:
@@ -335,3 +339,54 @@ def place(
     made = make_place(tmp_path, store)
     made.execute = in_this_process(made, monkeypatch, capfd)
     return made
+
+
+def released(place: Place, version: str) -> None:
+    """A version that is live in production, by whatever way."""
+    before = place.target().shares
+    done = place(deploy_model, model_version=version)
+    assert done.code == 0, done.log
+    if before:
+        place.look(version, "promote")
+        done = place(deploy_model)
+    assert (done.code, done.said["state"], done.said["live"]) == (0, "live", version), done.log
+
+
+def approved(place: Place, version: str, /, **change: str) -> None:
+    """An approval of what is there now, or of something else."""
+    os.chdir(place.clone.path)
+    digest_now = load(Path("slipway.yml"), Run.from_environ({})).policy.digest
+    place.approve(version, **{"policy": digest_now, **change})
+
+
+def killed(place: Place, module: ModuleType, after: int, monkeypatch: pytest.MonkeyPatch, **inputs: str) -> bool:
+    """Run a stage in a process that is killed after so many steps; whether it was."""
+    child = os.fork()
+    if child == 0:
+        taken = 0
+        real = Reconciler._take
+
+        def take(self: Reconciler, step: Any, found: Any) -> None:
+            nonlocal taken
+            if taken == after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            taken += 1
+            real(self, step, found)
+
+        monkeypatch.setattr(Reconciler, "_take", take)
+        try:
+            place(module, **inputs)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    place.runs += 1
+    return os.WIFSIGNALED(status)
+
+
+def invariants(place: Place, live: str) -> None:
+    """Exactly one production version, traffic that sums to 1, and a ledger that verifies."""
+    assert place.live() == live
+    shares = {version: share for version, share in place.target().shares.items() if share}
+    assert shares == {live: 1.0}
+    assert place.entries  # reading it verifies every entry
+    assert [each.event for each in place.entries if each.model_version == live][-1] in ("promotion", "rollback")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -12,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from slipway.policy.deployment import LocalTarget
-from slipway.targets import local
+from slipway.targets import haproxy, local
 from slipway.targets.embedded import EmbeddedTarget
 from slipway.targets.processes import Daemon
 from slipway.targets.protocol import Servable
@@ -64,6 +67,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data) + said("lacking", 0)))
         self.end_headers()
         self.wfile.write(data)
+        self.close_connection = bool(said("lacking"))
 
     def do_GET(self):
         ok = said("ready", True) and self.path == READY
@@ -91,6 +95,12 @@ if said("die"):
 signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=end).start())
 ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 '''
+
+
+def require_haproxy() -> None:
+    """Skip where it is missing; in CI that is a failure."""
+    if haproxy.program() is None:
+        (pytest.fail if "CI" in os.environ else pytest.skip)("missing: haproxy (Debian package)")
 
 
 def free_port() -> int:
@@ -127,11 +137,12 @@ class Stand:
     """A target's folder and port, and the versions that come to it. Every `target()` is another run's."""
 
     folder: Path
+    gateway: str = "builtin"
     port: int = field(default_factory=free_port)
     fetched: list[str] = field(default_factory=list)
 
     def target(self, **other: Any) -> EmbeddedTarget:
-        said = {"folder": str(self.folder / "target"), "port": self.port, "gateway": "builtin", **other}
+        said = {"folder": str(self.folder / "target"), "port": self.port, "gateway": self.gateway, **other}
         given = {name: said.pop(name) for name in ("model", "ready_seconds") if name in said}
         return local.target(LocalTarget.model_validate(said), **{"model": MODEL, "ready_seconds": 20.0, **given})
 
@@ -186,6 +197,11 @@ class Stand:
         finally:
             connection.close()
 
+    def key_of(self, version: str) -> str:
+        """A key that is given to a version. Asking for it is no request that is counted."""
+        keys = map(str, range(1000))
+        return next(key for key in keys if self.get("/ping", X_Slipway_Key=key).version == version)
+
     def end(self) -> None:
         """Leave nothing running, whatever the test did."""
         for record in (self.folder / "target").glob("**/process.json"):
@@ -207,8 +223,8 @@ def _read(connection: http.client.HTTPConnection) -> Answer:
 
 
 @contextmanager
-def standing(folder: Path) -> Iterator[Stand]:
-    stand = Stand(folder)
+def standing(folder: Path, gateway: str = "builtin") -> Iterator[Stand]:
+    stand = Stand(folder, gateway)
     try:
         yield stand
     finally:

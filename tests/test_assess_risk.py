@@ -11,14 +11,18 @@ from typing import Any
 
 import pytest
 
-from conftest import pull_request
+from conftest import pull_request, push
 from github_double.server import GitHubDouble
 from github_double.world import Environment, Repository
 from runner_double import machine_environ
+from slipway.ledger import drafting, place
+from slipway.ledger.store import Ledger
+from slipway.policy.source import file_digest
 from slipway.registry.digests import digest as digest_of
 from slipway.registry.mlflow import CANDIDATE, PRODUCTION, ModelVersion
 from slipway.release import seal
 from slipway.report import Report, Subject, Verdict
+from slipway.runner.context import Run
 from slipway.runner.inputs import user_name
 from test_training_toy import MODEL, QUIET, ROOT, SCRIPTS, Done, Toy, make_toy, stage_python
 
@@ -80,8 +84,10 @@ def trained(toy: Toy, *, alias: str = CANDIDATE) -> ModelVersion:
 
 def evaluation(toy: Toy, of: ModelVersion, verdict: Verdict = Verdict.PASS) -> str:
     """What evaluate-model left about a version."""
-    subject = Subject(role="candidate", name=of.version, id=of.tags["slipway.model_digest"])
-    report = Report(stage="evaluate-model", model=MODEL, verdict=verdict, subjects=(subject,), headline="As it should.")
+    production = toy.registry().by_alias(MODEL, PRODUCTION)
+    both = [("candidate", of), *([("production", production)] if production else [])]
+    subjects = tuple(Subject(role=role, name=each.version, id=each.tags["slipway.model_digest"]) for role, each in both)
+    report = Report(stage="evaluate-model", model=MODEL, verdict=verdict, subjects=subjects, headline="As it should.")
     path = toy.temp / f"evaluation-{of.version}.json"
     report.model_copy(update={"started": datetime.now(UTC)}).finished().write(path)
     return str(path)
@@ -307,3 +313,54 @@ def test_setup__a_token_that_may_not(toy: Toy, hub: GitHubDouble, repository: Re
     done = setup(toy, hub, apply=True, token=hub.world.user_token("root", actions="read", members="read"))
     assert done.returncode == 1
     assert "administration: write" in done.stdout + done.stderr
+
+
+def test_evaluation__is_found_in_the_ledger(toy: Toy, hub: GitHubDouble, repository: Repository) -> None:
+    found = trained(toy)
+    done = assess(toy, hub, "", remote=str(toy.folder))
+    assert done.code == 1
+    assert "No evaluation of version 1 of `toy` is on record." in done.error
+    recorded(toy, evaluation(toy, found, Verdict.FAIL))
+    recorded(toy, evaluation(toy, found), fork=True)
+    done = assess(toy, hub, "", remote=str(toy.folder))
+    assert "failed its evaluation" in done.error, "a fork's report stands for nothing"
+    newest = evaluation(toy, found)
+    recorded(toy, newest)
+    done = assess(toy, hub, "", remote=str(toy.folder))
+    assert done.code == 0, done.log
+    assert Path(done.outputs["evaluation"]).read_bytes() == Path(newest).read_bytes()
+    assert seal.read(Path(done.outputs["sealed"])).evaluation == file_digest(Path(newest))
+    assert done.outputs["before"] == "[]"
+
+
+def recorded(toy: Toy, report: str, *, fork: bool = False) -> None:
+    """Put a report on record as a run of the repository does, or one of a fork's pull request."""
+    event = pull_request(fork=True) if fork else push()
+    draft = drafting.of_report(Path(report), Run(repository=REPOSITORY, event=event, run_id=9))
+    receipt = Ledger(place.find(Run(), remote=str(toy.folder))).append([draft])
+    assert not receipt.waiting, receipt.why_not
+
+
+def test_evaluation__against_another_version_than_would_be_replaced_is_high(
+    toy: Toy, hub: GitHubDouble, repository: Repository
+) -> None:
+    trained(toy, alias=PRODUCTION)
+    found = trained(toy)
+    report = evaluation(toy, found)
+    assert assess(toy, hub, report).outputs["tier"] == "low"
+    trained(toy, alias=PRODUCTION)
+    done = assess(toy, hub, report, model_version=found.version)
+    assert done.outputs["tier"] == "high", done.log
+    assert differing(done) == [("high", "evaluation", "compared with")]
+
+
+def test_environments_before_production__are_those_of_the_policy(
+    toy: Toy, hub: GitHubDouble, repository: Repository
+) -> None:
+    def target(name: str) -> dict[str, Any]:
+        return {"target": {"local": {"folder": f"/var/lib/slipway/{name}", "port": 8100}}}
+
+    environments = {name: target(name) for name in ("dev", "staging", "production", "elsewhere")}
+    toy.policy({"release": RELEASE, "deployment": {"environments": environments}})
+    done = assess(toy, hub, evaluation(toy, trained(toy)))
+    assert json.loads(done.outputs["before"]) == ["dev", "staging"], done.log

@@ -49,6 +49,9 @@ REUSABLE = {
     "drift.yml": ROOT / "docs" / "drift-loop.md",
     "retrain.yml": ROOT / "docs" / "drift-loop.md",
     "reproduce.yml": ROOT / "docs" / "reproduce-workflow.md",
+    "release.yml": ROOT / "docs" / "release.md",
+    "canary.yml": ROOT / "docs" / "release.md",
+    "rollback.yml": ROOT / "docs" / "release.md",
 }
 """Workflows that callers use, and the page whose section "The reusable workflow" explains each."""
 
@@ -77,6 +80,9 @@ OPTIONAL = {
 
 GROUPS = sorted({file.stem for file in (ROOT / "requirements").glob("*.in")} - {"core", "dev", "uv"} - OPTIONAL)
 
+SHARED_GROUPS = {"rollback-model": "deploy-model"}
+"""Stages that have another one's environment, since they do the same with it."""
+
 CODE_LINES = 240
 RIGHTS = ("none", "read", "write")
 """Lines of a script without blank lines and comments. About 200 are meant; the longest, train_model.py, has 234."""
@@ -85,6 +91,7 @@ OURS = "your-org/slipway"
 """How docs and examples name this repository."""
 
 DEFINED_OTHERWISE = {
+    ("input", "policy", "audit-trail"),
     ("input", "tracking-uri", "pipeline.yml"),
     ("input", "tracking-uri", "attest.yml"),
     ("input", "tracking-uri", "drift.yml"),
@@ -119,6 +126,37 @@ DEFINED_OTHERWISE = {
     ("input", "github-token", "judge-canary"),
     ("output", "decision", "judge-canary"),
     ("output", "run-id", "dispatch-retraining"),
+    ("input", "evaluation-report", "assess-risk"),
+    ("input", "model-version", "release.yml"),
+    ("input", "tracking-uri", "release.yml"),
+    ("input", "inside-envelope", "release.yml"),
+    ("input", "pull-request", "release.yml"),
+    ("input", "watch-minutes", "release.yml"),
+    ("input", "runs-on", "release.yml"),
+    ("input", "environment", "canary.yml"),
+    ("input", "tracking-uri", "canary.yml"),
+    ("input", "promote", "canary.yml"),
+    ("input", "reason", "canary.yml"),
+    ("input", "runs-on", "canary.yml"),
+    ("output", "decision", "canary.yml"),
+    ("input", "environment", "rollback.yml"),
+    ("input", "model-version", "rollback.yml"),
+    ("input", "reason", "rollback.yml"),
+    ("input", "tracking-uri", "rollback.yml"),
+    ("input", "runs-on", "rollback.yml"),
+    ("output", "live", "rollback.yml"),
+    ("input", "environment", "deploy-model"),
+    ("input", "github-token", "deploy-model"),
+    ("input", "registry-token", "deploy-model"),
+    ("input", "model-version", "deploy-model"),
+    ("input", "reason", "deploy-model"),
+    ("input", "environment", "rollback-model"),
+    ("input", "reason", "rollback-model"),
+    ("input", "github-token", "rollback-model"),
+    ("input", "registry-token", "rollback-model"),
+    ("input", "model-version", "rollback-model"),
+    ("output", "live", "rollback-model"),
+    ("output", "share", "deploy-model"),
     ("input", "github-token", "assess-risk"),
     ("output", "model-version", "assess-risk"),
     ("input", "github-token", "record-approval"),
@@ -139,7 +177,16 @@ signature is for a version and no alias; drift is of one dataset."""
 
 BESIDE_THE_PIPELINE = {
     *("audit-trail", "comment-fork", "detect-drift", "dispatch-retraining", "propose-retraining", "refresh-data"),
-    *("assess-risk", "judge-canary", "package-model", "record-approval", "reproduce-model", "sign-model"),
+    *(
+        "assess-risk",
+        "deploy-model",
+        "judge-canary",
+        "rollback-model",
+        "package-model",
+        "record-approval",
+        "reproduce-model",
+        "sign-model",
+    ),
 }
 """Stages that people and other workflows call. The pipeline's jobs run the change's own code, which must not come near
 a signing key, nor, in a fork's run, near a token that may write."""
@@ -259,7 +306,10 @@ def action_problems(name: str, text: str) -> list[str]:
 
 def step_problems(name: str, runs: Any, forwarded: dict[str, str]) -> Iterator[str]:
     """Where the steps are others than: build the stage's own environment, run its script with every input once."""
-    build = {"run": 'python3 "$GITHUB_ACTION_PATH/../../scripts/build_environment.py"', "env": {"INPUT_GROUP": name}}
+    build = {
+        "run": 'python3 "$GITHUB_ACTION_PATH/../../scripts/build_environment.py"',
+        "env": {"INPUT_GROUP": SHARED_GROUPS.get(name, name)},
+    }
     python = {"SLIPWAY_PYTHON": "${{ steps.environment.outputs.python }}"}
     file = f"scripts/{name.replace('-', '_')}.py"
     work = {"run": f'"$SLIPWAY_PYTHON" "$GITHUB_ACTION_PATH/../../{file}"', "env": {**python, **forwarded}}
@@ -683,7 +733,7 @@ def test_stage__is_one_name_in_five_places(name: str) -> None:
     snake = name.replace("-", "_")
     places = (
         *(f"actions/{name}/action.yml", f"scripts/{snake}.py", f"docs/{name}.md", f"tests/test_{snake}.py"),
-        *(f"requirements/{name}.in", f"requirements/{name}.txt"),
+        *(f"requirements/{SHARED_GROUPS.get(name, name)}.{kind}" for kind in ("in", "txt")),
     )
     assert [place for place in places if not (ROOT / place).is_file()] == []
 

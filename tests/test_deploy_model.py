@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import os
-import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 import deploy_model
 import rollback_model
-from deploy_kit import Place
-from slipway.deploying.reconciling import Reconciler
-from slipway.policy import load
-from slipway.runner.context import Run
+from canary_kit import arm
+from deploy_kit import Place, approved, invariants, killed, released
+from slipway.canary.observations import Observation
 from test_training_toy import QUIET
 
 pytestmark = QUIET
-
-
-def released(place: Place, version: str) -> None:
-    """A version that is live in production, by whatever way."""
-    before = place.target().shares
-    done = place(deploy_model, model_version=version)
-    assert done.code == 0, done.log
-    if before:
-        place.look(version, "promote")
-        done = place(deploy_model)
-    assert (done.code, done.said["state"], done.said["live"]) == (0, "live", version), done.log
 
 
 # The way of a release
@@ -131,6 +121,21 @@ def test_deploy__files_that_are_not_the_registered_ones(place: Place) -> None:
     assert (place.target().shares, place.live()) == ({}, "")
 
 
+def test_deploy__a_version_that_nobody_has_signed(place: Place) -> None:
+    """Where the policy says whose signature counts, nothing starts without it."""
+    file = place.clone.path / "slipway.yml"
+    said = yaml.safe_load(file.read_text(encoding="utf-8"))
+    key = ec.generate_private_key(ec.SECP256R1())
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, form).decode()
+    signing = {"method": "key", "public_key": "signing.pem"}
+    place.clone.commit({"slipway.yml": yaml.safe_dump({**said, "signing": signing}), "signing.pem": public})
+    done = place(deploy_model, model_version="1")
+    assert done.code == 1
+    assert "Version 1 of `toy` is not signed" in done.error
+    assert (place.target().shares, place.live(), place.events) == ({}, "", ["deployment", "rollback"])
+
+
 def test_deploy__an_unhealthy_canary_does_not_wait_for_a_look(place: Place) -> None:
     released(place, "1")
     place(deploy_model, model_version="2")
@@ -141,6 +146,34 @@ def test_deploy__an_unhealthy_canary_does_not_wait_for_a_look(place: Place) -> N
     assert (done.code, done.said["state"]) == (1, "rolled-back")
     assert place.entries[-1].details["cause"] == "unhealthy"
     assert place.target().shares == {"1": 1.0}
+
+
+@pytest.mark.parametrize("comes_up", [True, False])
+def test_deploy__production_that_ended_is_brought_up_or_else_the_version_before(place: Place, comes_up: bool) -> None:
+    released(place, "1")
+    released(place, "2")
+    said = place.target().read()
+    said["versions"]["2"]["health"] = "failed"
+    place.target().write({**said, "broken": [] if comes_up else ["2"]})
+    done = place(deploy_model)
+    assert (done.code, done.said["live"]) == ((0, "2") if comes_up else (1, "1")), done.log
+    assert done.said["state"] == ("live" if comes_up else "rolled-back")
+    invariants(place, done.said["live"])
+    if not comes_up:
+        back = place.entries[-1]
+        assert (back.event, back.details["cause"], back.details["previous_version"]) == ("rollback", "unhealthy", "2")
+
+
+def test_deploy__production_that_cannot_be_brought_up_and_has_nothing_before_it(place: Place) -> None:
+    released(place, "1")
+    place.target().change(versions={}, broken=["1"])
+    done = place(deploy_model)
+    assert done.code == 1
+    assert "Version 1 does not answer." in done.error
+    assert place.events == ["deployment", "promotion"]
+    place.target().change(broken=[])
+    assert place(deploy_model).said["live"] == "1"
+    invariants(place, "1")
 
 
 # What is refused
@@ -156,12 +189,6 @@ def test_deploy__environments_have_an_order(place: Place) -> None:
         done = place(deploy_model, environment=environment, model_version="1")
         assert (done.code, done.said["state"]) == (0, "live"), done.log
     assert [place.live(each) for each in ("dev", "staging", "production")] == ["1", "1", "1"]
-
-
-def approved(place: Place, version: str, **change: str) -> None:
-    os.chdir(place.clone.path)
-    digest = load(Path("slipway.yml"), Run.from_environ({})).policy.digest
-    place.approve(version, **{"policy": digest, **change})
 
 
 def test_deploy__production_asks_for_an_approval(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,9 +220,28 @@ def test_deploy__an_approval_holds_once(place: Place, monkeypatch: pytest.Monkey
     assert place.target().shares == {"1": 1.0}
 
 
+def test_deploy__an_approval_holds_once_whatever_was_released_since(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Version 3 comes and goes, so that the version that it replaces is again the one that was approved to be."""
+    monkeypatch.chdir(place.folder)
+    released(place, "1")
+    place.policy(approval="required")
+    for version in ("2", "3"):
+        approved(place, version)
+        assert place(deploy_model, model_version=version).said["state"] == "canary"
+        place.look(version, "roll-back")
+        assert place(deploy_model).code == 1
+    done = place(deploy_model, model_version="2")
+    assert done.code == 1
+    assert "The approval that there was led to the release of entry" in done.error
+    assert place.target().shares == {"1": 1.0}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"version": "3"}, "the version: approved was `toy 3`, and it is `toy 2`"),
         ({"model_digest": "sha256:other"}, "the model's files: approved was `sha256:other`"),
         ({"image": "ghcr.io/octo/toy@sha256:1"}, "the image"),
         ({"policy": "sha256:older"}, "the policy"),
@@ -281,6 +327,20 @@ def test_deploy__not_from_a_pull_request(place: Place) -> None:
     assert "A pull request's run does not deploy." in done.error
 
 
+@pytest.mark.parametrize("ref", ["refs/heads/change", "refs/tags/v1"])
+def test_deploy__not_from_another_branch(place: Place, ref: str) -> None:
+    """Whoever may push a branch could start the workflow there, with a policy of their own."""
+    place.event = {"repository": {"full_name": "octo/models", "default_branch": "main"}}
+    place.environ = {"GITHUB_REF": ref}
+    for module, inputs in ((deploy_model, {"model_version": "1"}), (rollback_model, {"reason": "Why not?"})):
+        done = place(module, **inputs)
+        assert done.code == 1
+        assert f"This run is of `{ref}`, and what is served is decided by runs of `main`." in done.error
+    assert place.events == []
+    place.environ = {"GITHUB_REF": "refs/heads/main"}
+    assert place(deploy_model, model_version="1").said["state"] == "live"
+
+
 def test_deploy__a_target_that_cannot_split_has_no_canary(place: Place) -> None:
     released(place, "1")
     place.target().splits = False
@@ -317,39 +377,6 @@ def test_promote__a_canary_that_waits(place: Place) -> None:
 
 
 # Faults
-
-
-def killed(place: Place, module: ModuleType, after: int, monkeypatch: pytest.MonkeyPatch, **inputs: str) -> bool:
-    """Run a stage in a process that is killed after so many steps; whether it was."""
-    child = os.fork()
-    if child == 0:
-        taken = 0
-        real = Reconciler._take
-
-        def take(self: Reconciler, step: Any, found: Any) -> None:
-            nonlocal taken
-            if taken == after:
-                os.kill(os.getpid(), signal.SIGKILL)
-            taken += 1
-            real(self, step, found)
-
-        monkeypatch.setattr(Reconciler, "_take", take)
-        try:
-            place(module, **inputs)
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    place.runs += 1
-    return os.WIFSIGNALED(status)
-
-
-def invariants(place: Place, live: str) -> None:
-    """Exactly one production version, traffic that sums to 1, and a ledger that verifies."""
-    assert place.live() == live
-    shares = {version: share for version, share in place.target().shares.items() if share}
-    assert shares == {live: 1.0}
-    assert place.entries  # reading it verifies every entry
-    assert [each.event for each in place.entries if each.model_version == live][-1] in ("promotion", "rollback")
 
 
 @pytest.mark.parametrize("after", range(6))
@@ -431,6 +458,75 @@ def test_fault__the_registry_is_gone_after_the_traffic_moved(place: Place, monke
     assert place.target().shares == {"1": 1.0, "2": 0.0}, "the requests were taken from it all the same"
     place(deploy_model)
     invariants(place, "1")
+
+
+def counted(place: Place, canary: tuple[int, int], baseline: tuple[int, int]) -> None:
+    """A minute of observations from now on, as something outside has counted it."""
+    since = datetime.now(UTC) + timedelta(seconds=1)
+    arms = {"canary": arm(*canary, since=since, version="2"), "baseline": arm(*baseline, since=since, version="1")}
+    said = Observation(at=since + timedelta(minutes=1), canary=arms["canary"], baseline=arms["baseline"])
+    with (place.clone.path / "observations.jsonl").open("a", encoding="utf-8") as file:
+        file.write(f"{said.model_dump_json()}\n")
+
+
+WATCHED = {"watch_minutes": "0.02", "look_seconds": "0.2"}
+
+
+def test_watch__looks_until_the_canary_is_decided(place: Place) -> None:
+    released(place, "1")
+    counted(place, (500, 200), (9_500, 10))
+    done = place(deploy_model, model_version="2", **WATCHED)
+    assert (done.code, done.said["state"]) == (1, "rolled-back"), done.log
+    invariants(place, "1")
+    assert place.events[-3:] == ["deployment", "look", "rollback"]
+    assert {check.name: check.verdict.value for check in done.report.checks}["errors"] == "fail"
+
+
+def test_watch__without_anything_to_see_it_ends_with_its_time(place: Place) -> None:
+    """No traffic at all: the canary stays where it is, and at its horizon a person decides."""
+    place.policy(canary={"horizon_hours": 0.00005})
+    released(place, "1")
+    (place.clone.path / "observations.jsonl").touch()
+    done = place(deploy_model, model_version="2", **WATCHED)
+    assert (done.code, done.said["state"]) == (0, "waiting"), done.log
+    assert place.target().shares == {"1": 0.95, "2": 0.05}
+    assert place(rollback_model, reason="Nobody came.").said["live"] == "1"
+    invariants(place, "1")
+
+
+@pytest.mark.parametrize(("errors", "state"), [(200, "none"), (5, "canary")])
+def test_fault__the_token_expires_in_mid_canary(place: Place, errors: int, state: str) -> None:
+    """Nothing can be put on record any more: a harmful canary loses its requests, any other stays as it is."""
+    released(place, "1")
+    assert place(deploy_model, model_version="2").said["state"] == "canary"
+    hook = place.upstream / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    hook.chmod(0o755)
+    counted(place, (500, errors), (9_500, 100))
+    done = place(deploy_model, **WATCHED)
+    assert done.said["state"] == state, done.log
+    assert done.code == (1 if state == "none" else 0)
+    assert "not on record" in done.log
+    assert place.target().shares == ({"1": 1.0, "2": 0.0} if state == "none" else {"1": 0.95, "2": 0.05})
+    hook.unlink()
+    done = place(deploy_model)
+    if state == "none":
+        invariants(place, "1")
+
+
+def test_fault__a_promotion_that_waits_on_this_machine_moves_nothing(place: Place) -> None:
+    released(place, "1")
+    place(deploy_model, model_version="2")
+    hook = place.upstream / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    hook.chmod(0o755)
+    place.look("2", "promote")
+    done = place(deploy_model)
+    assert (done.code, done.said["state"]) == (0, "canary")
+    assert place.target().shares == {"1": 0.95, "2": 0.05}
+    hook.unlink()
+    assert place(deploy_model).said["live"] == "2", "it is delivered first"
+    invariants(place, "2")
 
 
 def test_fault__the_ledger_cannot_be_reached(place: Place) -> None:

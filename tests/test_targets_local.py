@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import math
@@ -11,6 +12,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,15 +28,25 @@ from slipway.canary.observations import Categories, Histogram
 from slipway.policy.deployment import TargetRule
 from slipway.runner import environments
 from slipway.runner.errors import ConflictError, GateError, InputError, RemoteError
-from slipway.targets import embedded, finding, kept
+from slipway.targets import embedded, finding, haproxy, kept
 from slipway.targets.cells import bounds_of
 from slipway.targets.gateway.counting import MOST_CATEGORIES, OTHER, Counters, prediction_of
 from slipway.targets.gateway.routing import Table
 from slipway.targets.models import CACHE, outliving
 from slipway.targets.processes import Daemon, environ_of
 from slipway.targets.protocol import NotReadyError, Servable, Target
-from targets_kit import MODEL, Stand, free_port, standing, toy_model
+from targets_kit import MODEL, Stand, free_port, require_haproxy, standing, toy_model
 from test_training_toy import LOCK
+
+GATEWAYS = ["builtin", "haproxy"]
+BUILTIN = pytest.mark.parametrize("shared", ["builtin"], indirect=True)
+"""For what HAProxy does not do, or does not count."""
+
+
+def behind(gateway: str, folder: Path) -> contextlib.AbstractContextManager[Stand]:
+    if gateway == "haproxy":
+        require_haproxy()
+    return standing(folder, gateway)
 
 
 @pytest.fixture(autouse=True)
@@ -49,10 +61,19 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, environments_cache: Path) -> Iterator[Stand]:
+@pytest.fixture(params=GATEWAYS)
+def behind_any(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stand]:
+    """What holds whatever the gateway."""
+    with behind(request.param, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", params=GATEWAYS)
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, environments_cache: Path
+) -> Iterator[Stand]:
     """Two versions with traffic, for tests that leave them as they are."""
-    with pytest.MonkeyPatch.context() as patch, standing(tmp_path_factory.mktemp("shared")) as made:
+    with pytest.MonkeyPatch.context() as patch, behind(request.param, tmp_path_factory.mktemp("shared")) as made:
         patch.setenv(CACHE, str(environments_cache))
         made.start("7")
         made.start("8").set_traffic({"7": 0.75, "8": 0.25})
@@ -85,47 +106,45 @@ def added(stand: Stand, do: Callable[[], Any]) -> dict[str, tuple[int, int]]:
     return {each: (after[each][0] - before[each][0], after[each][1] - before[each][1]) for each in after}
 
 
-def key_of(version: str, shares: dict[str, float] | None = None) -> str:
-    """A key that is given to a version."""
-    table = Table(shares=shares or {"7": 0.75, "8": 0.25})
-    return next(key for key in map(str, range(1000)) if table.assigned(key) == version)
-
-
 # The life of a version.
 
 
-def test_version__comes_answers_gets_traffic_and_goes_and_every_call_can_be_repeated(stand: Stand) -> None:
-    assert stand.target().state() == ()
-    assert not (stand.folder / "target").exists(), "asking makes nothing"
-    servable = stand.servable("7", predictions=[1.5])
+def test_version__comes_answers_gets_traffic_and_goes_and_every_call_can_be_repeated(behind_any: Stand) -> None:
+    assert behind_any.target().state() == ()
+    assert not (behind_any.folder / "target").exists(), "asking makes nothing"
+    servable = behind_any.servable("7", predictions=[1.5])
     for _ in range(2):
-        stand.target().start(servable)
-        (seen,) = stand.target().state()
+        behind_any.target().start(servable)
+        (seen,) = behind_any.target().state()
         assert (seen.version, seen.share, seen.health, seen.identity) == ("7", 0.0, "ready", "sha256:7")
-    assert stand.post().code == 503, "nobody has traffic"
-    assert stand.fetched == ["7"]
+    assert behind_any.post().code == 503, "nobody has traffic"
+    assert behind_any.fetched == ["7"]
     for _ in range(2):
-        assert stand.target().answer("7", {"inputs": [[1.0]]}) == [1.5]
-        stand.target().set_traffic({"7": 1.0})
-        assert [(each.version, each.share) for each in stand.target().state()] == [("7", 1.0)]
-    assert (stand.post().code, stand.post().version, stand.post().body) == (200, "7", {"predictions": [1.5]})
-    pid = stand.pid("7")
-    stand.start("8")
-    stand.target().set_traffic({"8": 1.0})
-    assert stand.post().version == "8"
+        assert behind_any.target().answer("7", {"inputs": [[1.0]]}) == [1.5]
+        behind_any.target().set_traffic({"7": 1.0})
+        assert [(each.version, each.share) for each in behind_any.target().state()] == [("7", 1.0)]
+    assert (behind_any.post().code, behind_any.post().version, behind_any.post().body) == (
+        200,
+        "7",
+        {"predictions": [1.5]},
+    )
+    pid = behind_any.pid("7")
+    behind_any.start("8")
+    behind_any.target().set_traffic({"8": 1.0})
+    assert behind_any.post().version == "8"
     for _ in range(2):
-        stand.target().stop("7")
-        assert [(each.version, each.share) for each in stand.target().state()] == [("8", 1.0)]
-    assert stand.running == ["8", "gateway"]
-    assert not stand.place("7").exists()
+        behind_any.target().stop("7")
+        assert [(each.version, each.share) for each in behind_any.target().state()] == [("8", 1.0)]
+    assert behind_any.running == ["8", "gateway"]
+    assert not behind_any.place("7").exists()
     assert not Path(f"/proc/{pid}").exists() or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
-    stand.target().set_traffic({})
-    assert stand.post().code == 503
+    behind_any.target().set_traffic({})
+    assert behind_any.post().code == 503
     for _ in range(2):
-        stand.target().stop("8")
-        assert (stand.target().state(), stand.running) == ((), [])
-    stand.start("9")
-    assert [each.version for each in stand.target().state()] == ["9"]
+        behind_any.target().stop("8")
+        assert (behind_any.target().state(), behind_any.running) == ((), [])
+    behind_any.start("9")
+    assert [each.version for each in behind_any.target().state()] == ["9"]
 
 
 def test_version__is_a_real_model_in_its_own_environment(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,14 +185,14 @@ def test_find__gives_the_policys_target(stand: Stand) -> None:
 def test_split__is_as_it_was_set_by_key_and_by_chance(both: Stand) -> None:
     keys = [str(number) for number in range(400)]
     by_key = Counter(both.post(X_Slipway_Key=key).version for key in keys)
-    expected = Counter(Table(shares={"7": 0.75, "8": 0.25}).assigned(key) for key in keys)
-    assert by_key == expected
+    if both.gateway == "builtin":
+        assert by_key == Counter(Table(shares={"7": 0.75, "8": 0.25}).assigned(key) for key in keys)
     assert abs(by_key["8"] - 100) < 5 * math.sqrt(400 * 0.25 * 0.75), "five standard deviations"
     without = Counter(both.post().version for _ in range(200))
     assert abs(without["8"] - 50) < 5 * math.sqrt(200 * 0.25 * 0.75)
 
 
-def test_split__who_had_the_canary_keeps_it_while_its_share_grows() -> None:
+def test_table__who_had_the_canary_keeps_it_while_its_share_grows() -> None:
     keys = [str(number) for number in range(5_000)]
     had: set[str] = set()
     for share in (0.01, 0.05, 0.25, 0.5, 1.0):
@@ -187,6 +206,44 @@ def test_split__who_had_the_canary_keeps_it_while_its_share_grows() -> None:
         other.assigned(key) == "9" and Table(shares={"7": 0.5, "8": 0.5}).assigned(key) == "8" for key in keys
     )
     assert both_canaries / len(keys) == pytest.approx(1 / 3, abs=0.04), "another canary is given to others, too"
+
+
+def test_split__who_had_the_canary_keeps_it_behind_the_gateway(behind_any: Stand) -> None:
+    behind_any.start("7")
+    target = behind_any.start("8")
+    keys = [str(number) for number in range(60)]
+    had: set[str] = set()
+    for share in (0.1, 0.5, 0.8, 1.0):
+        target.set_traffic({"7": 1 - share, "8": share})
+        has = {key for key in keys if behind_any.get("/ping", X_Slipway_Key=key).version == "8"}
+        assert had <= has
+        had = has
+    assert len(had) == 60
+    target.set_traffic({"7": 1.0})
+    assert {behind_any.get("/ping", X_Slipway_Key=key).version for key in keys} == {"7"}
+
+
+def test_split__changes_without_losing_a_request(behind_any: Stand) -> None:
+    behind_any.start("7")
+    target = behind_any.start("8")
+    target.set_traffic({"7": 1.0})
+    over = threading.Event()
+
+    def ask() -> list[int]:
+        codes = []
+        while not over.is_set():
+            codes.append(behind_any.post().code)
+        return codes
+
+    with ThreadPoolExecutor() as pool:
+        asking = [pool.submit(ask) for _ in range(3)]
+        for shares in ({"7": 0.5, "8": 0.5}, {"8": 1.0}, {"7": 0.1, "8": 0.9}, {"7": 1.0}):
+            target.set_traffic(shares)
+            time.sleep(0.1)
+        target.stop("8")
+        over.set()
+        codes = [code for each in asking for code in each.result()]
+    assert set(codes) == {200} and len(codes) > 20
 
 
 def test_split__a_client_without_a_key_is_given_one_that_sticks(both: Stand) -> None:
@@ -211,9 +268,10 @@ def test_split__one_version_can_be_asked_for_and_is_not_counted(both: Stand) -> 
 # What passes through.
 
 
+@BUILTIN
 def test_gateway__passes_requests_on_as_they_are(both: Stand) -> None:
     both.behave("8", echo=True)
-    key = key_of("8")
+    key = both.key_of("8")
     answer = both.post(
         {"a": 1},
         route="/invocations/%2F?q=%20x",
@@ -252,8 +310,9 @@ def test_gateway__asks_no_other_host_whatever_the_request_says(both: Stand, targ
     assert status in (400, 404)
 
 
+@BUILTIN
 def test_gateway__large_answers_flow_and_break_off_where_the_version_breaks_off(both: Stand) -> None:
-    key = key_of("8")
+    key = both.key_of("8")
     both.behave("8", predictions=["x" * 2_000_000])
     answer = both.post(X_Slipway_Key=key)
     assert (len(answer.body["predictions"][0]), answer.version) == (2_000_000, "8")
@@ -266,6 +325,7 @@ def test_gateway__large_answers_flow_and_break_off_where_the_version_breaks_off(
     assert added(both, broken)["8"] == (1, 1)
 
 
+@BUILTIN
 def test_gateway__refuses_requests_that_are_too_large(both: Stand) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", both.port, timeout=30)
     connection.putrequest("POST", "/invocations")
@@ -281,7 +341,7 @@ def test_gateway__refuses_requests_that_are_too_large(both: Stand) -> None:
 def test_counters__requests_errors_and_times_of_each_arm(both: Stand) -> None:
     def ask(version: str, answered: int, **behaviour: Any) -> None:
         both.behave(version, **behaviour)
-        assert both.post(X_Slipway_Key=key_of(version)).code == answered
+        assert both.post(X_Slipway_Key=both.key_of(version)).code == answered
 
     assert added(both, lambda: ask("8", 200)) == {"7": (0, 0), "8": (1, 0)}
     assert added(both, lambda: ask("8", 500, code=500)) == {"7": (0, 0), "8": (1, 1)}
@@ -290,9 +350,12 @@ def test_counters__requests_errors_and_times_of_each_arm(both: Stand) -> None:
     assert added(both, lambda: ask("8", 307, code=307)) == {"7": (0, 0), "8": (1, 1)}, "no prediction either"
     assert added(both, lambda: both.get("/ping")) == {"7": (0, 0), "8": (0, 0)}, "asks for no prediction"
 
+
+@BUILTIN
+def test_counters__times_of_each_arm(both: Stand) -> None:
     def slow() -> None:
         both.behave("8", delay=0.11)
-        both.post(X_Slipway_Key=key_of("8"))
+        both.post(X_Slipway_Key=both.key_of("8"))
 
     before = both.target().observe("8", "7")
     slow()
@@ -325,7 +388,7 @@ def test_counters__predictions_in_the_cells_of_the_version_that_is_live(stand: S
     target = stand.target()
     target.answer("8", {})
     target.set_traffic({"7": 0.5, "8": 0.5})
-    stand.post(X_Slipway_Key=key_of("8", {"7": 0.5, "8": 0.5}))
+    stand.post(X_Slipway_Key=stand.key_of("8"))
     seen = target.observe("8", "7")
     assert seen is not None
     assert seen.baseline.predictions == Histogram(bounds=(1.0, 2.0, 3.0), counts=(2, 0, 1, 1))
@@ -388,8 +451,9 @@ def test_cells__part_the_predictions_evenly() -> None:
     assert bounds_of([1.0, float("nan")]) == (1.0,)
 
 
+@BUILTIN
 def test_metrics__are_in_prometheus_form(both: Stand) -> None:
-    both.post(X_Slipway_Key=key_of("8"))
+    both.post(X_Slipway_Key=both.key_of("8"))
     answer = both.get("/metrics")
     families = {family.name: family for family in text_string_to_metric_families(answer.body.decode())}
     requests = {sample.labels["version"]: 0.0 for sample in families["slipway_requests"].samples}
@@ -408,54 +472,54 @@ def test_metrics__are_in_prometheus_form(both: Stand) -> None:
 # Ends and beginnings.
 
 
-def test_stop__lets_a_request_end_that_has_begun(stand: Stand) -> None:
-    stand.start("7")
-    stand.start("8", delay=1.0).set_traffic({"8": 1.0})
+def test_stop__lets_a_request_end_that_has_begun(behind_any: Stand) -> None:
+    behind_any.start("7")
+    behind_any.start("8", delay=1.0).set_traffic({"8": 1.0})
     with ThreadPoolExecutor() as pool:
-        slow = pool.submit(stand.post)
-        _until((stand.place("8") / "began").exists)
-        target = stand.target()
+        slow = pool.submit(behind_any.post)
+        _until((behind_any.place("8") / "began").exists)
+        target = behind_any.target()
         target.set_traffic({"7": 1.0})
-        assert stand.post().version == "7", "from now on"
+        assert behind_any.post().version == "7", "from now on"
         target.stop("8")
         assert (slow.result().code, slow.result().version) == (200, "8")
-    assert stand.running == ["7", "gateway"]
+    assert behind_any.running == ["7", "gateway"]
 
 
-def test_gateway__that_was_killed_is_started_by_the_next_run_with_its_traffic(stand: Stand) -> None:
-    stand.start("7")
-    stand.start("8").set_traffic({"7": 0.5, "8": 0.5})
-    stand.post()
+def test_gateway__that_was_killed_is_started_by_the_next_run_with_its_traffic(behind_any: Stand) -> None:
+    behind_any.start("7")
+    behind_any.start("8").set_traffic({"7": 0.5, "8": 0.5})
+    behind_any.post()
     before = datetime.now(UTC)
-    os.kill(stand.pid("gateway"), signal.SIGKILL)
-    _until(lambda: stand.running == ["7", "8"])
+    os.kill(behind_any.pid("gateway"), signal.SIGKILL)
+    _until(lambda: behind_any.running == ["7", "8"])
     with pytest.raises(OSError, match="refused"):
-        stand.post()
-    assert [(each.version, each.share, each.health) for each in stand.target().state()] == [
+        behind_any.post()
+    assert [(each.version, each.share, each.health) for each in behind_any.target().state()] == [
         ("7", 0.5, "ready"),
         ("8", 0.5, "ready"),
     ]
-    assert stand.post().code == 200
-    seen = stand.target().observe("8", "7")
+    assert behind_any.post().code == 200
+    seen = behind_any.target().observe("8", "7")
     assert seen and seen.canary.since and seen.canary.since >= before, "the counters say that they began anew"
 
 
-def test_server__that_was_killed_is_shown_counted_and_started_again(stand: Stand) -> None:
-    stand.start("7")
-    stand.start("8").set_traffic({"7": 0.75, "8": 0.25})
-    os.kill(stand.pid("8"), signal.SIGKILL)
-    _until(lambda: "8" not in stand.running)
-    assert [(each.version, each.health) for each in stand.target().state()] == [("7", "ready"), ("8", "failed")]
-    answer = stand.post(X_Slipway_Key=key_of("8"))
-    assert (answer.code, answer.version, answer.body) == (503, "8", {"error": "Version 8 does not answer."})
-    assert counted(stand) == {"7": (0, 0), "8": (1, 1)}
+def test_server__that_was_killed_is_shown_counted_and_started_again(behind_any: Stand) -> None:
+    behind_any.start("7")
+    behind_any.start("8").set_traffic({"7": 0.75, "8": 0.25})
+    os.kill(behind_any.pid("8"), signal.SIGKILL)
+    _until(lambda: "8" not in behind_any.running)
+    assert [(each.version, each.health) for each in behind_any.target().state()] == [("7", "ready"), ("8", "failed")]
+    answer = behind_any.post(X_Slipway_Key=behind_any.key_of("8"))
+    assert (answer.code, answer.version, answer.body) == (503, "8", {"error": "The version does not answer."})
+    assert counted(behind_any) == {"7": (0, 0), "8": (1, 1)}
     with pytest.raises(RemoteError, match="Version 8 does not answer"):
-        stand.target().answer("8", {})
-    stand.start("8")
-    assert stand.fetched == ["7", "8"], "its files were here"
-    assert [(each.version, each.share, each.health) for each in stand.target().state()][1] == ("8", 0.25, "ready")
-    assert stand.post(X_Slipway_Key=key_of("8")).code == 200
-    assert counted(stand)["8"] == (2, 1)
+        behind_any.target().answer("8", {})
+    behind_any.start("8")
+    assert behind_any.fetched == ["7", "8"], "its files were here"
+    assert [(each.version, each.share, each.health) for each in behind_any.target().state()][1] == ("8", 0.25, "ready")
+    assert behind_any.post(X_Slipway_Key=behind_any.key_of("8")).code == 200
+    assert counted(behind_any)["8"] == (2, 1)
 
 
 def test_server__that_runs_and_is_not_ready_has_failed_and_another_on_its_port_is_not_it(stand: Stand) -> None:
@@ -491,12 +555,12 @@ def test_start__of_one_that_never_answers_leaves_all_as_it_was(
     assert stand.post().code == 200
 
 
-def test_start__the_first_one_that_never_answers_leaves_nothing_running(stand: Stand) -> None:
+def test_start__the_first_one_that_never_answers_leaves_nothing_running(behind_any: Stand) -> None:
     with pytest.raises(NotReadyError):
-        stand.start("7", die="no")
-    assert (stand.running, stand.target().state()) == ([], ())
+        behind_any.start("7", die="no")
+    assert (behind_any.running, behind_any.target().state()) == ([], ())
     with pytest.raises(ConnectionError):
-        stand.post()
+        behind_any.post()
 
 
 def test_start__what_was_fetched_in_vain_leaves_nothing(stand: Stand) -> None:
@@ -548,25 +612,25 @@ def test_start__refuses_other_files_under_the_same_version(stand: Stand) -> None
 # Faults and other runs.
 
 
-def test_killed__between_writing_and_doing_the_next_run_makes_it_good(stand: Stand) -> None:
-    stand.start("7")
-    stand.start("8").set_traffic({"7": 1.0})
-    file = stand.folder / "target" / "state.json"
+def test_killed__between_writing_and_doing_the_next_run_makes_it_good(behind_any: Stand) -> None:
+    behind_any.start("7")
+    behind_any.start("8").set_traffic({"7": 1.0})
+    file = behind_any.folder / "target" / "state.json"
     said = json.loads(file.read_text())
     # Written down, and not done: the traffic, a version that was not launched, one that was to be taken away.
     said["shares"] = {"8": 1.0}
     said["versions"]["7"]["leaving"] = True
     said["versions"]["9"] = {**said["versions"]["8"], "identity": "sha256:9", "ready": False, "port": free_port()}
     file.write_text(json.dumps(said))
-    assert [(each.version, each.share, each.health) for each in stand.target().state()] == [
+    assert [(each.version, each.share, each.health) for each in behind_any.target().state()] == [
         ("7", 0.0, "ready"),
         ("8", 1.0, "ready"),
         ("9", 0.0, "failed"),
     ]
-    assert stand.post().version == "8"
-    stand.target().stop("7")
-    stand.start("9")
-    assert [(each.version, each.health) for each in stand.target().state()] == [("8", "ready"), ("9", "ready")]
+    assert behind_any.post().version == "8"
+    behind_any.target().stop("7")
+    behind_any.start("9")
+    assert [(each.version, each.health) for each in behind_any.target().state()] == [("8", "ready"), ("9", "ready")]
 
 
 def test_runs__one_waits_for_the_other_and_gives_up(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -576,17 +640,20 @@ def test_runs__one_waits_for_the_other_and_gives_up(stand: Stand, monkeypatch: p
         stand.target().set_traffic({"7": 1.0})
 
 
-def test_runs__traffic_can_be_set_while_another_run_waits_for_a_model(stand: Stand) -> None:
-    stand.start("7")
+def test_runs__traffic_can_be_set_while_another_run_waits_for_a_model(behind_any: Stand) -> None:
+    behind_any.start("7")
     with ThreadPoolExecutor() as pool:
-        starting = pool.submit(stand.target(ready_seconds=20).start, stand.servable("8", ready=False))
-        _until(lambda: "8" in stand.running)
-        stand.target().set_traffic({"7": 1.0})
-        assert [(each.version, each.health) for each in stand.target().state()] == [("7", "ready"), ("8", "starting")]
-        stand.target().stop("8")
+        starting = pool.submit(behind_any.target(ready_seconds=20).start, behind_any.servable("8", ready=False))
+        _until(lambda: "8" in behind_any.running)
+        behind_any.target().set_traffic({"7": 1.0})
+        assert [(each.version, each.health) for each in behind_any.target().state()] == [
+            ("7", "ready"),
+            ("8", "starting"),
+        ]
+        behind_any.target().stop("8")
         with pytest.raises(ConflictError, match="was taken away while it was started"):
             starting.result()
-    assert stand.running == ["7", "gateway"]
+    assert behind_any.running == ["7", "gateway"]
 
 
 def test_set_traffic__sees_that_another_run_changed_it(stand: Stand) -> None:
@@ -624,7 +691,9 @@ def test_start__refuses_names_that_are_no_folders(stand: Stand, name: str) -> No
 def test_folder__that_is_another_targets_is_refused(both: Stand) -> None:
     for other in ({"model": "other"}, {"port": free_port()}):
         for call in ("state", "start"):
-            with pytest.raises(InputError, match=r"is another target's: of `flights` on port \d+, behind builtin"):
+            with pytest.raises(
+                InputError, match=r"is another target's: of `flights` on port \d+, behind (builtin|haproxy)"
+            ):
                 getattr(both.target(**other), call)(*([both.servable("9")] if call == "start" else []))
     assert both.running == ["7", "8", "gateway"]
 
@@ -649,14 +718,14 @@ def test_folder__that_cannot_be_made_is_an_error(stand: Stand) -> None:
         stand.start("7")
 
 
-def test_port__that_is_taken_is_an_error_and_leaves_nothing(stand: Stand) -> None:
+def test_port__that_is_taken_is_an_error_and_leaves_nothing(behind_any: Stand) -> None:
     with socket.socket() as other:
-        other.bind(("127.0.0.1", stand.port))
+        other.bind(("127.0.0.1", behind_any.port))
         other.listen()
-        with pytest.raises(InputError, match=f"cannot listen on port {stand.port}"):
-            stand.start("7")
-    assert (stand.running, stand.fetched, stand.target().state()) == ([], [], ())
-    assert stand.start("7").state()[0].health == "ready"
+        with pytest.raises(InputError, match=f"cannot listen on port {behind_any.port}"):
+            behind_any.start("7")
+    assert (behind_any.running, behind_any.fetched, behind_any.target().state()) == ([], [], ())
+    assert behind_any.start("7").state()[0].health == "ready"
 
 
 def test_admin__is_for_our_user_alone_and_not_on_the_port(both: Stand) -> None:
@@ -671,6 +740,62 @@ def test_admin__is_for_our_user_alone_and_not_on_the_port(both: Stand) -> None:
 def test_observe__of_a_version_that_is_not_here_is_an_error(both: Stand) -> None:
     with pytest.raises(InputError, match=r"There is no version 9 in .*; there are: 7, 8"):
         both.target().observe("9", "7")
+
+
+# HAProxy.
+
+
+def test_haproxy__is_taken_where_it_is_and_stays_as_long_as_it_serves(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_haproxy()
+    stand.gateway = "auto"
+    assert stand.start("7").gateway.name == "haproxy"
+    found = haproxy.program
+    monkeypatch.setattr(haproxy, "program", lambda: None)
+    with pytest.raises(InputError, match="HAProxy is not installed on this machine"):
+        stand.target()
+    monkeypatch.setattr(haproxy, "program", found)
+    stand.target().stop("7")
+    monkeypatch.setattr(haproxy, "program", lambda: None)
+    assert stand.start("7").gateway.name == "builtin"
+    monkeypatch.setattr(haproxy, "program", found)
+    assert stand.target().gateway.name == "builtin", "it serves"
+
+
+@pytest.mark.parametrize("shared", ["haproxy"], indirect=True)
+def test_haproxy__tells_its_own_metrics_and_no_histograms(both: Stand) -> None:
+    seen = both.target().observe("8", "7")
+    assert seen and (seen.canary.latency, seen.canary.predictions) == (None, None)
+    assert b"haproxy_backend_http_responses_total" in both.get("/metrics").body
+
+
+def test_haproxy__counts_each_version_from_its_own_beginning(tmp_path: Path) -> None:
+    with behind("haproxy", tmp_path) as stand:
+        stand.start("7").set_traffic({"7": 1.0})
+        for version in range(8, 8 + haproxy.SLOTS + 1):
+            before = datetime.now(UTC)
+            target = stand.start(str(version))
+            target.set_traffic({str(version): 1.0})
+            stand.post()
+            seen = target.observe(str(version), "7")
+            assert seen and (seen.canary.requests, seen.baseline.requests) == (1, 0)
+            assert seen.canary.since and seen.canary.since >= before
+            target.set_traffic({"7": 1.0})
+            target.stop(str(version))
+
+
+def test_haproxy__refuses_more_than_it_can_split(tmp_path: Path) -> None:
+    with behind("haproxy", tmp_path) as stand:
+        for version in ("7", "8"):
+            stand.start(version)
+        target = stand.start("9")
+        target.set_traffic({"7": 1.0})
+        file = stand.folder / "target" / "state.json"
+        before = file.read_text()
+        with pytest.raises(InputError, match="splits the requests between two"):
+            target.set_traffic({"7": 0.5, "8": 0.25, "9": 0.25})
+        assert file.read_text() == before
 
 
 # Processes.

@@ -17,7 +17,6 @@ from slipway.deploying.telling import State
 from slipway.policy.deployment import PRODUCTION
 from slipway.report import Report
 from slipway.report.markdown import chart_section, stage_page
-from slipway.runner import commands
 from slipway.runner.errors import SlipwayError
 from slipway.runner.inputs import Secret
 from slipway.watching.record import Keeper
@@ -50,7 +49,7 @@ def begin(case: Case, known: Known, token: Secret) -> None:
 def end(case: Case, known: Known, state: State, report: Report, token: Secret, author: str, open_issue: bool) -> Report:
     """Show what the release came to, and open, bring up to date or close the issue; the report with its links."""
     if known.begun is None or state == "none":
-        return report
+        return report.model_copy(update={"reasons": (*report.reasons, *case.remarks)})
     links: dict[str, str] = {}
     with _told(case, "show the deployment's end", token) as repository:
         if repository is not None:
@@ -136,6 +135,4 @@ def _told(case: Case, doing: str, token: Secret) -> Iterator[Repository | None]:
         with client.connect(token, case.run) as hub:
             yield hub.get_repo(case.run.repository)
     except SlipwayError as failure:
-        remark = f"GitHub could not {doing}: {failure.what}"
-        commands.warning(f"{remark}\nWhat to do: {failure.fix}" if failure.fix else remark, title="Deployment")
-        case.remarks.append(remark)
+        case.remark(f"GitHub could not {doing}: {failure.what} {failure.fix}".strip())

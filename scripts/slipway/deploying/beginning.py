@@ -29,7 +29,7 @@ def begin(case: Case, version: str) -> Known:
     require_newer(found, version, case.environment)
     require_passed_before(case, version)
     require_target(case)
-    approval = require_approval(case, found, version)
+    approval = require_approval(case, version)
     rollout = rollout_of(case.rules, found)
     case.report = case.report.model_copy(
         update={
@@ -64,17 +64,16 @@ def require_passed_before(case: Case, version: str) -> None:
     """GateError where a version was not live in the environment before this one, by the policy's order."""
     deployment = case.sourced.policy.deployment
     assert deployment is not None
-    names = list(deployment.environments)
-    place = names.index(case.environment)
-    if place and not case.releases.was_live(names[place - 1], version):
+    before = deployment.before(case.environment)
+    if before and not case.releases.was_live(before[-1], version):
         raise GateError(
-            f"Version {version} was never live in {names[place - 1]}, which comes before {case.environment}.",
+            f"Version {version} was never live in {before[-1]}, which comes before {case.environment}.",
             why="What does not work there is not to be found out here.",
-            fix=f"Deploy it with `environment: {names[place - 1]}` first.",
+            fix=f"Deploy it with `environment: {before[-1]}` first.",
         )
 
 
-def require_approval(case: Case, found: Known, version: str) -> tuple[Sealed, Entry] | None:
+def require_approval(case: Case, version: str) -> tuple[Sealed, Entry] | None:
     """The approval of a version, where the environment asks for one.
 
     It holds for one release: of exactly what was sealed, in place of the version that was live then.
@@ -84,7 +83,7 @@ def require_approval(case: Case, found: Known, version: str) -> tuple[Sealed, En
     assert deployment is not None
     if not deployment.asks_approval(case.environment):
         return None
-    used = found.begun.sequence if found.begun and found.begun.model_version == version else -1
+    used = case.releases.begun_with(version)
     approval = case.releases.approval(version, after=used)
     if approval is None:
         why = f"The approval that there was led to the release of entry {used}." if used >= 0 else ""
@@ -98,6 +97,7 @@ def require_approval(case: Case, found: Known, version: str) -> tuple[Sealed, En
     wrong = [
         f"{name}: approved was `{was or 'none'}`, and it is `{now or 'none'}`"
         for name, was, now in (
+            ("the version", f"{sealed.model} {sealed.version}", f"{case.model} {version}"),
             ("the model's files", sealed.model_digest, registered.tags.get(reading.MODEL_DIGEST, "")),
             ("the image", sealed.image, registered.tags.get(reading.IMAGE, "")),
             ("the policy", sealed.policy, case.sourced.policy.digest),

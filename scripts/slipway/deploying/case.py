@@ -15,7 +15,8 @@ from slipway.ledger.store import Ledger
 from slipway.policy import DeploymentEnvironment, SourcedPolicy
 from slipway.policy.canary import Canary
 from slipway.report import Check, Report, Subject, Verdict
-from slipway.runner.context import Run
+from slipway.runner import commands
+from slipway.runner.context import Run, require_default_branch
 from slipway.runner.errors import InputError
 from slipway.runner.inputs import NO_SECRET, Secret
 from slipway.targets import finding
@@ -36,7 +37,7 @@ class Case:
     target: Target
     report: Report
     remarks: list[str] = field(default_factory=list)
-    """What could not be told elsewhere; it changes nothing about the release."""
+    """What a reader must know beside the verdict."""
 
     reconciler: Reconciler = field(init=False)
 
@@ -53,6 +54,13 @@ class Case:
             tolerance=tolerance if tolerance is not None else packaging.tolerance if packaging else 0.0,
             tell=lambda: self.report.model_copy(update={"checks": self.checks}),
         )
+
+    def remark(self, *said: str) -> None:
+        """Say what a reader must know beside the verdict, once."""
+        for each in said:
+            if each not in self.remarks:
+                self.remarks.append(each)
+                commands.warning(each, title="Deployment")
 
     @property
     def model(self) -> str:
@@ -71,13 +79,14 @@ class Case:
 
 
 def require_own_run(run: Run) -> None:
-    """InputError in a pull request's run: a change that nobody has reviewed must not move traffic."""
+    """InputError in a run of a pull request or another branch: their policy, which nobody has reviewed, asks nobody."""
     if run.pull_request:
         raise InputError(
             "A pull request's run does not deploy.",
             why="It would let a change that nobody has reviewed decide what is served.",
             fix="Run it after the merge, on a schedule or by hand (`workflow_dispatch`).",
         )
+    require_default_branch(run)
 
 
 def opened(

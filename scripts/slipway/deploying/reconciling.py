@@ -16,7 +16,7 @@ from slipway.policy.deployment import DeploymentEnvironment
 from slipway.report import Check, Report, Verdict
 from slipway.rollout.steps import Cause, Fail, Point, Promote, Revert, Shift, Start, Step, Stop, Try, next_step
 from slipway.runner import commands
-from slipway.runner.errors import ConflictError, GateError, RemoteError
+from slipway.runner.errors import ConflictError, GateError, InputError, RemoteError
 from slipway.targets.protocol import NotReadyError, Served, Target
 
 MOST_STEPS = 50
@@ -77,8 +77,11 @@ class Reconciler:
             commands.say(in_words(step))
             try:
                 self._take(step, found)
-            except ConflictError as conflict:  # another run was faster: what it did shows at the next look
-                self.done.append(f"{in_words(step)} Not done: {conflict.what}")
+            except (ConflictError, InputError) as failure:
+                # Another run was faster, a rollback for one: what it did shows when all is read again.
+                if isinstance(failure, InputError) and self._read().newest == found.newest:
+                    raise
+                self.done.append(f"{in_words(step)} Not done: {failure.what}")
                 continue
             self.done.append(in_words(step))
         raise ConflictError(
@@ -100,7 +103,7 @@ class Reconciler:
         opened = found.record.opened
         match step:
             case Start(version):
-                self._start(version, is_release=opened is not None and version == opened.version)
+                self._start(version, found)
             case Try(version):
                 self._try(version)
             case Shift(shares):
@@ -119,16 +122,21 @@ class Reconciler:
             case Stop(version):
                 self.target.stop(version)
 
-    def _start(self, version: str, *, is_release: bool) -> None:
+    def _start(self, version: str, found: Known) -> None:
+        opened, previous = found.record.opened, found.record.previous
         try:
             self.target.start(self.versions.servable(version))
         except GateError as failure:  # it never answered, or it is not what was registered
-            if not is_release:
+            detail = f"{failure.what} {failure.why}".strip()[:2_000]
+            if opened and version == opened.version:
+                self.cause = "not ready"
+            elif previous and not opened:
+                # What was live has ended and cannot be brought up again: the version before it takes over.
+                self.releases.roll_back(found, previous, "unhealthy", failure.what, self.tell())
+            else:
                 raise
-            self.cause = "not ready"
             name = "ready" if isinstance(failure, NotReadyError) else "verified"
-            detail = f"{failure.what} {failure.why}".strip()
-            self.checks.append(Check(name=name, verdict=Verdict.FAIL, detail=detail[:2_000]))
+            self.checks.append(Check(name=name, verdict=Verdict.FAIL, detail=detail))
         self._started.add(version)
 
     def _try(self, version: str) -> None:

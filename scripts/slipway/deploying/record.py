@@ -86,19 +86,42 @@ class Releases:
     environment: str
     shares: Sequence[float] = ()
     claim: str = field(default_factory=lambda: secrets.token_hex(8))
+    _records: list[Record] = field(default_factory=list, repr=False)
+    _delivered: bool = False
 
     def read(self) -> Known:
-        """What is on record. Raises RemoteError or ConflictError as `Reading.entries` does."""
-        return known(self.reading.entries(), self.model, self.environment, self.shares)
+        """What is on record. Raises RemoteError or ConflictError as `Reading.entries` does.
+
+        What waits on this machine is not: others do not know of it, so nothing may follow from it. It is delivered
+        first, where that can be done by now.
+        """
+        if not self._delivered:
+            self.reading.ledger.deliver()
+            self._delivered = True
+        self.reading.entries()
+        head = self.reading.ledger.head()
+        newest = int(head.partition(":")[0]) if head else -1
+        self._records = [each for each in self.reading.known if each.entry.sequence <= newest]
+        return known((each.entry for each in self._records), self.model, self.environment, self.shares)
 
     def was_live(self, environment: str, version: str) -> bool:
         """Whether a version was ever live in an environment, as the ledger was last read."""
-        entries = (each.entry for each in self.reading.known)
+        entries = (each.entry for each in self._records)
         return version in known(entries, self.model, environment, self.shares).lived
+
+    def begun_with(self, version: str) -> int:
+        """Number of the entry with which the newest release of a version began there; -1 where it never did."""
+        for each in reversed(self.reading.known):
+            said = each.entry
+            if (said.event, said.model, said.model_version) == ("deployment", self.model, version) and (
+                said.details.get("environment") == self.environment
+            ):
+                return said.sequence
+        return -1
 
     def approval(self, version: str, *, after: int) -> tuple[Sealed, Entry] | None:
         """The newest approval of a version that was recorded after an entry, with what was sealed; None for none."""
-        for each in reversed(self.reading.known):
+        for each in reversed(self._records):
             said = each.entry
             if said.sequence <= after:
                 return None

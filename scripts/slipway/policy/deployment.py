@@ -76,6 +76,11 @@ class Deployment(Strict):
         asked = self.environments[name].approval
         return name == PRODUCTION if asked is None else asked == "required"
 
+    def before(self, name: str) -> list[str]:
+        """The environments that a version comes to before this one, in their order."""
+        names = list(self.environments)
+        return names[: names.index(name)] if name in names else []
+
     @model_validator(mode="after")
     def _names_can_be_aliases(self) -> Self:
         for name in self.environments:

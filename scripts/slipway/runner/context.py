@@ -94,6 +94,18 @@ def require_commit(said: str) -> None:
         )
 
 
+def require_default_branch(run: Run) -> None:
+    """InputError in a run of another branch or a tag, whose policy nobody has reviewed. Outside of GitHub all may."""
+    repository = run.event.get("repository")
+    default = str(repository.get("default_branch") or "") if isinstance(repository, dict) else ""
+    if default and run.ref != f"refs/heads/{default}":
+        raise InputError(
+            f"This run is of `{run.ref[:200] or 'no branch'}`, and what is served is decided by runs of `{default}`.",
+            why="The policy is that of the run's commit: on another branch it may ask for no approval.",
+            fix=f"Start the workflow on `{default}`.",
+        )
+
+
 def export_credentials(environ: MutableMapping[str, str]) -> None:
     """Set the variables that SLIPWAY_CREDENTIALS lists, one NAME=value a line, and mask their values.
 

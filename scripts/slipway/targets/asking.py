@@ -17,17 +17,26 @@ class _OverSocket(http.client.HTTPConnection):
 
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
-        self.path = path
+        self.path, self.seconds = path, timeout
 
     def connect(self) -> None:
-        """Connect; by the folder's handle, since the name of a socket has at most 107 bytes."""
-        folder = os.open(self.path.parent, os.O_PATH)
-        try:
-            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self.sock.settimeout(self.timeout)
-            self.sock.connect(f"/proc/self/fd/{folder}/{self.path.name}")
-        finally:
-            os.close(folder)
+        """Connect."""
+        self.sock = connected(self.path, self.seconds)
+
+
+def connected(path: Path, seconds: float) -> socket.socket:
+    """A connection to a Unix socket; by its folder's handle, since a socket's name has at most 107 bytes."""
+    folder = os.open(path.parent, os.O_PATH)
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        line.settimeout(seconds)
+        line.connect(f"/proc/self/fd/{folder}/{path.name}")
+    except BaseException:
+        line.close()
+        raise
+    finally:
+        os.close(folder)
+    return line
 
 
 def ask(place: int | Path, method: str, route: str, body: Any = None, *, seconds: float) -> tuple[int, bytes]:

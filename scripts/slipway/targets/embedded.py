@@ -280,6 +280,7 @@ class EmbeddedTarget:
             yield kept
 
     def _keep(self, kept: Kept) -> None:
+        self.gateway.check(kept)
         self.place.write(kept)
         self.gateway.serve(kept)
 

@@ -33,6 +33,9 @@ class Gateway(Protocol):
     def name(self) -> str:
         """Its kind."""
 
+    def check(self, kept: Kept) -> None:
+        """InputError where it cannot do this."""
+
     def serve(self, kept: Kept) -> None:
         """Split the requests as it is kept from now on, at once. InputError where its port is taken."""
 
@@ -58,6 +61,9 @@ class Builtin:
     @property
     def _daemon(self) -> Daemon:
         return Daemon(self.folder)
+
+    def check(self, kept: Kept) -> None:
+        """It can do all of it."""
 
     def serve(self, kept: Kept) -> None:
         """Hand over the table."""

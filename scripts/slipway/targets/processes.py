@@ -91,8 +91,11 @@ class Daemon:
         except OSError:
             return ""
 
-    def end(self, seconds: float) -> None:
-        """SIGTERM, and SIGKILL for it and all of its group where it has not ended after so many seconds."""
+    def end(self, seconds: float, number: signal.Signals = signal.SIGTERM) -> None:
+        """SIGTERM, and SIGKILL for it and all of its group where it has not ended after so many seconds.
+
+        number: the signal that asks it to end, where it is another one.
+        """
         pid = self._pid()
         if pid is None:
             return
@@ -103,7 +106,7 @@ class Daemon:
         try:
             if self._pid() != pid:  # the handle is another's: it ended between the two calls
                 return
-            signal.pidfd_send_signal(handle, signal.SIGTERM)
+            signal.pidfd_send_signal(handle, number)
             if not _ended(handle, seconds):
                 with suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGKILL)

@@ -130,11 +130,11 @@ class Gateway:
                 held = await answer.read()
                 said = web.Response(status=code, headers=CIMultiDict(_passed(answer.headers.items())), body=held)
         except ClientConnectorError:
-            code, broken = 503, f"Version {version} does not answer."
+            code, broken = 503, "The version does not answer."
         except TimeoutError:
-            code, broken = 504, f"Version {version} did not answer in time."
+            code, broken = 504, "The version did not answer in time."
         except (ClientError, OSError, ValueError):
-            code, broken = 502, f"Version {version} broke off its answer."
+            code, broken = 502, "The version broke off its answer."
         finally:
             if counts and request.method == "POST":
                 found = prediction_of(request.path, held) if held is not None and code == 200 else None

@@ -1,0 +1,265 @@
+"""rollback-model: where it goes back to, what it refuses, and that it needs next to nothing to do so."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import deploy_model
+import rollback_model
+from deploy_kit import Place, invariants, killed, released
+from slipway.report import Report, Verdict
+from test_training_toy import QUIET
+
+pytestmark = QUIET
+
+
+def rolled_back(place: Place, **inputs: str) -> dict[str, str]:
+    """What a rollback says that succeeds."""
+    done = place(rollback_model, reason="The phones are ringing.", **inputs)
+    assert (done.code, done.said["verdict"]) == (0, "pass"), done.log
+    return done.said
+
+
+def gone(place: Place, version: str) -> None:
+    """The version is no longer there: somebody cleaned up, or the machine is a new one."""
+    said = place.target().read()
+    del said["versions"][version]
+    place.target().write(said)
+
+
+# Where it goes
+
+
+def test_rollback__to_the_version_before(place: Place) -> None:
+    released(place, "1")
+    released(place, "2")
+    started: list[str] = []
+    place.target().before = started.append
+    done = place(rollback_model, reason="The\nphones are  ringing.")
+    assert (done.code, done.said["verdict"]) == (0, "pass"), done.log
+    assert (done.said["live"], done.said["taken-back"]) == ("1", "2")
+    assert done.said["url"] == "https://models.example/toy"
+    invariants(place, "1")
+    assert "start" not in started, "it is kept ready"
+    assert "2" not in place.target().shares, "nobody goes forward to what was taken back"
+    back = place.entries[-1]
+    assert (back.event, back.model_version, back.details["previous_version"]) == ("rollback", "1", "2")
+    assert (back.details["cause"], back.details["reason"]) == ("person", "The phones are ringing.")
+    assert back.trigger.actor == "mona"
+    assert "Version 1 is live in production again; version 2 was taken back." in done.summary
+
+
+def test_rollback__to_a_named_version(place: Place) -> None:
+    for version in ("1", "2", "3"):
+        released(place, version)
+    assert rolled_back(place, model_version="1")["taken-back"] == "3"
+    invariants(place, "1")
+    done = place(deploy_model)
+    assert (done.said["live"], set(place.target().shares)) == ("1", {"1"})
+
+
+def test_rollback__of_a_rollback(place: Place) -> None:
+    released(place, "1")
+    released(place, "2")
+    rolled_back(place)
+    done = place(rollback_model, reason="It was not the model.")
+    assert done.code == 1, "what came after it is gone back to only where somebody names it"
+    assert "There is no earlier version in production to go back to." in done.error
+    assert rolled_back(place, model_version="2")["live"] == "2"
+    invariants(place, "2")
+    assert rolled_back(place)["live"] == "1"
+    invariants(place, "1")
+
+
+def test_rollback__again_changes_nothing(place: Place) -> None:
+    released(place, "1")
+    released(place, "2")
+    rolled_back(place, model_version="1")
+    before = place.subjects
+    said = rolled_back(place, model_version="1")
+    assert (said["live"], said["taken-back"]) == ("1", "")
+    assert place.subjects == before
+
+
+def test_rollback__of_a_canary_that_runs(place: Place) -> None:
+    released(place, "1")
+    place(deploy_model, model_version="2")
+    said = rolled_back(place)
+    assert (said["live"], said["taken-back"]) == ("1", "2")
+    invariants(place, "1")
+    assert set(place.target().shares) == {"1"}
+    assert place.entries[-1].details["release"] == next(
+        each.sequence for each in place.entries if (each.event, each.model_version) == ("deployment", "2")
+    )
+
+
+def test_rollback__of_a_canary_to_an_earlier_version_still(place: Place) -> None:
+    released(place, "1")
+    released(place, "2")
+    place(deploy_model, model_version="3")
+    assert rolled_back(place, model_version="1")["taken-back"] == "3"
+    invariants(place, "1")
+
+
+def test_rollback__of_a_first_release_that_never_ended(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert killed(place, deploy_model, 3, monkeypatch, model_version="1"), "it has the requests, and is not live yet"
+    assert place.target().shares == {"1": 1.0}
+    said = rolled_back(place)
+    assert (said["live"], said["taken-back"]) == ("", "1")
+    assert (place.target().shares, place.live()) == ({}, "")
+    assert place.events == ["deployment", "rollback"]
+    assert place(deploy_model).said["state"] == "none"
+
+
+# What it refuses
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({}, "`reason` was not given."),
+        ({"reason": " \n "}, "`reason` was not given."),
+        ({"reason": "Bad.", "model_version": "3"}, "Version 3 was never live in production."),
+        ({"reason": "Bad.", "model_version": "latest"}, "`model-version` must be a number of the registry"),
+        ({"reason": "Bad.", "environment": "prod"}, "The policy knows no environment `prod`."),
+        ({"reason": "Bad."}, "There is no earlier version in production to go back to."),
+    ],
+)
+def test_rollback__bad_inputs(place: Place, inputs: dict[str, str], said: str) -> None:
+    released(place, "1")
+    before = (place.subjects, place.target().shares)
+    done = place(rollback_model, **inputs)
+    assert done.code == 1
+    assert said in done.error
+    assert (place.subjects, place.target().shares) == before
+
+
+def test_rollback__not_to_what_was_only_tried(place: Place) -> None:
+    """A canary that was taken back was never live."""
+    released(place, "1")
+    place(deploy_model, model_version="2")
+    place.look("2", "roll-back")
+    place(deploy_model)
+    done = place(rollback_model, reason="Bad.", model_version="2")
+    assert done.code == 1
+    assert "Version 2 was never live in production." in done.error
+    assert "Name one of: 1." in done.error
+
+
+def evidence(place: Place, **change: Any) -> str:
+    """A failing report of detect-drift, or another."""
+    said = {"stage": "detect-drift", "model": "toy", "verdict": Verdict.FAIL, "headline": "3 of 9 columns drifted."}
+    file = place.folder / "evidence.json"
+    Report(**{**said, **change}).finished().write(file)
+    return str(file)
+
+
+def test_rollback__an_emergency_of_drift(place: Place) -> None:
+    released(place, "1")
+    released(place, "2")
+    done = place(rollback_model, evidence_report=evidence(place))
+    assert (done.code, done.said["live"]) == (0, "1"), done.log
+    back = place.entries[-1]
+    assert (back.details["cause"], back.details["reason"]) == ("detect-drift", "detect-drift: 3 of 9 columns drifted.")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"verdict": Verdict.PASS}, "does not fail: the verdict of detect-drift is pass."),
+        ({"verdict": Verdict.INCONCLUSIVE}, "does not fail: the verdict of detect-drift is inconclusive."),
+        ({"model": "another"}, "is about `another`, not `toy`."),
+    ],
+)
+def test_rollback__what_is_no_evidence(place: Place, change: dict[str, Any], said: str) -> None:
+    released(place, "1")
+    released(place, "2")
+    for reason in ("", "I say so."):
+        done = place(rollback_model, reason=reason, evidence_report=evidence(place, **change))
+        assert done.code == 1
+        assert said in done.error
+    assert place.live() == "2"
+
+
+def test_rollback__evidence_that_is_no_report(place: Place) -> None:
+    file = place.folder / "evidence.json"
+    file.write_text(json.dumps({"verdict": "fail"}))
+    done = place(rollback_model, evidence_report=str(file))
+    assert done.code == 1
+    assert "evidence.json" in done.error
+
+
+def test_rollback__not_from_a_pull_request(place: Place) -> None:
+    place.event = {"pull_request": {"number": 3, "head": {"sha": "d" * 40}}}
+    done = place(rollback_model, reason="Bad.")
+    assert done.code == 1
+    assert "A pull request's run does not deploy." in done.error
+
+
+# Faults
+
+
+def test_rollback__a_version_that_is_no_longer_there_is_started_again(place: Place) -> None:
+    released(place, "1")
+    released(place, "2")
+    gone(place, "1")
+    assert rolled_back(place)["live"] == "1"
+    invariants(place, "1")
+
+
+def test_rollback__a_version_that_cannot_be_started_changes_nothing(place: Place) -> None:
+    released(place, "1")
+    released(place, "2")
+    gone(place, "1")
+    place.target().change(broken=["1"])
+    before = place.subjects
+    done = place(rollback_model, reason="Bad.")
+    assert done.code == 1
+    assert "no module named 'tree'" in done.error
+    assert place.subjects == before
+    invariants(place, "2")
+
+
+def test_rollback__without_a_registry_the_traffic_is_back_at_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    released(place, "1")
+    released(place, "2")
+    done = place(rollback_model, reason="Bad.", tracking_uri="http://127.0.0.1:1")
+    assert done.code == 1
+    assert "MLflow could not" in done.error
+    assert place.target().shares == {"1": 1.0, "2": 0.0}
+    assert (place.entries[-1].event, place.live()) == ("rollback", "2")
+    assert place(deploy_model).code == 0
+    invariants(place, "1")
+
+
+def test_rollback__without_a_ledger_nothing_happens(place: Place) -> None:
+    released(place, "1")
+    released(place, "2")
+    away = place.upstream.rename(place.folder / "away.git")
+    done = place(rollback_model, reason="Bad.")
+    assert done.code == 1
+    assert "cannot be read" in done.error
+    assert place.target().shares == {"1": 0.0, "2": 1.0}
+    away.rename(place.upstream)
+    rolled_back(place)
+    invariants(place, "1")
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_killed__at_any_step_of_a_rollback_by_hand(place: Place, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    released(place, "1")
+    released(place, "2")
+    here = Path.cwd()
+    assert killed(place, rollback_model, after, monkeypatch, reason="Bad.")
+    os.chdir(here)
+    assert place(deploy_model).code == 0
+    invariants(place, "1")
+    assert place.events.count("rollback") == 1
