@@ -36,16 +36,25 @@ CANDIDATES = ("better", "worse", "close")
 LATER = "strict"
 """The one that release.py has judged."""
 
+RELEASE = """
+# How a version is released here: in seconds, and without anybody's approval. There is no GitHub, whose environments hold
+# the people who approve.
+deployment:
+  environments:
+    production:
+      target:
+        local: {{folder: {folder}, port: {port}, gateway: builtin}}
+      rollout: canary
+      approval: none
 
-CANARY = {
-    "stages": [
-        {"share": 0.2, "minutes": 0.03, "requests": 50, "prove": False},
-        {"share": 0.5, "minutes": 0.05, "requests": 200},
-    ],
-    "metrics": {"errors": {"margin": 1.5, "floor": 0.02}},
-    "observations": {"command": [sys.executable, str(ROOT / "examples" / "observe.py"), str(SERVING)]},
-}
-"""How a canary is judged here, with a traffic of some hundred requests a second."""
+canary:
+  stages:
+    - {{share: 0.2, minutes: 0.03, requests: 50, prove: false}}
+    - {{share: 0.5, minutes: 0.05, requests: 200}}
+  metrics:
+    errors: {{margin: 1.5, floor: 0.02}}  # a rate that is higher by less than 2 points is not worse
+  observations: {{target: production}}
+"""
 
 
 @dataclass(frozen=True)
@@ -161,21 +170,13 @@ def build_repository() -> None:
 
 
 def in_seconds(policy: str) -> str:
-    """The policy with a release that takes seconds, on a port that is free now, and asks nobody's approval.
-
-    The demo has no GitHub, whose environments hold the people who approve.
-    """
+    """The example's policy with a release that takes seconds, on a port that is free now."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    place = {"folder": str(SERVING), "port": port, "gateway": "builtin"}
-    release = (
-        ("deployment", {"environments": {"production": {"target": {"local": place}, "rollout": "canary", "approval": "none"}}}),
-        ("canary", CANARY),
-    )
-    kept, mark, _ = policy.partition("# How a version reaches passengers")
-    assert mark, "examples/flights/slipway.yml says how a version is released"
-    return kept + "".join(f"{name}: {json.dumps(said)}\n" for name, said in release)
+    kept, mark, _ = policy.partition("\n# How a version reaches passengers")
+    assert mark, "the example says how a version is released"
+    return kept + RELEASE.format(folder=json.dumps(str(SERVING)), port=port)
 
 
 def track_data(folder: Path) -> None:

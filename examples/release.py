@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import demo
-from demo import DEMO, FLIGHTS, HOME, LATER, LEDGER, RESULTS, ROOT, SERVING, STORE, Story, commit, git, say
+from demo import DEMO, FLIGHTS, HOME, LATER, LEDGER, RESULTS, ROOT, SERVING, STORE, Story, git, say
 
 from slipway.runner import environments, outputs
 
@@ -33,7 +33,10 @@ PLACE = RESULTS / "release"
 JULY = DEMO / "july.jsonl"
 """Flights of July, as clients ask about them."""
 
-CLIENTS = 6
+CLIENTS = 4
+REQUESTS = 200
+"""So many are watched before and after a release."""
+
 UNKNOWN_CARRIER = "NK"
 """Spirit, whose flights the records of 2013 do not have. One request in ten asks about one."""
 
@@ -68,6 +71,12 @@ class Traffic:
             thread.start()
         return self
 
+    def wait_for(self, count: int) -> None:
+        """Until so many more requests were answered."""
+        until = len(self.answered) + count
+        while len(self.answered) < until:
+            time.sleep(0.1)
+
     def __exit__(self, *_: object) -> None:
         self.ended.set()
         for thread in self.threads:
@@ -100,27 +109,27 @@ def main() -> None:
     """Deploy the first release, promote the better one by evidence, and have a harmful one taken back."""
     started = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    stories = judged_before()
-    shutil.rmtree(PLACE, ignore_errors=True)
-    PLACE.mkdir(parents=True)
-    released, better = stories[0], stories[1]
+    stories = {story.name: story for story in judged_before()}
+    released, better = stories["first-release"], stories["better"]
     flights_of_july()
+    git("merge", "--quiet", "--ff-only", better.name)
+    print("Releasing on model servers of this machine, under requests; meanwhile a pull request is judged …", flush=True)
     with ThreadPoolExecutor(max_workers=1) as pool:
+        judging = pool.submit(demo.pull_request, LATER)
         try:
-            tell = deploy("first", released.version)
-            say(started, f"version {released.version} is {tell['state']} at {tell['url']}")
-            git("merge", "--quiet", "--ff-only", better.name)
-            later = pool.submit(demo.pull_request, LATER)
-            with Traffic(port_of(tell["url"])) as traffic:
+            first = deploy("first-release", released.version)
+            say(started, f"version {first['live']} answers at {first['url']}")
+            with Traffic(int(first["url"].rpartition(":")[2])) as traffic:
+                traffic.wait_for(REQUESTS)
+                share(traffic, "before anything is released", 0)
                 release(started, traffic, better)
-                strict = later.result()
-                say(started, f"{LATER}: {strict.verdict} ({strict.seconds:.0f} s): {'it sees what `better` sees'}")
+                strict = judging.result()
+                say(started, f"{LATER}: {strict.verdict}: none of its checks has seen the carrier {UNKNOWN_CARRIER}")
                 git("merge", "--quiet", "--ff-only", LATER)
                 release(started, traffic, strict)
-                time.sleep(2)
         finally:
             take_down()
-    say_what_happened(traffic, started)
+    say_where_to_look(started, len(traffic.answered), strict)
 
 
 def judged_before() -> list[Story]:
@@ -133,21 +142,33 @@ def judged_before() -> list[Story]:
         demo.main()
         stories = demo.recall("judged")
     demo.forget(LATER)
+    shutil.rmtree(PLACE, ignore_errors=True)
+    PLACE.mkdir(parents=True)
     return stories
 
 
 def release(started: float, traffic: Traffic, story: Story) -> None:
-    """Release a version as a canary, until evidence has decided about it."""
-    before = len(traffic.answered)
-    began = time.monotonic()
-    tell = deploy(story.name, story.version, "--watch-minutes", "2", "--look-seconds", "1")
-    seen = traffic.answered[before:]
-    counts = Counter(each.version for each in seen)
-    failed = Counter(each.version for each in seen if each.failed)
-    say(started, f"version {story.version} ({story.name}): {tell['state']}; version {tell['live']} is live")
-    for version, count in sorted(counts.items()):
-        print(f"           version {version or 'none'}: {count} requests, {failed[version]} failed")
-    print(time.monotonic() - began)
+    """Release a version as a canary until evidence has decided about it, and say what clients saw."""
+    began = len(traffic.answered)
+    found = deploy(story.name, story.version, "--watch-minutes", "3", "--look-seconds", "1")
+    ended = len(traffic.answered)
+    traffic.wait_for(REQUESTS)
+    had = [each for each in traffic.answered[began:ended] if each.version == story.version]
+    seconds = traffic.answered[ended - 1].when - had[0].when if had else 0.0
+    what = {"live": "is promoted", "rolled-back": "is taken back"}.get(found["state"], found["state"])
+    say(started, f"version {story.version} ({story.name}) {what} after {seconds:.0f} s of evidence")
+    share(traffic, "while it was a canary", began, ended)
+    share(traffic, f"after it, version {found['live']} being live", ended)
+
+
+def share(traffic: Traffic, when: str, begin: int, end: int | None = None) -> None:
+    """How many requests failed, of each version."""
+    answered, failed = Counter[str](), Counter[str]()
+    for each in traffic.answered[begin:end]:
+        answered[each.version] += 1
+        failed[each.version] += each.failed
+    told = [f"{failed[version]} of {answered[version]:,} by version {version or 'none'}" for version in sorted(answered)]
+    print(f"          failed {when}: {', '.join(told) or 'nobody asked'}", flush=True)
 
 
 def deploy(name: str, version: str, *options: str) -> dict[str, str]:
@@ -181,21 +202,23 @@ def take_down() -> None:
     if not (SERVING / "state.json").exists():
         return
     code = """
+        import sys
         from pathlib import Path
-        from slipway.policy import load
-        from slipway.runner.context import Run
-        from slipway.targets import finding
+        from slipway.policy.deployment import LocalTarget
+        from slipway.targets import local
+        from slipway.targets.kept import Place
 
-        policy = load(Path("slipway.yml"), Run.from_environ()).policy
-        rules = policy.deployment.environments["production"]
-        target = finding.find(rules.target, model=policy.model, ready_seconds=rules.ready_seconds)
+        kept = Place(Path(sys.argv[1])).read()
+        rules = LocalTarget(folder=sys.argv[1], port=kept.port, gateway=kept.gateway)
+        target = local.target(rules, model=kept.model, ready_seconds=60)
         target.state()
         target.set_traffic({})
         for each in target.state():
             target.stop(each.version)
     """
     python = str(environments.for_group("deploy-model"))
-    demo.run([python, "-c", textwrap.dedent(code)], PYTHONPATH=str(ROOT / "scripts"))
+    command = [python, "-c", textwrap.dedent(code), str(SERVING)]
+    demo.run(command, folder=DEMO, PYTHONPATH=str(ROOT / "scripts"))
     shutil.rmtree(SERVING)
 
 
@@ -213,16 +236,24 @@ def flights_of_july() -> None:
     demo.run([python, "-c", textwrap.dedent(code), str(month), str(JULY)])
 
 
-def port_of(url: str) -> int:
-    """The gateway's."""
-    return int(url.rpartition(":")[2])
-
-
-def say_what_happened(traffic: Traffic, started: float) -> None:
-    """What the ledger tells, and where to look."""
-    print(demo.audit("what-was-live"))
-    print(demo.audit("history"))
-    print(time.monotonic() - started, len(traffic.answered), LEDGER, commit)
+def say_where_to_look(started: float, requests: int, strict: Story) -> None:
+    """What the ledger tells, and what there is to read."""
+    told = [demo.audit("what-was-live"), demo.audit("compare", "--model", "flight-delays")]
+    print(f"\nDone in {time.monotonic() - started:.0f} s and {requests:,} requests; servers and gateway have ended.")
+    print("The ledger tells it:\n")
+    for answer in told:
+        print(answer[answer.index("audit-trail: ") :].partition("\nledger head")[0].rstrip(), end="\n\n")
+    print(
+        textwrap.dedent(
+            f"""
+            What to look at next:
+              How the canary was promoted:   {(PLACE / "better" / "deploy-model.html").relative_to(ROOT)}
+              How it was taken back:         {(PLACE / LATER / "deploy-model.html").relative_to(ROOT)}
+              What the pull request said:    {strict.comment.relative_to(ROOT)}
+              The policy that released:      {(FLIGHTS / "slipway.yml").relative_to(ROOT)}
+              The audit trail:               git -C {FLIGHTS.relative_to(ROOT)} log {LEDGER}"""
+        )
+    )
 
 
 if __name__ == "__main__":
