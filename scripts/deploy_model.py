@@ -20,6 +20,7 @@ from slipway.runner import stage
 from slipway.runner.context import Run, report_file
 from slipway.runner.errors import GateError, InputError, PolicyError, SlipwayError
 from slipway.runner.inputs import NO_SECRET, Secret
+from slipway.watching import sources
 from slipway.watching.looks import Watch
 from slipway.watching.record import Keeper
 
@@ -144,7 +145,8 @@ def watch(given: Inputs, case: Case, known: Known) -> Known:
             break
         time.sleep(given.look_seconds)
         keeper = Keeper(case.ledger, case.run, case.model, release.version)
-        looker = Watch(keeper, case.canary, case.canary.observations, release.beside)
+        target = sources.target_of(case.sourced.policy)
+        looker = Watch(keeper, case.canary, case.canary.observations, release.beside, target)
         looked = looker.look(looks_at(case, release))
         case.remark(*looked.remarks)
         if looked.decision == "roll-back":

@@ -20,6 +20,7 @@ from slipway.runner import commands, stage
 from slipway.runner.context import Run, report_file, require_default_branch
 from slipway.runner.errors import ConflictError, InputError, PolicyError, SlipwayError
 from slipway.runner.inputs import NO_SECRET, Secret
+from slipway.watching import sources
 from slipway.watching.looks import Watch
 from slipway.watching.record import Keeper
 
@@ -67,7 +68,7 @@ def main(given: Inputs) -> None:
         keeper = Keeper(
             Ledger(place.find(run, remote=given.remote, token=given.github_token)), run, model, given.canary_version
         )
-        watch = Watch(keeper, rules, source, given.baseline_version)
+        watch = Watch(keeper, rules, source, given.baseline_version, sources.target_of(sourced.policy))
         looked = watch.look(report, begin_anew=given.begin_anew)
     except SlipwayError as failure:
         report = report.after_failure(failure, provenance=report.provenance)

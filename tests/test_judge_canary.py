@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -21,9 +21,13 @@ from conftest import GitRepository, pull_request
 from ledger_kit import clone, subjects
 from runner_double import Printed
 from slipway.canary.observations import Observation
+from slipway.policy.canary import ObservationSource
 from slipway.report import Report
 from slipway.runner import outputs, stage
-from slipway.watching import record
+from slipway.runner.errors import InputError
+from slipway.targets.protocol import Target
+from slipway.watching import record, sources
+from targets_kit import Stand, standing
 
 MODEL = "flights"
 STAGES = [{"share": 0.1, "minutes": 2, "requests": 100}, {"share": 0.5, "minutes": 2, "requests": 100}]
@@ -411,3 +415,66 @@ def test_command__that_fails_or_writes_nothing_is_an_error(step: Step, code: str
     done = step()
     assert (done.code, done.said["decision"], done.said["share"]) == (1, "continue", "")
     assert said in done.messages("error")
+
+
+def observed_target(step: Step, stand: Stand, **metrics: Any) -> None:
+    """A policy whose canaries are observed by the target that serves them."""
+    local = {"folder": str(stand.folder / "target"), "port": stand.port, "gateway": stand.gateway}
+    canary = {
+        "stages": [{"share": 0.5, "minutes": 0.001, "requests": 20}],
+        "observations": {"target": "production"},
+        "metrics": metrics,
+    }
+    deployment = {"environments": {"production": {"target": {"local": local}, "rollout": "canary"}}}
+    said = {"version": 1, "model": MODEL, "canary": canary, "deployment": deployment}
+    (step.clone.path / "slipway.yml").write_text(yaml.safe_dump(said), encoding="utf-8")
+
+
+def test_target__its_own_counters_of_real_traffic_roll_back(
+    step: Step, tmp_path: Path, environments_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_CACHE", str(environments_cache))
+    with standing(tmp_path) as stand:
+        stand.start("7")
+        target = stand.start("8")
+        target.set_traffic({"7": 0.5, "8": 0.5})
+        observed_target(step, stand, latency={}, predictions={})
+        first = step()
+        assert (first.code, first.said["decision"], first.report.provenance["looks"]) == (0, "continue", 0), first.log
+        keys = {version: stand.key_of(version) for version in ("7", "8")}
+        for looks in (1, 2, 3):
+            for version in ("7", "8") * 10:
+                assert stand.post(X_Slipway_Key=keys[version]).code == 200
+            good = step()
+            assert (good.said["decision"], good.report.provenance["looks"]) == ("continue", looks), good.log
+        assert "no data" not in " ".join(good.report.reasons)
+        stand.behave("8", code=500)
+        for version in ("7", "8") * 30:
+            stand.post(X_Slipway_Key=keys[version])
+        bad = step()
+        assert (bad.said["decision"], bad.said["share"]) == ("roll-back", "0.0"), bad.log
+        assert "30 of 60" in bad.summary.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_target__that_has_not_these_versions_is_an_error(
+    step: Step, tmp_path: Path, environments_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_CACHE", str(environments_cache))
+    observed_target(step, Stand(tmp_path))
+    done = step()
+    assert done.code == 1
+    assert "There is no version 8" in done.messages("error")
+    assert not (tmp_path / "target").exists(), "asking makes nothing"
+
+
+def test_target__that_counts_nothing_is_an_error() -> None:
+    class Silent:
+        shown = "nothing"
+
+        def observe(self, *_: str) -> None:
+            return None
+
+    rules = ObservationSource(target="production")
+    source = sources.find(rules, canary="8", baseline="7", target=cast("Target", Silent()))
+    with pytest.raises(InputError, match="does not count what it serves"):
+        source.observe(None)

@@ -1090,6 +1090,8 @@ def test_canary__has_a_default_for_everything() -> None:
         ("{metrics: {throughput: {}}}", "throughput"),
         ("{observations: {}}", "needs exactly one of"),
         ("{observations: {file: a, command: b}}", "needs exactly one of"),
+        ("{observations: {file: a, target: production}}", "needs exactly one of"),
+        ("{observations: {target: production}}", "names the environment `production`, which `deployment` does not"),
         ("{observations: {prometheus: {url: 'http://me:secret@host', queries: {requests: '$version'}}}}", "url"),
         ("{observations: {prometheus: {url: 'http://host', queries: {requests: up}}}}", "`$version` must stand"),
         (

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from github_double.server import GitHubDouble
-from github_double.world import Deployment, Repository, Review
+from github_double.world import Deployment, Repository, Review, Status
 from slipway.policy import load
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import CANDIDATE, PRODUCTION
@@ -60,7 +60,8 @@ def repository(hub: GitHubDouble) -> Repository:
     mona, otto = hub.world.user("mona"), hub.world.user("otto")
     hub.world.authors[COMMIT] = (mona, otto)
     hub.world.environment(found, "production")
-    statuses = [("waiting", WAITED), ("queued", WENT_ON), ("in_progress", WENT_ON + timedelta(seconds=5))]
+    moments = {"waiting": WAITED, "queued": WENT_ON, "in_progress": WENT_ON + timedelta(seconds=5)}
+    statuses = [Status(*each) for each in moments.items()]
     for run in (RUN + 7, RUN):
         hub.world.deployments.append(Deployment(hub.world.new_id(), found, run, "0" * 40, "production", statuses))
     return found

@@ -377,10 +377,12 @@ def test_counters__predictions_in_the_cells_of_the_version_that_is_live(stand: S
     target.answer("7", {})
     target.set_traffic({"7": 1.0})
     seen = target.observe("7", "7")
-    assert seen and seen.baseline.predictions is None, "nothing was predicted yet"
+    assert seen and seen.baseline.predictions is None, "nothing was predicted, and nobody knows what will be"
     # From the golden answers of the one that has all of the traffic on, while nothing else is compared with it.
     target.set_traffic({})
     target.set_traffic({"7": 1.0})
+    seen = target.observe("7", "7")
+    assert seen and seen.baseline.predictions == Histogram(bounds=(1.0, 2.0, 3.0), counts=(0, 0, 0, 0))
     for value in (0.5, 1.0, 2.5, 9.0):
         stand.behave("7", predictions=[value])
         stand.post()

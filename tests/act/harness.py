@@ -124,6 +124,7 @@ class Lab:
         self._slipway = folder / "slipway"
         self._copy_work_tree(root)
         self._bridge_nested_workflows()
+        self._leave_out_queues()
         self.git(self._slipway, "init", "--quiet")
         self.commit = self.commit_all(self._slipway, "The work tree")
         self.publish(self._slipway, SLIPWAY)
@@ -289,6 +290,11 @@ class Lab:
                     text = text.replace(f"{SLIPWAY}{used[1:]}", f"{SLIPWAY}{used[1:]}@same-commit")
                 last = {"needs": nested, "if": "always()", "runs-on": "ubuntu-latest", "steps": [{"run": "true"}]}
                 file.write_text(f"{text.rstrip()}\n  last: {json.dumps(last)}\n", encoding="utf-8")
+
+    def _leave_out_queues(self) -> None:
+        """act refuses a file with `queue` in a concurrency group, which it does not know; it queues nothing anyway."""
+        for file in (self._slipway / ".github" / "workflows").glob("*.yml"):
+            file.write_text(re.sub(r"^ +queue: max\n", "", file.read_text(encoding="utf-8"), flags=re.MULTILINE))
 
     def _own_environ(self) -> dict[str, str]:
         """act hands its whole environment to every step, so it has next to nothing of ours."""

@@ -12,6 +12,7 @@ from github_double.world import (
     Comment,
     Deployment,
     Environment,
+    Issue,
     PullRequest,
     Repository,
     Review,
@@ -211,11 +212,50 @@ def full_pull_request(world: World, shown: PullRequest) -> Body:
     }
 
 
+def issue(world: World, shown: Issue | PullRequest) -> Body:
+    """An issue, or a pull request as it appears among them."""
+    repository_url = f"{world.api_url}/repos/{shown.repository.full_name}"
+    url = f"{repository_url}/issues/{shown.number}"
+    pulls = {}
+    if isinstance(shown, PullRequest):
+        whole = pull_request(world, shown)
+        named = {name: whole[name] for name in ("url", "html_url", "diff_url", "patch_url", "merged_at")}
+        pulls = {"pull_request": named, "draft": False}
+    none = dict.fromkeys(("assignee", "milestone", "active_lock_reason", "performed_via_github_app"), None)
+    return {
+        "id": shown.id,
+        "node_id": _node_id("Issue", shown.id),
+        "number": shown.number,
+        "title": shown.title,
+        "body": shown.body or None,
+        "user": user(world, shown.author),
+        "author_association": "NONE" if shown.author.kind == "Bot" else "CONTRIBUTOR",
+        "state": shown.state,
+        "state_reason": shown.reason if isinstance(shown, Issue) else None,
+        "locked": False,
+        "labels": [_label(world, shown.repository, name) for name in shown.labels],
+        "assignees": [],
+        "comments": len(world.comments_of(shown)),
+        "created_at": _time(shown.created),
+        "updated_at": _time(shown.updated),
+        "closed_at": _time(shown.updated) if shown.state == "closed" else None,
+        **none,
+        **pulls,
+        "url": url,
+        "html_url": f"{world.html_url}/{shown.repository.full_name}/{'pull' if pulls else 'issues'}/{shown.number}",
+        "repository_url": repository_url,
+        "labels_url": f"{url}/labels{{/name}}",
+        **{f"{name}_url": f"{url}/{name}" for name in ("comments", "events", "timeline")},
+        "reactions": {"url": f"{url}/reactions", "total_count": 0, **_NO_REACTIONS},
+    }
+
+
 def comment(world: World, shown: Comment) -> Body:
-    """A comment on a pull request."""
+    """A comment on a pull request or an issue."""
     issues = f"{world.api_url}/repos/{shown.repository.full_name}/issues"
     url = f"{issues}/comments/{shown.id}"
-    page = f"{world.html_url}/{shown.repository.full_name}/pull/{shown.number}"
+    kind = "issues" if (shown.repository.full_name, shown.number) in world.issues else "pull"
+    page = f"{world.html_url}/{shown.repository.full_name}/{kind}/{shown.number}"
     return {
         "id": shown.id,
         "node_id": _node_id("IssueComment", shown.id),
@@ -386,45 +426,50 @@ def review(world: World, found: PullRequest, shown: Review) -> Body:
 
 
 def deployment(world: World, shown: Deployment) -> Body:
-    """A job's use of an environment."""
+    """A job's use of an environment, or what somebody made through the API."""
     repository_url = f"{world.api_url}/repos/{shown.repository.full_name}"
     url = f"{repository_url}/deployments/{shown.id}"
+    created = shown.created or shown.statuses[0].moment
     return {
         "url": url,
         "id": shown.id,
         "node_id": _node_id("Deployment", shown.id),
         "sha": shown.sha,
-        "ref": "main",
-        "task": "deploy",
-        "payload": {},
+        "ref": shown.sha if shown.created else "main",
+        "task": shown.task,
+        "payload": shown.payload,
         "original_environment": shown.environment,
         "environment": shown.environment,
-        "description": None,
-        "creator": user(world, world.users["github-actions[bot]"]),
-        "created_at": _time(shown.statuses[0][1]),
-        "updated_at": _time(shown.statuses[-1][1]),
+        "description": shown.description,
+        "creator": user(world, shown.creator or world.users["github-actions[bot]"]),
+        "created_at": _time(created),
+        "updated_at": _time(shown.statuses[-1].moment if shown.statuses else created),
         "statuses_url": f"{url}/statuses",
         "repository_url": repository_url,
+        "transient_environment": shown.transient,
+        "production_environment": shown.production,
     }
 
 
 def deployment_status(world: World, shown: Deployment, place: int) -> Body:
     """One of its states."""
-    state, moment = shown.statuses[place]
+    status = shown.statuses[place]
     whole, number = deployment(world, shown), shown.id + 1 + place
-    log = f"{world.html_url}/{shown.repository.full_name}/actions/runs/{shown.run}/job/1"
+    job = f"{world.html_url}/{shown.repository.full_name}/actions/runs/{shown.run}/job/1" if shown.run else ""
+    log = status.log_url or job
     return {
         "url": f"{whole['statuses_url']}/{number}",
         "id": number,
         "node_id": _node_id("DeploymentStatus", number),
-        "state": state,
+        "state": status.state,
         "creator": whole["creator"],
-        "description": "",
+        "description": status.description,
         "environment": shown.environment,
         "target_url": log,
         "log_url": log,
-        "created_at": _time(moment),
-        "updated_at": _time(moment),
+        "environment_url": status.environment_url,
+        "created_at": _time(status.moment),
+        "updated_at": _time(status.moment),
         "deployment_url": whole["url"],
         "repository_url": whole["repository_url"],
     }

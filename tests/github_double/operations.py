@@ -4,13 +4,28 @@ they are started."""
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from github_double import bodies
 from github_double.routes import Answer, Call, RefusedError, operation, page
-from github_double.world import Comment, Environment, PullRequest, Repository, Token, Workflow, WorkflowRun, World
+from github_double.world import (
+    Comment,
+    Deployment,
+    Environment,
+    Issue,
+    PullRequest,
+    Repository,
+    Status,
+    Token,
+    Workflow,
+    WorkflowRun,
+    World,
+)
 
 LONGEST_COMMENT = 65_536
+LONGEST_TITLE = 256
+LONGEST_STATUS = 140
 LARGEST_PAYLOAD = 65_535
 READ = ("issues=read", "pull_requests=read")
 WRITE = ("issues=write", "pull_requests=write")
@@ -156,18 +171,64 @@ def list_deployments(world: World, call: Call) -> Answer:
         for each in reversed(world.deployments)
         if each.repository == repository
         and query["sha"] in ("none", each.sha)
+        and query["task"] in ("none", each.task)
         and query["environment"] in ("none", each.environment)
     ]
     return page(call, [bodies.deployment(world, each) for each in rows])
 
 
+@operation("repos/create-deployment", "deployments=write")
+def create_deployment(world: World, call: Call) -> Answer:
+    repository, said = repository_of(world, call), call.body
+    if not re.fullmatch(r"[0-9a-f]{40}", said["ref"]):
+        raise RefusedError(422, f"No ref found for: {said['ref']}")
+    if said.get("auto_merge", True) or said.get("required_contexts") != []:
+        raise RefusedError(409, f"Conflict: Commit status checks failed for {said['ref']}.")
+    made = Deployment(
+        id=world.new_id(),
+        repository=repository,
+        run=0,
+        sha=said["ref"],
+        environment=said.get("environment", "production"),
+        statuses=[],
+        task=said.get("task", "deploy"),
+        payload=said.get("payload", ""),
+        description=said.get("description"),
+        transient=said.get("transient_environment", False),
+        production=said.get("production_environment", said.get("environment") == "production"),
+        creator=_writer(call).user,
+        created=world.tick(),
+    )
+    world.deployments.append(made)
+    body = bodies.deployment(world, made)
+    return Answer(201, body, {"Location": body["url"]})
+
+
 @operation("repos/list-deployment-statuses", "deployments=read")
 def list_deployment_statuses(world: World, call: Call) -> Answer:
-    found = next((each for each in world.deployments if each.id == call.path["deployment_id"]), None)
-    if found is None:
-        raise RefusedError(404, "Not Found")
+    found = _deployment_of(world, call)
     newest_first = reversed(range(len(found.statuses)))
     return page(call, [bodies.deployment_status(world, found, place) for place in newest_first])
+
+
+@operation("repos/create-deployment-status", "deployments=write")
+def create_deployment_status(world: World, call: Call) -> Answer:
+    found, said = _deployment_of(world, call), call.body
+    if len(said.get("description", "")) > LONGEST_STATUS:
+        raise _invalid("DeploymentStatus", f"description is too long (maximum is {LONGEST_STATUS} characters)")
+    for name in ("log_url", "environment_url"):
+        if not re.match(r"https?://|$", said.get(name, "")):
+            raise _invalid("DeploymentStatus", f"{name} must use http(s) scheme")
+    words = [said.get(name, "") for name in ("description", "log_url", "environment_url")]
+    found.statuses.append(Status(said["state"], world.tick(), *words))
+    if said["state"] == "success" and said.get("auto_inactive", True):
+        for each in world.deployments:
+            same = (each.repository, each.environment) == (found.repository, found.environment)
+            shown = each.statuses and each.statuses[-1].state == "success"
+            if same and shown and each.id < found.id and not each.transient and not each.production:
+                each.statuses.append(Status("inactive", world.tick()))
+    body = bodies.deployment_status(world, found, len(found.statuses) - 1)
+    return Answer(201, body, {"Location": body["url"]})
 
 
 @operation("repos/get-commit", "contents=read")
@@ -193,16 +254,63 @@ def get_team(world: World, call: Call) -> Answer:
     return Answer(200, bodies.team(world, call.path["team_slug"]))
 
 
+@operation("issues/list-for-repo", *READ)
+def list_issues(world: World, call: Call) -> Answer:
+    repository, query = repository_of(world, call), call.query
+    if "creator" in query and query["creator"] not in world.users:
+        raise _invalid("Issue", f"The user {query['creator']} does not exist.")
+    labels = set(filter(None, query.get("labels", "").split(",")))
+    rows = [
+        each
+        for each in (*world.issues.values(), *world.pull_requests.values())
+        if each.repository == repository
+        and query["state"] in (each.state, "all")
+        and query.get("creator") in (each.author.login, None)
+        and labels <= set(each.labels)
+    ]
+    # Newest first.
+    return page(call, [bodies.issue(world, each) for each in sorted(rows, key=lambda row: row.number, reverse=True)])
+
+
+@operation("issues/create", "issues=write")
+def create_issue(world: World, call: Call) -> Answer:
+    repository, said = repository_of(world, call), call.body
+    if not world.has_issues:
+        raise RefusedError(410, "Issues has been disabled in this repository.")
+    labels = tuple(said.get("labels", ()))
+    if labels and world.takes_labels == "no":
+        errors = [{"resource": "Repository", "field": "label", "code": "unauthorized"}]
+        raise RefusedError(403, "You do not have permission to create labels on this repository.", errors=errors)
+    title, body = _title(said["title"]), _text(said.get("body", ""), "Issue")
+    made = world.issue(repository, author=_writer(call).user.login, title=title, body=body)
+    made.labels = labels if world.takes_labels == "yes" else ()
+    shown = bodies.issue(world, made)
+    return Answer(201, shown, {"Location": shown["url"]})
+
+
+@operation("issues/update", "issues=write")
+def update_issue(world: World, call: Call) -> Answer:
+    found, said = _issue_of(world, repository_of(world, call), call.path["issue_number"]), call.body
+    if not isinstance(found, Issue):
+        raise RefusedError(404, "Not Found")
+    found.title, found.body = _title(said.get("title", found.title)), _text(said.get("body", found.body), "Issue")
+    if said.get("state", found.state) != found.state:
+        found.state = said["state"]
+        found.reason = said.get("state_reason") or ("completed" if found.state == "closed" else "reopened")
+    found.updated = world.tick()
+    return Answer(200, bodies.issue(world, found))
+
+
 @operation("issues/list-comments", *READ)
 def list_comments(world: World, call: Call) -> Answer:
-    rows = world.comments_of(_pull_request_of(world, repository_of(world, call), call.path["issue_number"]))
+    rows = world.comments_of(_issue_of(world, repository_of(world, call), call.path["issue_number"]))
     since = call.query.get("since")
     return page(call, [bodies.comment(world, each) for each in rows if since is None or each.updated >= since])
 
 
 @operation("issues/create-comment", *WRITE)
 def create_comment(world: World, call: Call) -> Answer:
-    found = _pull_request_of(world, repository_of(world, call), call.path["issue_number"])
+    found = _issue_of(world, repository_of(world, call), call.path["issue_number"])
     comment = world.comment(found, _comment_body(call), author=_writer(call).user.login)
     body = bodies.comment(world, comment)
     return Answer(201, body, {"Location": body["url"]})
@@ -310,6 +418,18 @@ def _pull_request_of(world: World, repository: Repository, number: int) -> PullR
     return found
 
 
+def _issue_of(world: World, repository: Repository, number: int) -> Issue | PullRequest:
+    return world.issues.get((repository.full_name, number)) or _pull_request_of(world, repository, number)
+
+
+def _deployment_of(world: World, call: Call) -> Deployment:
+    repository, number = repository_of(world, call), call.path["deployment_id"]
+    found = next((each for each in world.deployments if (each.repository, each.id) == (repository, number)), None)
+    if found is None:
+        raise RefusedError(404, "Not Found")
+    return found
+
+
 def _run_of(world: World, call: Call) -> WorkflowRun:
     found = world.runs.get(call.path["run_id"])
     if found is None or found.repository != repository_of(world, call):
@@ -351,14 +471,24 @@ def _comment_of(world: World, call: Call) -> Comment:
 def _comment_body(call: Call) -> str:
     body: str = call.body["body"]
     if not body.strip():
-        raise _unprocessable("Body cannot be blank")
-    if len(body) > LONGEST_COMMENT:
-        raise _unprocessable(f"Body is too long (maximum is {LONGEST_COMMENT} characters)")
-    return body
+        raise _invalid("IssueComment", "Body cannot be blank")
+    return _text(body, "IssueComment")
 
 
-def _unprocessable(message: str) -> RefusedError:
-    problem: dict[str, Any] = {"resource": "IssueComment", "code": "unprocessable", "field": "data", "message": message}
+def _text(body: str | None, resource: str) -> str:
+    if len(body or "") > LONGEST_COMMENT:
+        raise _invalid(resource, f"Body is too long (maximum is {LONGEST_COMMENT} characters)")
+    return body or ""
+
+
+def _title(title: str) -> str:
+    if len(title) > LONGEST_TITLE:
+        raise _invalid("Issue", f"title is too long (maximum is {LONGEST_TITLE} characters)")
+    return title
+
+
+def _invalid(resource: str, message: str) -> RefusedError:
+    problem: dict[str, Any] = {"resource": resource, "code": "unprocessable", "field": "data", "message": message}
     return RefusedError(422, "Validation Failed", errors=[problem])
 
 

@@ -101,6 +101,9 @@ def _amended(name: str, component: Json) -> Json:
     if name == "deployment-status":
         # What a job has that waits for its environment.
         component["properties"]["state"]["enum"].append("waiting")
+        # Addresses that nobody gave are empty, as their defaults say.
+        for name in ("target_url", "log_url", "environment_url"):
+            del component["properties"][name]["format"]
     if name == "environment":
         component["properties"] |= UNDESCRIBED
     if name == "validation-error":

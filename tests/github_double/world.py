@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,25 @@ class PullRequest:
 
 
 @dataclass
+class Issue:
+    """An issue. A pull request is one, too, and shares its numbers."""
+
+    id: int
+    repository: Repository
+    number: int
+    author: User
+    created: datetime
+    updated: datetime
+    title: str = "Something is wrong"
+    body: str = ""
+    state: str = "open"
+    reason: str | None = None
+    labels: tuple[str, ...] = ()
+
+
+@dataclass
 class Comment:
-    """A comment on a pull request."""
+    """A comment on an issue or a pull request."""
 
     id: int
     repository: Repository
@@ -145,16 +162,33 @@ class Review:
     commit: str = ""
 
 
+class Status(NamedTuple):
+    """One state of a deployment. log_url: nothing for the page of the job that made the deployment."""
+
+    state: str
+    moment: datetime
+    description: str = ""
+    log_url: str = ""
+    environment_url: str = ""
+
+
 @dataclass
 class Deployment:
-    """What a job with an environment makes. statuses: state and time, oldest first."""
+    """What a job with an environment makes, or somebody through the API. statuses: oldest first."""
 
     id: int
     repository: Repository
     run: int
     sha: str
     environment: str
-    statuses: list[tuple[str, datetime]]
+    statuses: list[Status]
+    task: str = "deploy"
+    payload: Mapping[str, Any] | str = field(default_factory=dict)
+    description: str | None = None
+    transient: bool = False
+    production: bool = False
+    creator: User | None = None
+    created: datetime | None = None
 
 
 @dataclass
@@ -187,6 +221,11 @@ class World:
     pull_requests: dict[tuple[str, int], PullRequest] = field(default_factory=dict)
     workflows_may_open_pull_requests: bool = True
     """The repository's setting "Allow GitHub Actions to create and approve pull requests"."""
+
+    issues: dict[tuple[str, int], Issue] = field(default_factory=dict)
+    has_issues: bool = True
+    takes_labels: Literal["yes", "silently not", "no"] = "yes"
+    """What becomes of a label that the repository has not: it is made, left out without a word, or refused."""
 
     comments: dict[int, Comment] = field(default_factory=dict)
     environments: dict[tuple[str, str], Environment] = field(default_factory=dict)
@@ -254,8 +293,7 @@ class World:
     ) -> PullRequest:
         """A new pull request from `branch` of `fork`, or of the repository itself."""
         head = fork or repository
-        number = 1 + max((n for name, n in self.pull_requests if name == repository.full_name), default=0)
-        now = self.tick()
+        number, now = self._next_number(repository), self.tick()
         pull_request = PullRequest(
             id=self.new_id(),
             repository=repository,
@@ -270,13 +308,20 @@ class World:
         self.pull_requests[repository.full_name, number] = pull_request
         return pull_request
 
-    def comment(self, pull_request: PullRequest, body: str, *, author: str = "mona") -> Comment:
-        """A new comment on `pull_request`."""
+    def issue(self, repository: Repository, *, author: str = "mona", **said: Any) -> Issue:
+        """A new issue."""
+        number, now = self._next_number(repository), self.tick()
+        issue = Issue(self.new_id(), repository, number, self.user(author), now, now, **said)
+        self.issues[repository.full_name, number] = issue
+        return issue
+
+    def comment(self, on: PullRequest | Issue, body: str, *, author: str = "mona") -> Comment:
+        """A new comment on a pull request or an issue."""
         now = self.tick()
         comment = Comment(
             id=self.new_id(),
-            repository=pull_request.repository,
-            number=pull_request.number,
+            repository=on.repository,
+            number=on.number,
             author=self.user(author),
             body=body,
             created=now,
@@ -285,9 +330,9 @@ class World:
         self.comments[comment.id] = comment
         return comment
 
-    def comments_of(self, pull_request: PullRequest) -> list[Comment]:
-        """The comments on `pull_request`, oldest first."""
-        place = pull_request.repository, pull_request.number
+    def comments_of(self, on: PullRequest | Issue) -> list[Comment]:
+        """The comments on a pull request or an issue, oldest first."""
+        place = on.repository, on.number
         return [comment for comment in self.comments.values() if (comment.repository, comment.number) == place]
 
     def run(
@@ -338,6 +383,10 @@ class World:
     def new_id(self) -> int:
         """An id that was not given out before."""
         return next(self._ids)
+
+    def _next_number(self, repository: Repository) -> int:
+        taken = (number for name, number in (*self.pull_requests, *self.issues) if name == repository.full_name)
+        return 1 + max(taken, default=0)
 
     def _token(self, user: User, permissions: Mapping[str, str], *, installation: bool) -> str:
         # The prefixes are GitHub's, so that code which masks or recognises tokens meets real shapes.

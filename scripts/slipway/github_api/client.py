@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import requests
 from github import Auth, Github, GithubException, GithubRetry
 
+from slipway.runner import commands
 from slipway.runner.context import Run
 from slipway.runner.errors import InputError, RemoteError
 from slipway.runner.inputs import Secret
@@ -83,6 +84,15 @@ def login(client: Github, told: str = "") -> str:
         if refused.status == 403 and not _is_limit(refused):
             return ACTIONS_BOT
         raise
+
+
+def warn_of_author(writer: str, told: str, without: str) -> None:
+    """Warn where the token writes as somebody else than the caller told: what it wrote is looked for by its author."""
+    if writer.casefold() != told.casefold():
+        commands.warning(
+            f"The token writes as {writer}, not as {told}.\nWhat to do: set `comment-author: {writer}`. "
+            f"Without it {without}."
+        )
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from github import GithubException, UnknownObjectException
 from github.Issue import Issue
 from github.IssueComment import IssueComment
 
-from slipway.runner import commands
+from slipway.github_api import client
 
 RUN = re.compile(r"<!-- slipway:(?:fork-)?report model=[0-9a-f]+ run=([0-9]{1,19})\.([0-9]{1,9}) ")
 
@@ -36,11 +36,9 @@ def post(issue: Issue, body: str, *, marker: str, author: str) -> Posted:
         return _settle(mine, body)
     created = _create(issue, body, marker, author)
     writer = created.user.login
-    if writer.casefold() != author.casefold():
-        commands.warning(
-            f"The token writes as {writer}, not as {author}.\nWhat to do: set `comment-author: {writer}`. Without it "
-            "every run posts a new comment before it finds the old one, and everybody is notified again."
-        )
+    client.warn_of_author(
+        writer, author, "every run posts a new comment before it finds the old one, and everybody is notified again"
+    )
     # Another run may have created its own between our look and our creation; both runs look again and agree.
     mine = _find(issue, marker, writer)
     return _settle(mine, body) if len(mine) > 1 else Posted(created.html_url, "created")
@@ -82,16 +80,16 @@ def _find(issue: Issue, marker: str, author: str) -> list[IssueComment]:
         comment
         for comment in issue.get_comments()
         if getattr(comment.user, "login", "").casefold() == author.casefold()
-        and _stamp(comment.body).startswith(marker)
+        and last_line(comment.body).startswith(marker)
     ]
 
 
-def _stamp(body: str) -> str:
+def last_line(body: str) -> str:
     """The hidden line. It is the last one; what stands above it can hold somebody's text that looks like it."""
     return (body or "").rstrip().rpartition("\n")[2]
 
 
 def _run(body: str) -> tuple[int, int]:
     """Run and attempt that wrote a body; run ids only grow."""
-    found = RUN.match(_stamp(body))
+    found = RUN.match(last_line(body))
     return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -210,11 +210,16 @@ class ObservationSource(Strict):
     prometheus: PrometheusSource | None = None
     """A Prometheus server."""
 
+    target: Name | None = None
+    """What serves in this environment of `deployment`, as far as it counts what it serves."""
+
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        given = [name for name in ("file", "command", "prometheus") if getattr(self, name) is not None]
+        known = ("file", "command", "prometheus", "target")
+        given = [name for name in known if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"needs exactly one of `file`, `command` and `prometheus` ({len(given)} are given)")
+            shown = "`file`, `command`, `prometheus` and `target`"
+            raise ValueError(f"needs exactly one of {shown} ({len(given)} are given)")
         return self
 
 

@@ -243,6 +243,16 @@ class Policy(Strict):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _an_observed_environment_is_declared(self) -> Self:
+        named = self.canary.observations.target if self.canary and self.canary.observations else None
+        declared = self.deployment.environments if self.deployment else {}
+        if named is not None and named not in declared:
+            known = ", ".join(declared) or "none"
+            problem = f"names the environment `{named}`, which `deployment` does not declare (declared: {known})"
+            raise misplaced([(("canary", "observations", "target"), problem)])
+        return self
+
     @property
     def training_dataset(self) -> str:
         """The dataset that the model is trained on; empty where none has its name."""

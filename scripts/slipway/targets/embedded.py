@@ -70,8 +70,6 @@ class EmbeddedTarget:
 
     def state(self) -> tuple[Served, ...]:
         """What is there, each version asked whether it answers."""
-        if not self.place.file.is_file():
-            return ()
         with self._opened() as kept:
             self._seen = kept.shares
         return tuple(
@@ -83,7 +81,7 @@ class EmbeddedTarget:
         """Bring it here; one whose server has ended is started again, and keeps its traffic."""
         name = _checked(servable.version)
         identity = self.servers.identity(servable)
-        with self._opened() as kept:
+        with self._opened(begins=True) as kept:
             known = kept.versions.get(name)
             if known and known.identity != identity:
                 raise ConflictError(
@@ -189,7 +187,7 @@ class EmbeddedTarget:
         folder = self.place.version(name)
         folder.mkdir(parents=True, exist_ok=True)
         launch = self.servers.prepare(servable, folder)
-        with self._opened() as kept:
+        with self._opened(begins=True) as kept:
             if anew:
                 self.servers.end(folder, STOP_SECONDS)
             elif self.servers.alive(folder):
@@ -262,10 +260,17 @@ class EmbeddedTarget:
             return False
 
     @contextmanager
-    def _opened(self) -> Iterator[Kept]:
-        """What is kept, while no other run changes it; the gateway is brought to it first."""
+    def _opened(self, *, begins: bool = False) -> Iterator[Kept]:
+        """What is kept, while no other run changes it; the gateway is brought to it first.
+
+        begins: whether a folder is made where there is none.
+        """
+        nothing = Kept(model=self.model, port=self.port, gateway=self.gateway.name)
+        if not begins and not self.place.file.is_file():
+            yield nothing
+            return
         with self.place.locked():
-            kept = self.place.read() or Kept(model=self.model, port=self.port, gateway=self.gateway.name)
+            kept = self.place.read() or nothing
             ours = (self.model, self.port, self.gateway.name)
             if (kept.model, kept.port, kept.gateway) != ours and kept.versions:
                 raise InputError(

@@ -10,6 +10,7 @@ from slipway.canary.looking import CanaryState, Decision
 from slipway.policy.canary import Canary, ObservationSource
 from slipway.report import Report
 from slipway.runner.errors import ConflictError, SlipwayError
+from slipway.targets.protocol import Target
 from slipway.watching import sources
 from slipway.watching.record import Keeper, Kept, digest_of
 
@@ -26,12 +27,14 @@ class Looked:
 
 @dataclass(frozen=True)
 class Watch:
-    """The looks at one canary beside one baseline. source: where what they answer is read."""
+    """The looks at one canary beside one baseline. source: where what they answer is read. target: what serves them,
+    where that is the source."""
 
     keeper: Keeper
     rules: Canary
     source: ObservationSource
     baseline: str
+    target: Target | None = None
 
     @property
     def canary(self) -> str:
@@ -72,7 +75,8 @@ class Watch:
     def _observed(self, state: CanaryState | None, *, begin_anew: bool) -> CanaryState:
         """The state after what is new of the two versions, from the canary's beginning on."""
         versions = {"canary": self.canary, "baseline": self.baseline}
-        found = sources.find(self.source, **versions).observe(state.last.at if state and state.last else None)
+        source = sources.find(self.source, **versions, target=self.target)
+        found = source.observe(state.last.at if state and state.last else None)
         ours = [each for each in found if each.is_of(**versions) is not False]
         now = datetime.now(UTC)
         if state is None:

@@ -12,10 +12,13 @@ from pathlib import Path
 from slipway.canary.observations import Observation, Observations
 from slipway.observations.files import FileSource
 from slipway.observations.prometheus import PrometheusSource
+from slipway.policy import Policy
 from slipway.policy.canary import ObservationSource
 from slipway.runner import commands
 from slipway.runner.errors import InputError
 from slipway.runner.inputs import Secret
+from slipway.targets import finding
+from slipway.targets.protocol import Target
 from slipway.training import command, telling
 
 TOKEN = "SLIPWAY_PROMETHEUS_TOKEN"  # noqa: S105 - the variable's name
@@ -58,8 +61,40 @@ class CommandSource:
             return FileSource(written).observe(since)
 
 
-def find(rules: ObservationSource, *, canary: str, baseline: str) -> Observations:
-    """The source that the policy names."""
+@dataclass(frozen=True)
+class TargetSource:
+    """What serves both versions, and counts what it serves."""
+
+    target: Target
+    canary: str
+    baseline: str
+
+    def observe(self, since: datetime | None) -> tuple[Observation, ...]:  # noqa: ARG002 - its counters say since when
+        """Its counters as they stand. InputError where it has none."""
+        seen = self.target.observe(self.canary, self.baseline)
+        if seen is None:
+            raise InputError(
+                f"The target ({self.target.shown}) does not count what it serves.",
+                fix="Let `canary.observations` of the policy name another source, such as `prometheus`.",
+            )
+        return (seen,)
+
+
+def target_of(policy: Policy) -> Target | None:
+    """The target that the policy's canaries are observed by; None where they have another source."""
+    rules, deployment = policy.canary.observations if policy.canary else None, policy.deployment
+    if rules is None or rules.target is None:
+        return None
+    assert deployment is not None, "the policy declares what it names"
+    environment = deployment.environments[rules.target]
+    return finding.find(environment.target, model=policy.model, ready_seconds=environment.ready_seconds)
+
+
+def find(rules: ObservationSource, *, canary: str, baseline: str, target: Target | None = None) -> Observations:
+    """The source that the policy names. target: of the environment that it names, if it does."""
+    if rules.target is not None:
+        assert target is not None, "whoever watches has opened it"
+        return TargetSource(target, canary, baseline)
     if rules.prometheus is not None:
         return PrometheusSource(rules.prometheus, canary, baseline, Secret(os.environ.get(TOKEN, "")))
     if rules.command is not None:

@@ -67,7 +67,7 @@ class Counters:
         self.arms: dict[str, Arm] = {}
         self.bounds: tuple[float, ...] = UNKNOWN_RANGE
         self.of_numbers: bool | None = None
-        """Whether predictions are numbers, as the first one was; None before it."""
+        """Whether predictions are numbers: as bounds say that were given, or else the first of them."""
 
         self.known: set[str] = set()
 
@@ -79,7 +79,7 @@ class Counters:
             # Requests under way still belong to the version, whatever is counted of them.
             going_on = {version: arm.in_flight for version, arm in self.arms.items()}
             ready = {version: arm.ready for version, arm in self.arms.items()}
-            self.bounds, self.of_numbers, self.known, self.arms = wanted, None, set(), {}
+            self.bounds, self.of_numbers, self.known, self.arms = wanted, True if bounds else None, set(), {}
             for version in versions:
                 arm = self.arms[version] = Arm()
                 arm.in_flight, arm.ready = going_on.get(version, 0), ready.get(version, False)

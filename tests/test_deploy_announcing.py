@@ -1,0 +1,140 @@
+"""What GitHub is told of a release: a deployment with its statuses, and an issue. None of it decides anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import deploy_model
+import rollback_model
+from deploy_kit import Place, Ran, invariants, released
+from github_double.server import GitHubDouble
+from test_training_toy import QUIET
+
+pytestmark = QUIET
+RIGHTS = {"deployments": "write", "issues": "write", "contents": "write"}
+
+
+@pytest.fixture
+def told(place: Place, hub: GitHubDouble) -> Place:
+    """A place whose stages are given a token."""
+    hub.world.repository("octo/models")
+    place.environ = {
+        "GITHUB_API_URL": hub.base_url,
+        "INPUT_GITHUB_TOKEN": hub.world.installation_token(**RIGHTS),
+    }
+    return place
+
+
+def deployments(hub: GitHubDouble) -> list[tuple[Any, ...]]:
+    """Environment, version and states of each, oldest first."""
+    return [
+        (each.environment, each.payload["version"], [status.state for status in each.statuses])
+        for each in hub.world.deployments
+    ]
+
+
+def test_release__is_shown_as_a_deployment(told: Place, hub: GitHubDouble) -> None:
+    released(told, "1")
+    assert deployments(hub) == [("production", "1", ["in_progress", "success"])]
+    (made,) = hub.world.deployments
+    assert made.production
+    assert made.payload["model_digest"].startswith("sha256:")
+    newest = made.statuses[-1]
+    assert newest.description == "Version 1 is live in production."
+    assert newest.environment_url == "https://models.example/toy"
+    assert "/actions/runs/" in newest.log_url
+    assert hub.world.issues == {}
+
+
+def test_canary__is_one_deployment_over_its_runs(told: Place, hub: GitHubDouble) -> None:
+    released(told, "1")
+    told(deploy_model, model_version="2")
+    told.look("2", "promote")
+    told(deploy_model)
+    told(deploy_model)
+    states = {version: found for _, version, found in deployments(hub)}
+    assert states["2"][-1] == "success"
+    assert set(states["2"][:-1]) == {"in_progress"}
+    assert states["1"][-1] == "inactive"
+    assert len(hub.world.deployments) == 2
+
+
+def rolled_back(place: Place) -> Ran:
+    """Version 2 was taken back from its canary."""
+    place(deploy_model, model_version="2")
+    place.look("2", "roll-back")
+    done = place(deploy_model)
+    assert (done.code, done.said["state"]) == (1, "rolled-back"), done.log
+    return done
+
+
+def test_rollback__opens_an_issue_that_the_next_release_closes(told: Place, hub: GitHubDouble) -> None:
+    released(told, "1")
+    done = rolled_back(told)
+    assert deployments(hub)[-1][2][-1] == "failure"
+    (issue,) = hub.world.issues.values()
+    assert issue.state == "open"
+    assert issue.title == "toy: a release to production was taken back"
+    assert "Version 2 was taken back from production; version 1 is live." in issue.body
+    assert done.report.links["issue"].endswith(f"/issues/{issue.number}")
+    done = told(deploy_model, model_version="3")
+    assert done.said["state"] == "canary"
+    assert issue.state == "open", "a canary that runs says nothing yet"
+    told.look("3", "promote")
+    assert told(deploy_model).said["live"] == "3"
+    assert issue.state == "closed"
+
+
+def test_rollback__by_hand_is_told_in_the_same_issue(told: Place, hub: GitHubDouble) -> None:
+    released(told, "1")
+    rolled_back(told)
+    released(told, "3")
+    done = told(rollback_model, reason="The phones are <b>ringing</b>.\n::warning::x")
+    assert done.code == 0, done.log
+    first, second = hub.world.issues.values()
+    assert (first.state, second.state) == ("closed", "open")
+    assert "<b>" not in second.body
+    done = told(rollback_model, model_version="3", reason="It was the telephone exchange.")
+    assert done.code == 0, done.log
+    assert len(hub.world.issues) == 2
+    assert "It was the telephone exchange." in second.body
+
+
+def test_rollback__without_an_issue(told: Place, hub: GitHubDouble) -> None:
+    released(told, "1")
+    told.environ["INPUT_OPEN_ISSUE"] = "false"
+    rolled_back(told)
+    assert hub.world.issues == {}
+
+
+@pytest.mark.parametrize("fault", ["502", "403", "limit", "cut", "no permission"])
+def test_fault__what_github_does_not_take_stops_no_release(told: Place, hub: GitHubDouble, fault: str) -> None:
+    operation = "repos/create-deployment"
+    if fault in ("502", "403"):
+        hub.fail_next(int(fault), times=2, operation=operation)
+    elif fault == "limit":
+        hub.limit_next(times=2, operation=operation)
+    elif fault == "cut":
+        hub.cut_next(times=2, operation=operation, applied=True)
+    else:
+        told.environ["INPUT_GITHUB_TOKEN"] = hub.world.installation_token(contents="read")
+    done = told(deploy_model, model_version="1")
+    assert (done.code, done.said["state"]) == (0, "live"), done.log
+    invariants(told, "1")
+    if fault == "no permission":
+        assert "deployments: write" in done.log
+        assert any("GitHub could not" in reason for reason in done.report.reasons)
+
+
+def test_issue__holds_the_evidence_of_the_canary(told: Place, hub: GitHubDouble) -> None:
+    from test_deploy_model import WATCHED, counted
+
+    released(told, "1")
+    counted(told, (500, 200), (9_500, 10))
+    done = told(deploy_model, model_version="2", **WATCHED)
+    assert done.said["state"] == "rolled-back", done.log
+    (issue,) = hub.world.issues.values()
+    assert "200 of 500" in issue.body.replace("\N{NO-BREAK SPACE}", " ")
+    assert "| errors |" in issue.body or "errors" in issue.body
