@@ -8,12 +8,16 @@ unexport PYTHONDONTWRITEBYTECODE
 # The environment of tests and linters, built on first use from requirements/dev.txt.
 IN_DEV = dev="$$(cat $(SLIPWAY_HOME)/dev-python)" && PATH="$${dev%/*}:$$PATH" &&
 
-.PHONY: help demo loop test check format lock golden schema benchmark clean dev
+.PHONY: help demo release loop test check format lock golden schema benchmark clean dev
 help: ## List the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-demo: ## The whole gate on real flight data, with progress; ends by saying where to look
+demo: ## The whole gate on real flight data, then a release under requests; ends by saying where to look
 	@$(PYTHON) examples/demo.py
+	@$(PYTHON) examples/release.py
+
+release: ## A canary that is promoted and one that is taken back, under real requests; judges first what is not judged yet
+	@$(PYTHON) examples/release.py
 
 test: dev ## All tests; those that need Node or act say so and are skipped where these are absent
 	@$(IN_DEV) pytest --numprocesses 2 --dist loadgroup $(TESTS)

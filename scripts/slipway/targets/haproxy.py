@@ -256,7 +256,8 @@ def _answered(rows: Mapping[str, Mapping[str, str]], slot: int) -> int:
 
 
 def _failed(rows: Mapping[str, Mapping[str, str]], slot: int) -> int:
-    return int(rows.get(f"slot{slot}", {}).get("hrsp_5xx") or 0)
+    """Whatever is no prediction: MLflow's server answers 400 where the model itself fails."""
+    return _answered(rows, slot) - int(rows.get(f"slot{slot}", {}).get("hrsp_2xx") or 0)
 
 
 def _parts(line: socket.socket) -> Iterator[bytes]:

@@ -52,8 +52,12 @@ class Arm:
 
     @property
     def errors(self) -> int:
-        """Those that the version could not answer; a client's mistake (4xx) is none."""
-        return sum(count for code, count in self.codes.items() if code >= 500)
+        """Those that were given no prediction.
+
+        400 is among them: MLflow's server says so where the model itself fails. Clients are given to the versions by
+        chance, so that their own mistakes meet both alike.
+        """
+        return sum(count for code, count in self.codes.items() if not 200 <= code < 300)
 
 
 class Counters:
