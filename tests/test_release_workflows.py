@@ -231,7 +231,7 @@ def evaluated(stand: Stand, number: str) -> None:
     report = Report(stage="evaluate-model", model=MODEL, verdict=Verdict.PASS, subjects=tuple(subjects))
     file = stand.toy.temp / f"evaluation-{number}.json"
     report.model_copy(update={"started": datetime.now(UTC)}).finished().write(file)
-    receipt = stand.ledger.append([drafting.of_report(file, Run(repository=NAME, run_id=1))])
+    receipt = stand.ledger.append([drafting.of_report(file, Run(repository=NAME, run_id=1, ref="refs/heads/main"))])
     assert not receipt.waiting, receipt.why_not
 
 
