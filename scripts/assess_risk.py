@@ -126,7 +126,7 @@ def on_record(given: Inputs, run: Run, candidate: ModelVersion, path: Path) -> P
     ledger = Ledger(place.find(run, remote=given.remote, token=given.github_token))
     file = path.with_name(EVALUATED)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(evaluations.of_version(Reading(ledger), candidate))
+    file.write_bytes(evaluations.of_version(Reading(ledger), candidate, run.ref))
     return file
 
 

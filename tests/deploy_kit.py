@@ -243,19 +243,21 @@ class Place:
     def live(self, environment: str = "production") -> str:
         return self.registry().aliases(MODEL).get(environment, "")
 
-    def append(self, event: Kind, version: str, *, files: Mapping[str, bytes] | None = None, **said: Any) -> None:
-        """Put something else on record."""
+    def append(
+        self, event: Kind, version: str, *, files: Mapping[str, bytes] | None = None, ref: str = "", **said: Any
+    ) -> None:
+        """Put something else on record. ref: of the run that did it."""
         about = {"model": MODEL, "model_version": version, **said}
         key = (event, version, len(self.entries))
         when = datetime.now(UTC)
-        draft = drafting.of_event(event, event, Run(), occurred_at=when, files=files, key=key, said=about)
+        draft = drafting.of_event(event, event, Run(ref=ref), occurred_at=when, files=files, key=key, said=about)
         ledger(self.clone.path, remote=str(self.upstream)).append([draft])
 
     def look(self, version: str, decision: str, stage_number: int = 0) -> None:
         """A look of judge-canary, as far as a deployment reads it."""
         self.append("look", version, details={"decision": decision, "stage": stage_number})
 
-    def approve(self, of: str, /, *, policy: str, **change: str) -> None:
+    def approve(self, of: str, /, *, policy: str, ref: str = "", **change: str) -> None:
         """An approval of record-approval, with what was sealed."""
         tags = self.registry().by_version(MODEL, of).tags
         said: dict[str, Any] = {
@@ -272,7 +274,7 @@ class Place:
             **change,
         }
         sealed = Sealed(**said)
-        self.append("approval", of, files={SEAL_FILE: sealed.canonical}, verdict="pass")
+        self.append("approval", of, files={SEAL_FILE: sealed.canonical}, verdict="pass", ref=ref)
 
 
 def make_place(folder: Path, store: Path) -> Place:

@@ -322,8 +322,9 @@ def test_evaluation__is_found_in_the_ledger(toy: Toy, hub: GitHubDouble, reposit
     assert "No evaluation of version 1 of `toy` is on record." in done.error
     recorded(toy, evaluation(toy, found, Verdict.FAIL))
     recorded(toy, evaluation(toy, found), fork=True)
+    recorded(toy, evaluation(toy, found), ref="refs/heads/change")
     done = assess(toy, hub, "", remote=str(toy.folder))
-    assert "failed its evaluation" in done.error, "a fork's report stands for nothing"
+    assert "failed its evaluation" in done.error, "a fork's or another branch's stands for nothing"
     newest = evaluation(toy, found)
     recorded(toy, newest)
     done = assess(toy, hub, "", remote=str(toy.folder))
@@ -333,10 +334,10 @@ def test_evaluation__is_found_in_the_ledger(toy: Toy, hub: GitHubDouble, reposit
     assert done.outputs["before"] == "[]"
 
 
-def recorded(toy: Toy, report: str, *, fork: bool = False) -> None:
-    """Put a report on record as a run of the repository does, or one of a fork's pull request."""
+def recorded(toy: Toy, report: str, *, fork: bool = False, ref: str = "refs/heads/main") -> None:
+    """Put a report on record as a run of a branch does, or one of a fork's pull request."""
     event = pull_request(fork=True) if fork else push()
-    draft = drafting.of_report(Path(report), Run(repository=REPOSITORY, event=event, run_id=9))
+    draft = drafting.of_report(Path(report), Run(repository=REPOSITORY, event=event, run_id=9, ref=ref))
     receipt = Ledger(place.find(Run(), remote=str(toy.folder))).append([draft])
     assert not receipt.waiting, receipt.why_not
 

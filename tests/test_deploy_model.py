@@ -261,6 +261,20 @@ def test_deploy__what_was_approved_is_not_what_would_be_released(
     assert place.target().shares == {"1": 1.0}
 
 
+def test_deploy__an_approval_of_another_branchs_run_is_none(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its workflow may have sealed a low tier, which asks nobody."""
+    monkeypatch.chdir(place.folder)
+    place.policy(approval="required")
+    place.environ = {"GITHUB_REF": "refs/heads/main"}
+    for ref in ("refs/heads/change", ""):
+        approved(place, "1", ref=ref)
+        done = place(deploy_model, model_version="1")
+        assert done.code == 1
+        assert f"the branch: approved was `{ref or 'none'}`, and it is `refs/heads/main`" in done.error
+    approved(place, "1", ref="refs/heads/main")
+    assert place(deploy_model, model_version="1").said["state"] == "live"
+
+
 def test_deploy__two_releases_at_once(place: Place) -> None:
     released(place, "1")
     place(deploy_model, model_version="2")

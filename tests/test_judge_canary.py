@@ -373,6 +373,14 @@ def test_main__a_pull_request_looks_at_nothing(step: Step) -> None:
     assert not done.said.get("page")
 
 
+def test_main__another_branch_looks_at_nothing(step: Step) -> None:
+    step.event = {"repository": {"full_name": "octo/models", "default_branch": "main"}}
+    done = step(environ={"GITHUB_REF": "refs/heads/change"})
+    assert done.code == 1
+    assert "what is served is decided by runs of `main`" in done.messages("error")
+    assert not done.said.get("page")
+
+
 @pytest.mark.parametrize("canary", [None, {"stages": STAGES}])
 def test_main__asks_for_the_section(step: Step, canary: dict[str, Any] | None) -> None:
     said = {"version": 1, "model": MODEL, **({"canary": canary} if canary else {})}

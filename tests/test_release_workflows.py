@@ -42,7 +42,8 @@ from test_training_toy import MODEL, QUIET, ROOT, Toy, make_toy, models_python
 pytestmark = [QUIET, pytest.mark.act, pytest.mark.xdist_group("act")]
 
 NAME = "acme/toy"
-ROWS = {"dataframe_split": {"columns": ["x1", "x2"], "data": [[1.0, 0.0], [-2.0, 0.0]]}}
+X1 = (1.0, -2.0)
+ROWS = {"dataframe_split": {"columns": ["x1", "x2"], "data": [[x1, 0.0] for x1 in X1]}}
 
 CALLER = """
 name: {name}
@@ -138,7 +139,7 @@ def version(toy: Toy, weight: float, commit: str) -> str:
     found = toy.version({"x1": weight})
     files = registry.download(found, toy.temp / f"files-{found.version}")
     registry.tag_version(found, {"slipway.model_digest": digest(files)})
-    answers = [1 / (1 + math.exp(-weight * row[0])) for row in ROWS["dataframe_split"]["data"]]  # type: ignore[operator]
+    answers = [1 / (1 + math.exp(-weight * x1)) for x1 in X1]
     golden.keep(registry, found, json.dumps({"request": ROWS, "answer": {"predictions": answers}}).encode(), toy.temp)
     made = dataclasses.replace(MADE, commit=commit, datasets={}, parameters={"weight": str(weight)})
     registry.log_file(found.run_id, made.write(toy.temp / "provenance.json"), "slipway")
@@ -230,7 +231,7 @@ def evaluated(stand: Stand, number: str) -> None:
     report = Report(stage="evaluate-model", model=MODEL, verdict=Verdict.PASS, subjects=tuple(subjects))
     file = stand.toy.temp / f"evaluation-{number}.json"
     report.model_copy(update={"started": datetime.now(UTC)}).finished().write(file)
-    receipt = stand.ledger.append([drafting.of_report(file, Run(repository=NAME, run_id=1))])
+    receipt = stand.ledger.append([drafting.of_report(file, Run(repository=NAME, run_id=1, ref="refs/heads/main"))])
     assert not receipt.waiting, receipt.why_not
 
 
@@ -364,7 +365,7 @@ def deploying() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def test_deploying__jobs_of_one_environment_queue_and_none_is_cancelled() -> None:
-    found = {(flow, name): job.get("concurrency") for flow, name, job in deploying()}
+    found = {(flow, name): job.get("concurrency", {}) for flow, name, job in deploying()}
     assert found.keys() == {("release", "before"), ("release", "production"), ("canary", "look")}
     groups = {}
     for key, said in found.items():

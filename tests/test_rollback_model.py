@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +33,36 @@ def gone(place: Place, version: str) -> None:
     place.target().write(said)
 
 
+@pytest.fixture
+def twice(place: Place, store: Path) -> Place:
+    """A place where versions 1 and 2 were released, one after the other; made once, and copied for every test."""
+    kept = store.parent / "twice"
+    if kept.is_dir():
+        shutil.copytree(kept, place.folder, dirs_exist_ok=True, symlinks=True)
+    else:
+        released(place, "1")
+        released(place, "2")
+        for name in ("up.git", "clone"):
+            shutil.copytree(place.folder / name, kept / name, symlinks=True)
+        for name in ("mlflow.db", "target-production.json"):
+            shutil.copy(place.folder / name, kept)
+    return place
+
+
 # Where it goes
 
 
-def test_rollback__to_the_version_before(place: Place) -> None:
-    released(place, "1")
-    released(place, "2")
+def test_rollback__to_the_version_before(twice: Place) -> None:
     started: list[str] = []
-    place.target().before = started.append
-    done = place(rollback_model, reason="The\nphones are  ringing.")
+    twice.target().before = started.append
+    done = twice(rollback_model, reason="The\nphones are  ringing.")
     assert (done.code, done.said["verdict"]) == (0, "pass"), done.log
     assert (done.said["live"], done.said["taken-back"]) == ("1", "2")
     assert done.said["url"] == "https://models.example/toy"
-    invariants(place, "1")
+    invariants(twice, "1")
     assert "start" not in started, "it is kept ready"
-    assert "2" not in place.target().shares, "nobody goes forward to what was taken back"
-    back = place.entries[-1]
+    assert "2" not in twice.target().shares, "nobody goes forward to what was taken back"
+    back = twice.entries[-1]
     assert (back.event, back.model_version, back.details["previous_version"]) == ("rollback", "1", "2")
     assert (back.details["cause"], back.details["reason"]) == ("person", "The phones are ringing.")
     assert back.trigger.actor == "mona"
@@ -63,27 +78,23 @@ def test_rollback__to_a_named_version(place: Place) -> None:
     assert (done.said["live"], set(place.target().shares)) == ("1", {"1"})
 
 
-def test_rollback__of_a_rollback(place: Place) -> None:
-    released(place, "1")
-    released(place, "2")
-    rolled_back(place)
-    done = place(rollback_model, reason="It was not the model.")
+def test_rollback__of_a_rollback(twice: Place) -> None:
+    rolled_back(twice)
+    done = twice(rollback_model, reason="It was not the model.")
     assert done.code == 1, "what came after it is gone back to only where somebody names it"
     assert "There is no earlier version in production to go back to." in done.error
-    assert rolled_back(place, model_version="2")["live"] == "2"
-    invariants(place, "2")
-    assert rolled_back(place)["live"] == "1"
-    invariants(place, "1")
+    assert rolled_back(twice, model_version="2")["live"] == "2"
+    invariants(twice, "2")
+    assert rolled_back(twice)["live"] == "1"
+    invariants(twice, "1")
 
 
-def test_rollback__again_changes_nothing(place: Place) -> None:
-    released(place, "1")
-    released(place, "2")
-    rolled_back(place, model_version="1")
-    before = place.subjects
-    said = rolled_back(place, model_version="1")
+def test_rollback__again_changes_nothing(twice: Place) -> None:
+    rolled_back(twice, model_version="1")
+    before = twice.subjects
+    said = rolled_back(twice, model_version="1")
     assert (said["live"], said["taken-back"]) == ("1", "")
-    assert place.subjects == before
+    assert twice.subjects == before
 
 
 def test_rollback__of_a_canary_that_runs(place: Place) -> None:
@@ -98,12 +109,10 @@ def test_rollback__of_a_canary_that_runs(place: Place) -> None:
     )
 
 
-def test_rollback__of_a_canary_to_an_earlier_version_still(place: Place) -> None:
-    released(place, "1")
-    released(place, "2")
-    place(deploy_model, model_version="3")
-    assert rolled_back(place, model_version="1")["taken-back"] == "3"
-    invariants(place, "1")
+def test_rollback__of_a_canary_to_an_earlier_version_still(twice: Place) -> None:
+    twice(deploy_model, model_version="3")
+    assert rolled_back(twice, model_version="1")["taken-back"] == "3"
+    invariants(twice, "1")
 
 
 def test_rollback__of_a_first_release_that_never_ended(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,12 +168,10 @@ def evidence(place: Place, **change: Any) -> str:
     return str(file)
 
 
-def test_rollback__an_emergency_of_drift(place: Place) -> None:
-    released(place, "1")
-    released(place, "2")
-    done = place(rollback_model, evidence_report=evidence(place))
+def test_rollback__an_emergency_of_drift(twice: Place) -> None:
+    done = twice(rollback_model, evidence_report=evidence(twice))
     assert (done.code, done.said["live"]) == (0, "1"), done.log
-    back = place.entries[-1]
+    back = twice.entries[-1]
     assert (back.details["cause"], back.details["reason"]) == ("detect-drift", "detect-drift: 3 of 9 columns drifted.")
 
 
@@ -176,14 +183,12 @@ def test_rollback__an_emergency_of_drift(place: Place) -> None:
         ({"model": "another"}, "is about `another`, not `toy`."),
     ],
 )
-def test_rollback__what_is_no_evidence(place: Place, change: dict[str, Any], said: str) -> None:
-    released(place, "1")
-    released(place, "2")
+def test_rollback__what_is_no_evidence(twice: Place, change: dict[str, Any], said: str) -> None:
     for reason in ("", "I say so."):
-        done = place(rollback_model, reason=reason, evidence_report=evidence(place, **change))
+        done = twice(rollback_model, reason=reason, evidence_report=evidence(twice, **change))
         assert done.code == 1
         assert said in done.error
-    assert place.live() == "2"
+    assert twice.live() == "2"
 
 
 def test_rollback__evidence_that_is_no_report(place: Place) -> None:
@@ -204,62 +209,53 @@ def test_rollback__not_from_a_pull_request(place: Place) -> None:
 # Faults
 
 
-def test_rollback__a_version_that_is_no_longer_there_is_started_again(place: Place) -> None:
-    released(place, "1")
-    released(place, "2")
-    gone(place, "1")
-    assert rolled_back(place)["live"] == "1"
-    invariants(place, "1")
+def test_rollback__a_version_that_is_no_longer_there_is_started_again(twice: Place) -> None:
+    gone(twice, "1")
+    assert rolled_back(twice)["live"] == "1"
+    invariants(twice, "1")
 
 
-def test_rollback__a_version_that_cannot_be_started_changes_nothing(place: Place) -> None:
-    released(place, "1")
-    released(place, "2")
-    gone(place, "1")
-    place.target().change(broken=["1"])
-    before = place.subjects
-    done = place(rollback_model, reason="Bad.")
+def test_rollback__a_version_that_cannot_be_started_changes_nothing(twice: Place) -> None:
+    gone(twice, "1")
+    twice.target().change(broken=["1"])
+    before = twice.subjects
+    done = twice(rollback_model, reason="Bad.")
     assert done.code == 1
     assert "no module named 'tree'" in done.error
-    assert place.subjects == before
-    invariants(place, "2")
+    assert twice.subjects == before
+    invariants(twice, "2")
 
 
 def test_rollback__without_a_registry_the_traffic_is_back_at_once(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    twice: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    released(place, "1")
-    released(place, "2")
-    done = place(rollback_model, reason="Bad.", tracking_uri="http://127.0.0.1:1")
+    done = twice(rollback_model, reason="Bad.", tracking_uri="http://127.0.0.1:1")
     assert done.code == 1
     assert "MLflow could not" in done.error
-    assert place.target().shares == {"1": 1.0, "2": 0.0}
-    assert (place.entries[-1].event, place.live()) == ("rollback", "2")
-    assert place(deploy_model).code == 0
-    invariants(place, "1")
+    assert twice.target().shares == {"1": 1.0, "2": 0.0}
+    assert (twice.entries[-1].event, twice.live()) == ("rollback", "2")
+    assert twice(deploy_model).code == 0
+    invariants(twice, "1")
 
 
-def test_rollback__without_a_ledger_nothing_happens(place: Place) -> None:
-    released(place, "1")
-    released(place, "2")
-    away = place.upstream.rename(place.folder / "away.git")
-    done = place(rollback_model, reason="Bad.")
+def test_rollback__without_a_ledger_nothing_happens(twice: Place) -> None:
+    assert twice.events[-1] == "promotion"  # and so it was read here before
+    away = twice.upstream.rename(twice.folder / "away.git")
+    done = twice(rollback_model, reason="Bad.")
     assert done.code == 1
     assert "cannot be read" in done.error
-    assert place.target().shares == {"1": 0.0, "2": 1.0}
-    away.rename(place.upstream)
-    rolled_back(place)
-    invariants(place, "1")
+    assert twice.target().shares == {"1": 0.0, "2": 1.0}
+    away.rename(twice.upstream)
+    rolled_back(twice)
+    invariants(twice, "1")
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])
-def test_killed__at_any_step_of_a_rollback_by_hand(place: Place, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    released(place, "1")
-    released(place, "2")
+def test_killed__at_any_step_of_a_rollback_by_hand(twice: Place, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     here = Path.cwd()
-    assert killed(place, rollback_model, after, monkeypatch, reason="Bad.")
+    assert killed(twice, rollback_model, after, monkeypatch, reason="Bad.")
     os.chdir(here)
-    assert place(deploy_model).code == 0
-    invariants(place, "1")
-    assert place.events.count("rollback") == 1
+    assert twice(deploy_model).code == 0
+    invariants(twice, "1")
+    assert twice.events.count("rollback") == 1

@@ -92,7 +92,7 @@ def require_approval(case: Case, version: str) -> tuple[Sealed, Entry] | None:
             why=why or "The ledger holds no passing entry of record-approval about it.",
             fix="Run record-approval in a job of the environment that assess-risk names, and record-reports after it.",
         )
-    sealed, _ = approval
+    sealed, entry = approval
     registered = case.versions.find(version)
     wrong = [
         f"{name}: approved was `{was or 'none'}`, and it is `{now or 'none'}`"
@@ -102,6 +102,8 @@ def require_approval(case: Case, version: str) -> tuple[Sealed, Entry] | None:
             ("the image", sealed.image, registered.tags.get(reading.IMAGE, "")),
             ("the policy", sealed.policy, case.sourced.policy.digest),
             ("the version that it replaces", sealed.replaces, case.versions.alias(PRODUCTION)),
+            # On another branch the workflow that asked for it was that of the branch.
+            ("the branch", entry.trigger.ref, case.run.ref or entry.trigger.ref),
         )
         if was != now
     ]

@@ -11,8 +11,11 @@ from slipway.report import Report
 from slipway.runner.errors import InputError
 
 
-def of_version(reading: Reading, candidate: ModelVersion) -> bytes:
-    """The newest evaluation of exactly these files that is on record, as it was written; never a fork's.
+def of_version(reading: Reading, candidate: ModelVersion, ref: str) -> bytes:
+    """The newest evaluation of exactly these files that is on record, as it was written.
+
+    ref: the run's own. What a run of another branch, a pull request's or a fork's has recorded does not count, since
+    its workflow was that of the change; outside of GitHub, where `ref` is empty, any branch's does.
 
     Raises InputError where there is none, and as `Reading.entries` does.
     """
@@ -22,11 +25,13 @@ def of_version(reading: Reading, candidate: ModelVersion) -> bytes:
         said = each.entry
         if (said.event, said.model, said.model_version) != ("evaluation", candidate.model, candidate.version):
             continue
-        if said.model_digest == digest and not said.trigger.fork and REPORT_FILE in each.files:
+        trusted = not said.trigger.fork and (not ref or said.trigger.ref == ref)
+        if trusted and said.model_digest == digest and REPORT_FILE in each.files:
             return reading.ledger.git.run("cat-file", "blob", each.files[REPORT_FILE])
+    by = f" by a run of {ref}" if ref else ""
     raise InputError(
         f"No evaluation of {candidate.name} of `{candidate.model}` is on record.",
-        why=f"The ledger of {reading.ledger.place.shown} has none of these files.",
+        why=f"The ledger of {reading.ledger.place.shown} has none of these files{by}.",
         fix="Let pipeline.yml (or evaluate-model and record-reports) judge this version first, or give the path of its "
         "report as `evaluation-report`.",
     )
