@@ -10,6 +10,7 @@ import deploy_model
 import rollback_model
 from deploy_kit import Place, Ran, invariants, released
 from github_double.server import GitHubDouble
+from github_double.world import Deployment
 from test_training_toy import QUIET
 
 pytestmark = QUIET
@@ -27,10 +28,15 @@ def told(place: Place, hub: GitHubDouble) -> Place:
     return place
 
 
+def payload(made: Deployment) -> dict[str, str]:
+    assert not isinstance(made.payload, str)
+    return dict(made.payload)
+
+
 def deployments(hub: GitHubDouble) -> list[tuple[Any, ...]]:
     """Environment, version and states of each, oldest first."""
     return [
-        (each.environment, each.payload["version"], [status.state for status in each.statuses])
+        (each.environment, payload(each)["version"], [status.state for status in each.statuses])
         for each in hub.world.deployments
     ]
 
@@ -40,7 +46,7 @@ def test_release__is_shown_as_a_deployment(told: Place, hub: GitHubDouble) -> No
     assert deployments(hub) == [("production", "1", ["in_progress", "success"])]
     (made,) = hub.world.deployments
     assert made.production
-    assert made.payload["model_digest"].startswith("sha256:")
+    assert payload(made)["model_digest"].startswith("sha256:")
     newest = made.statuses[-1]
     assert newest.description == "Version 1 is live in production."
     assert newest.environment_url == "https://models.example/toy"

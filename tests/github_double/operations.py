@@ -260,9 +260,10 @@ def list_issues(world: World, call: Call) -> Answer:
     if "creator" in query and query["creator"] not in world.users:
         raise _invalid("Issue", f"The user {query['creator']} does not exist.")
     labels = set(filter(None, query.get("labels", "").split(",")))
+    there: list[Issue | PullRequest] = [*world.issues.values(), *world.pull_requests.values()]
     rows = [
         each
-        for each in (*world.issues.values(), *world.pull_requests.values())
+        for each in there
         if each.repository == repository
         and query["state"] in (each.state, "all")
         and query.get("creator") in (each.author.login, None)

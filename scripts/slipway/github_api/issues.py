@@ -96,7 +96,7 @@ def _open(repository: Repository, marker: str, author: str) -> list[Told]:
         for each in _of_author(repository, author)
         if "pull_request" not in each
         and str((each.get("user") or {}).get("login", "")).casefold() == author.casefold()
-        and comments.last_line(each.get("body")) == marker
+        and comments.last_line(str(each.get("body") or "")) == marker
     ]
     return sorted(found, key=lambda each: int(each["number"]))
 
