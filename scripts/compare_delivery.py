@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,24 +14,28 @@ from slipway.comparison import reference as references
 from slipway.comparison.reference import Reference
 from slipway.data import reading
 from slipway.drift import clusters, delivery
-from slipway.policy import Against, read_text
+from slipway.policy import Against, Dataset, read_text
 from slipway.policy.against import PRODUCTION
 from slipway.report import Check, Verdict
 from slipway.runner import outputs, stage
 from slipway.runner.errors import InputError, PolicyError, RemoteError
+from slipway.training import profiling
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """Compare `data` with `reference_data` (files), with `reference_profile`, or else with production's profile.
+    """Compare `data` with `reference_data`, with `reference_profile`, or else with production's profile.
 
-    rules: the policy's section `against`, as JSON. waiting: columns, one a line, that the data need not have yet.
+    Both data are the policy's `path` and `engine`, as JSON. columns: that the data have, one a line. rules: the
+    policy's section `against`, as JSON. waiting: columns, one a line, that the data need not have yet.
     """
 
     data: str
+    columns: str = ""
     rules: str = "{}"
     reference_data: str = ""
     reference_profile: Path | None = None
+    spark_server: str = ""
     model: str = ""
     tracking_uri: str = ""
     waiting: str = ""
@@ -65,7 +70,8 @@ def main(given: Inputs) -> None:
 def find_reference(given: Inputs) -> Reference:
     """The profile that the data are held against. Raises InputError where there is none."""
     if given.reference_data:
-        return Reference(profile(given.reference_data), digest="")
+        (found,) = profiles_of(said_dataset(given.reference_data), given.spark_server)
+        return Reference(found, digest="")
     if not (given.model or given.reference_profile):
         raise InputError(f"`{PRODUCTION}` needs a model.", fix="Give `model`, `reference-data` or `reference-profile`.")
     return references.find_reference(given.model, given.tracking_uri, given.reference_profile)
@@ -73,29 +79,50 @@ def find_reference(given: Inputs) -> Reference:
 
 def compare(given: Inputs, rules: Against, reference: profiles.Profile) -> Iterable[Check]:
     """The checks of the data, of the columns that they have or must have."""
-    columns = set(reference.columns)
-    parts = by_cluster(given.data, columns, rules.cluster) if rules.cluster else ()
-    current = profiles.merge(parts) if parts else profile(given.data, columns)
-    if unknown := [name for name in rules.ignore if name not in {**reference.columns, **current.columns}]:
+    present = given.columns.split("\n")
+    if unknown := [name for name in rules.ignore if name not in {*reference.columns, *present}]:
         raise PolicyError(f"`against.ignore` names `{unknown[0]}`, which neither the reference nor the data have.")
+    # What is not compared is not read: Spark may not carry it.
+    wanted = [name for name in reference.columns if name not in rules.ignore]
+    parts = profiles_of(said_dataset(given.data), given.spark_server, wanted, rules.cluster or "")
+    current = profiles.merge(parts)
     waiting = [name for name in given.waiting.splitlines() if name not in current.columns]
     rules = rules.model_copy(update={"ignore": (*rules.ignore, *waiting)})
-    return delivery.judge(reference, current, rules, parts, examples=given.examples)
+    return delivery.judge(reference, current, rules, parts if rules.cluster else (), examples=given.examples)
 
 
-def by_cluster(place: str, columns: set[str], cluster: str) -> tuple[profiles.Profile, ...]:
-    """The profiles of files by the value of the column `cluster`. Raises InputError where they have none."""
-    frame = reading.scan(place)
-    names = [name for name in frame.collect_schema().names() if name in {*columns, cluster}]
-    with reading.unreadable(place):
-        return clusters.profiles_of(frame.select(names), cluster)
+def said_dataset(said: str) -> Dataset:
+    """The dataset that an input speaks of."""
+    return Dataset.model_validate_json(said)
 
 
-def profile(place: str, columns: set[str] | None = None) -> profiles.Profile:
-    """The profile of files. Raises InputError where they cannot be read."""
-    frame = reading.scan(place)
-    with reading.unreadable(place):
-        return profiles.of_frame(frame, columns, in_strips=reading.keeps_columns_apart(place))
+def profiles_of(
+    dataset: Dataset, server: str, columns: list[str] | None = None, cluster: str = ""
+) -> tuple[profiles.Profile, ...]:
+    """The profile of a dataset by the engine that reads it, or those of its clusters.
+
+    Raises InputError where it cannot be read, or has no column `cluster`.
+    """
+    if dataset.engine == "spark":
+        return in_spark(dataset, server, columns, cluster)
+    frame = reading.scan(dataset.path)
+    with reading.unreadable(dataset.path):
+        if not cluster:
+            in_strips = reading.keeps_columns_apart(dataset.path)
+            return (profiles.of_frame(frame, columns, in_strips=in_strips),)
+        names = frame.collect_schema().names()
+        chosen = [name for name in names if columns is None or name in (*columns, cluster)]
+        return clusters.profiles_of(frame.select(chosen), cluster)
+
+
+def in_spark(dataset: Dataset, server: str, columns: list[str] | None, cluster: str) -> tuple[profiles.Profile, ...]:
+    """The same in Spark, which runs in an environment of its own."""
+    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
+        file = Path(folder) / "profile.json"
+        if why := profiling.run(dataset, server, columns or (), file, cluster=cluster):
+            raise InputError(f"The data at {dataset.path} could not be profiled by Spark.", why=why)
+        said = file.read_text(encoding="utf-8")
+    return clusters.not_too_many(profiles.read_lines(said), cluster) if cluster else (profiles.read(said),)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ class Inputs:
     """Profile one dataset: `data` (a file, a folder or a glob), or the answer to `query`.
 
     columns: one name a line; those that the dataset lacks are left out. All of them by default.
+    cluster: a column of `data`; the file then holds a profile for each of its values, one a line.
     engine: what reads `data`, `polars` or `spark`, which needs the packages of the group validate-data-spark.
     spark_server: a Spark Connect server, `sc://host:port`; without it Spark runs on this machine.
     """
@@ -35,6 +36,7 @@ class Inputs:
     data: str = ""
     query: str = ""
     columns: str = ""
+    cluster: str = ""
     engine: Literal["polars", "spark"] = "polars"
     spark_server: str = ""
     profile: Path = Path("profile.json")
@@ -51,38 +53,54 @@ def main(given: Inputs) -> None:
     """Read everything once, then write the profile: half of one is never left."""
     if bool(given.data) == bool(given.query):
         raise InputError("Exactly one of `data` and `query` must be given.", fix="Name a dataset, or an SQL query.")
+    if given.query and given.cluster:
+        raise InputError("`cluster` was given with a query.", fix="Group in the query, or give `data`.")
     chosen = [line for line in given.columns.splitlines() if line] or None
     if given.query:
-        found = of_query(given.query, chosen)
+        found = (of_query(given.query, chosen),)
     elif given.engine == "spark":
-        found = of_table(given.data, given.spark_server, chosen)
+        found = of_table(given.data, given.spark_server, chosen, given.cluster)
     else:
-        found = of_file(given.data, chosen)
+        found = of_file(given.data, chosen, given.cluster)
     given.profile.parent.mkdir(parents=True, exist_ok=True)
-    given.profile.write_text(profiles.text(found), encoding="utf-8")
-    commands.say(f"Profiled {found.rows:,} rows of {len(found.columns):,} columns: {given.profile}")
+    given.profile.write_text(profiles.lines(found) if given.cluster else profiles.text(found[0]), encoding="utf-8")
+    rows = sum(each.rows for each in found)
+    commands.say(f"Profiled {rows:,} rows of {len(found[0].columns):,} columns: {given.profile}")
     outputs.publish(Outputs(profile=given.profile))
 
 
-def of_file(data: str, columns: list[str] | None) -> profiles.Profile:
-    """The profile of files."""
+def of_file(data: str, columns: list[str] | None, cluster: str) -> tuple[profiles.Profile, ...]:
+    """The profile of files, or those of their clusters."""
     frame = reading.scan(data)
-    in_strips = reading.keeps_columns_apart(data)
     with reading.unreadable(data):
-        return profiles.of_frame(frame, columns, in_strips=in_strips)
+        if not cluster:
+            return (profiles.of_frame(frame, columns, in_strips=reading.keeps_columns_apart(data)),)
+        chosen = chosen_with(cluster, columns, frame.collect_schema().names(), data)
+        return tuple(profiles.by_value(frame.select(chosen).collect_batches(engine="streaming"), cluster).values())
 
 
-def of_table(data: str, server: str, columns: list[str] | None) -> profiles.Profile:
-    """The profile of files that Spark reads: in a store, or beside this machine."""
+def chosen_with(cluster: str, columns: list[str] | None, known: list[str], data: str) -> list[str]:
+    """The columns to read. Raises InputError where the data lack that of the clusters."""
+    if cluster not in known:
+        raise InputError(f"The data at {data} have no column `{cluster}`.", fix="Name one that they have as `cluster`.")
+    return [name for name in known if columns is None or name in (*columns, cluster)]
+
+
+def of_table(data: str, server: str, columns: list[str] | None, cluster: str) -> tuple[profiles.Profile, ...]:
+    """The profile of files that Spark reads, in a store or beside this machine, or those of their clusters."""
     from slipway.data import engines
     from slipway.profiles import spark
 
     table = engines.in_spark(data, data, server=server).table
     types = {name: dtype for name, dtype in table.types.items() if columns is None or name in columns}
+    if cluster:
+        types = {name: table.types[name] for name in chosen_with(cluster, columns, list(table.types), data)}
     for name in types:
         if why := table.uncarried.get(name):
             raise InputError(f"Spark cannot profile {data}.", why=f"{why}.".capitalize())
-    return spark.of_table(table.frame, types)
+    if cluster:
+        return spark.by_value(table.frame, types, cluster)
+    return (spark.of_table(table.frame, types),)
 
 
 def of_query(query: str, columns: list[str] | None) -> profiles.Profile:

@@ -199,10 +199,16 @@ def compared(name: str, found: Found, task: Task, given: Inputs) -> Found:
     rules, sourced = task.datasets[name].against, task.sourced
     if rules is None or found.rows is None or sourced is None:
         return found
-    other = sourced.policy.reference_path(rules)
-    asked = comparison.request(sourced, rules, datasets.fetch_missing(other) if other else "", given.tracking_uri)
-    checks, said = comparison.compare(name, datasets.fetch_missing(task.datasets[name].path), asked, given.examples)
+    other = sourced.policy.reference_data(rules)
+    asked = comparison.request(sourced, rules, on_this_machine(other) if other else None, given.tracking_uri)
+    dataset = on_this_machine(task.datasets[name])
+    checks, said = comparison.compare(name, dataset, asked, found.rows.columns, given.examples)
     return replace(found, checks=(*found.checks, *checks), provenance={**found.provenance, **said})
+
+
+def on_this_machine(dataset: Dataset) -> Dataset:
+    """The dataset at the place that it was brought to, unless Spark reads it where it lies."""
+    return dataset if dataset.stays else dataset.model_copy(update={"path": datasets.fetch_missing(dataset.path)})
 
 
 def key_of(task: Task, found: dict[str, Found], examples: int) -> str:

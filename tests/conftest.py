@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 import warm_stage
+from slipway.runner import environments
 
 pytest_plugins = ["github_double.fixtures", "deploy_kit"]
 
@@ -112,6 +113,14 @@ def environments_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # The processes of one session have their folders beside each other.
     shared = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else None
     return Path(given).resolve() if given else (shared or tmp_path_factory.getbasetemp()) / "environments-cache"
+
+
+@pytest.fixture(scope="session")
+def comparison_environment(environments_cache: Path) -> None:
+    """The environment in which deliveries are compared, built where the machine's settings for its index are known."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLIPWAY_CACHE", str(environments_cache))
+        environments.for_group("detect-drift")
 
 
 @pytest.fixture

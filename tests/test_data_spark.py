@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from slipway import profiles
 from slipway.data.spark import patterns
 from slipway.policy.model import Spark
-from slipway.report import Report
+from slipway.report import Report, Verdict
 from slipway.runner import environments, outputs
 from test_data_properties import schemas_and_frames
 
@@ -464,7 +464,12 @@ version: 1
 model: churn
 data:
   train: {path: data/train.parquet, schema: schema.yml, engine: ENGINE}
-  holdout: {path: data/holdout.parquet, schema: schema.yml, engine: ENGINE}
+  holdout:
+    path: data/holdout.parquet
+    schema: schema.yml
+    engine: ENGINE
+    against:
+      {reference: train, volume: {max_ratio: 0.5}, drift: fail, new_categories: fail, cluster: day, ignore: [id, at]}
 evaluation: {task: binary, holdout: holdout, target: kind, metrics: {accuracy: {}}}
 """
 
@@ -491,13 +496,22 @@ def stage(folder: Path, cache: Path, policy: str) -> Report:
 
 
 def test_stage__reports_the_same_from_every_engine(
-    tmp_path: Path, environments_cache: Path, spark_python: Path, server: str
+    tmp_path: Path, environments_cache: Path, spark_python: Path, comparison_environment: None, server: str
 ) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "schema.yml").write_text(SCHEMA)
-    for name, start in (("train", 0), ("holdout", 30)):
-        rows = {"id": range(start, start + 40), "amount": [each / 10 for each in range(start, start + 40)]}
-        frame = pl.DataFrame(rows).with_columns(kind=pl.Series(["a", "b"] * 20))
+    for name, start in (("train", 0), ("holdout", 590)):
+        rows = {"id": range(start, start + 600), "amount": [each / 500 for each in range(start, start + 600)]}
+        new = pl.lit(name == "holdout") & (pl.col("id") >= 600)
+        frame = pl.DataFrame(rows).with_columns(
+            kind=pl.Series(["a", "b"] * 300),
+            day=pl.col("id") % 20,
+            gap=pl.when(~(new & (pl.col("id") % 2 == 1))).then(0.5),
+            same=pl.when(pl.lit(name == "train") & (pl.col("id") % 3 == 0)).then(1).otherwise(2),
+            word=pl.when(new & (pl.col("id") % 3 == 1)).then(pl.lit("new")).otherwise(pl.lit("x")),
+        )
+        if name == "holdout":  # Spark does not carry it: what is ignored is not read
+            frame = frame.with_columns(at=pl.duration(days="day"))
         frame.write_parquet(tmp_path / "data" / f"{name}.parquet")
     ours = stage(tmp_path, environments_cache, POLICY.replace("ENGINE", "polars"))
     local = stage(tmp_path, environments_cache, POLICY.replace("ENGINE", "spark"))
@@ -506,7 +520,15 @@ def test_stage__reports_the_same_from_every_engine(
     assert ours.checks == local.checks == remote.checks
     assert ours.headline == local.headline and ours.reasons == local.reasons
     leak = next(check for check in ours.checks if check.name.startswith("leakage"))
-    assert leak.values["shared"] == 10 and not re.search("not run", leak.detail)
+    assert leak.values["shared"] == 7 and not re.search("not run", leak.detail)
+    start = "holdout against train: "
+    compared = [each for each in ours.checks if each.name.startswith(start)]
+    assert {each.name.removeprefix(start) for each in compared if each.verdict is Verdict.FAIL} == {
+        "volume: at most 0.5 times the reference",
+        *("amount: drift", "same: drift", "word: drift", "gap: missing values as before"),
+        *("word: no new categories", "same: not constant"),
+    }
+    assert {said.provenance["reference_holdout"] for said in (ours, local, remote)} == {"train, 600 rows"}
 
 
 def test_profile__workers_are_of_the_stages_own_python(tmp_path: Path, spark_python: Path) -> None:

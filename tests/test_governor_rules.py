@@ -202,6 +202,16 @@ def test_decide__says_numbers_and_times() -> None:
     assert evidence["rules"][-1]["values"] == {"wait_hours": 48.0, "in_vain": 1, "since_hours": 30.0}
 
 
+def test_decide__says_where_the_earlier_windows_are_missing() -> None:
+    """Who does not record drift reports would wait for a second window for ever."""
+    first = decide(facts(history=windows()), policy(**TWO)).deciding
+    assert first and first.because.endswith("No earlier window is on record: record-reports puts drift reports there.")
+    second = decide(facts(history=windows("pass")), policy(**TWO)).deciding
+    assert second and "on record" not in second.because
+    alone = decide(facts(history=windows()), POLICY)
+    assert "on record" not in {each.rule: each.because for each in alone.rulings}["persistence"]
+
+
 def test_decide__a_long_row_in_vain_has_a_longest_wait() -> None:
     many = history(*(past(800 + n, helped=False) for n in range(500, 0, -1)), past(719, helped=False, generation=1))
     decision = decide(facts(history=many), policy(generation_days=1))

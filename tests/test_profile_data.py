@@ -50,6 +50,20 @@ def test_profile__of_every_format_is_the_same(tmp_path: Path, data: pl.DataFrame
     assert found.columns["x"].numbers.histogram.lower.tolist() == [1.5, 3.0]
 
 
+def test_profile__of_clusters_is_one_of_each_value(tmp_path: Path, data: pl.DataFrame) -> None:
+    data.write_parquet(tmp_path / "data.parquet")
+    file = tmp_path / "profiles.jsonl"
+    main(Inputs(data=str(tmp_path / "data.parquet"), columns="x", cluster="word", profile=file))
+    parts = profiles.read_lines(file.read_text())
+    assert sorted((part.rows, list(part.columns)) for part in parts) == [(1, ["x", "word"]), (2, ["x", "word"])]
+    whole = profiles.of_frame(data.lazy(), ["x", "word"])
+    assert profiles.text(profiles.merge(parts)) == profiles.text(whole)
+    with pytest.raises(InputError, match="have no column `day of year`"):
+        main(Inputs(data=str(tmp_path / "data.parquet"), cluster="day of year", profile=file))
+    with pytest.raises(InputError, match="`cluster` was given with a query"):
+        main(Inputs(query="select 1", cluster="word", profile=file))
+
+
 def test_profile__of_partitions_adds_up(tmp_path: Path, data: pl.DataFrame) -> None:
     for part in range(3):
         data.write_parquet(tmp_path / f"part-{part}.parquet")

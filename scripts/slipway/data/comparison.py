@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway.policy import Against, SourcedPolicy
+from slipway.policy import Against, Dataset, SourcedPolicy
 from slipway.report.model import Check, Value
 from slipway.runner import stages
 from slipway.runner.errors import InputError
@@ -20,22 +21,24 @@ GROUP = "detect-drift"
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a dataset is to be held against. data: files. profile: the text of a profile.
+    """What a dataset is to be held against. data: another one, whose path is on this machine unless it stays in its
+    store. profile: the text of a profile.
 
     Production's profile, in the registry at `tracking_uri`, where neither is given. waiting: columns that the data need
-    not have yet.
+    not have yet. server: of Spark Connect.
     """
 
     rules: Against
-    data: str = ""
+    data: Dataset | None = None
     profile: str = ""
+    server: str = ""
     model: str = ""
     tracking_uri: str = ""
     waiting: tuple[str, ...] = ()
 
 
-def request(sourced: SourcedPolicy, rules: Against, data: str, tracking_uri: str) -> Request:
-    """What the policy's section `against` speaks of. data: the files of the dataset that it names, if it names one.
+def request(sourced: SourcedPolicy, rules: Against, data: Dataset | None, tracking_uri: str) -> Request:
+    """What the policy's section `against` speaks of. data: the dataset that it names, if it names one.
 
     Truths may still be on their way, but for those that the evaluation asks for itself. A profile is part of the gates:
     in a pull request it is the base branch's.
@@ -44,14 +47,17 @@ def request(sourced: SourcedPolicy, rules: Against, data: str, tracking_uri: str
         rules=rules,
         data=data,
         profile=sourced.gate_file(rules.reference, "profile") if rules.is_profile else "",
+        server=sourced.policy.spark.remote or "",
         model=sourced.policy.model,
         tracking_uri=tracking_uri,
         waiting=tuple(sourced.policy.evaluation.targets) if sourced.policy.evaluation else (),
     )
 
 
-def compare(name: str, place: str, asked: Request, examples: int) -> tuple[tuple[Check, ...], dict[str, Value]]:
-    """The checks of the files at `place`, named after the dataset, and what the report says of the reference.
+def compare(
+    name: str, dataset: Dataset, asked: Request, columns: Collection[str], examples: int
+) -> tuple[tuple[Check, ...], dict[str, Value]]:
+    """The checks of the dataset, named after it, and what the report says of the reference. columns: that it has.
 
     Raises InputError where the comparison itself ended early.
     """
@@ -60,9 +66,11 @@ def compare(name: str, place: str, asked: Request, examples: int) -> tuple[tuple
         found, profile = Path(folder) / "compared.json", Path(folder) / "reference.json"
         profile.write_text(asked.profile, encoding="utf-8")
         said = {
-            "data": place,
+            "data": dataset.model_dump_json(include={"path", "engine"}),
+            "columns": "\n".join(columns),
             "rules": rules.model_dump_json(),
-            "reference_data": asked.data,
+            "reference_data": asked.data.model_dump_json(include={"path", "engine"}) if asked.data else "",
+            "spark_server": asked.server,
             "reference_profile": str(profile) if rules.is_profile else "",
             "model": asked.model,
             "tracking_uri": asked.tracking_uri,

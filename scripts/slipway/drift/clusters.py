@@ -6,7 +6,6 @@ explains, though nothing has drifted. The counts of each cluster say by how much
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +15,9 @@ from scipy import special
 
 from slipway.drift.cells import Cells
 from slipway.drift.distances import chi_square
-from slipway.profiles import Profile, merge, of_batches
+from slipway.profiles import MOST_VALUES, Profile, by_value
 from slipway.profiles.histogram import Integers
 from slipway.runner.errors import InputError
-
-MOST = 2_000
-"""Clusters that are told apart: each has a profile of its own."""
 
 FEWEST = 5
 """With fewer clusters nothing can be said of how they differ."""
@@ -42,27 +38,24 @@ class Design:
 def profiles_of(frame: pl.LazyFrame, cluster: str) -> tuple[Profile, ...]:
     """One profile for each value of the column `cluster`; rows without a value are a cluster, too.
 
-    Raises InputError where the column is not there, or has more than MOST values.
+    Raises InputError where the column is not there, or has too many values.
     """
     if cluster not in frame.collect_schema():
         raise InputError(
             f"The current data have no column `{cluster}`, which `cluster` names.",
             fix="Name a column that they have, such as the day.",
         )
-    found: dict[Any, Profile] = {}
-    for batch in frame.collect_batches(engine="streaming"):
-        for part in batch.partition_by(cluster):
-            value = part.item(0, cluster)
-            if isinstance(value, float) and math.isnan(value):
-                value = None  # NaN is not equal to itself: every batch would have a cluster of its own
-            mine = of_batches([part])
-            found[value] = merge([found[value], mine]) if value in found else mine
-            if len(found) > MOST:
-                raise InputError(
-                    f"`{cluster}`, which `cluster` names, has more than {MOST:,} different values.",
-                    fix="Name a coarser one: the day instead of the minute.",
-                )
-    return tuple(found.values())
+    return not_too_many(tuple(by_value(frame.collect_batches(engine="streaming"), cluster).values()), cluster)
+
+
+def not_too_many(parts: tuple[Profile, ...], cluster: str) -> tuple[Profile, ...]:
+    """The profiles of the clusters. Raises InputError where there are more than are told apart."""
+    if len(parts) > MOST_VALUES:
+        raise InputError(
+            f"`{cluster}`, which `cluster` names, has more than {MOST_VALUES:,} different values.",
+            fix="Name a coarser one: the day instead of the minute.",
+        )
+    return parts
 
 
 def design(parts: Integers, shares: np.ndarray[Any, np.dtype[np.float64]]) -> Design:

@@ -97,6 +97,8 @@ def persistent(facts: Facts, policy: Policy, history: History) -> Said:
     drifted = newest.count(Verdict.FAIL)
     values: dict[str, Value] = {"drifted": drifted, "looked_at": len(newest), "wanted": wanted, "windows": of}
     said = f"{drifted} of the newest {len(newest)} windows drifted; the policy asks for {wanted} of {of}."
+    if not earlier and wanted > 1:
+        said += " No earlier window is on record: record-reports puts drift reports there."
     if facts.drift.verdict is Verdict.INCONCLUSIVE and drifted == wanted - 1:
         return "unknown", f"{said} This one is inconclusive.", values
     return ("go" if drifted >= wanted else "hold"), said, values

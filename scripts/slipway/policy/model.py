@@ -46,15 +46,6 @@ class Dataset(Strict):
     engine: Literal["polars", "spark"] = "polars"
     """What holds the dataset against its schema: polars on the runner, or Spark for data past one machine."""
 
-    @model_validator(mode="after")
-    def _spark_compares_nothing(self) -> Self:
-        if self.engine == "spark" and self.against:
-            raise ValueError(
-                "`against` is not known to `engine: spark` yet: take one of them away (detect-drift compares a profile "
-                "that Spark made)"
-            )
-        return self
-
     @property
     def stays(self) -> bool:
         """Whether Spark reads the data where they are, so that nobody need bring them to the runner."""
@@ -297,10 +288,9 @@ class Policy(Strict):
                 )
         return self
 
-    def reference_path(self, against: Against) -> str:
-        """Where the dataset lies that another one is held against; empty where it is none."""
-        named = self.data.get(against.reference)
-        return named.path if named and against.reference != PRODUCTION and not against.is_profile else ""
+    def reference_data(self, against: Against) -> Dataset | None:
+        """The dataset that another one is held against; None where `reference` names none."""
+        return None if against.reference == PRODUCTION or against.is_profile else self.data.get(against.reference)
 
     @property
     def digest(self) -> str:

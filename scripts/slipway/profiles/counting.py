@@ -7,6 +7,7 @@ import math
 from collections.abc import Collection, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from slipway.profiles import categories
 from slipway.profiles.categories import Categories
 from slipway.profiles.histogram import ROOM
-from slipway.profiles.profile import Column, Kind, Numbers, Profile, merge_columns
+from slipway.profiles.profile import Column, Kind, Numbers, Profile, merge, merge_columns
 from slipway.runner.errors import InputError
 
 COLUMNS_AT_ONCE, STRIPS = 8, 40
@@ -27,6 +28,9 @@ ROWS_AT_ONCE, CELLS_AT_ONCE = 131_072, 2**22
 THREADS = 2
 """Columns that are counted at the same time. NumPy and polars let other threads run; more of them than two wait for
 Python itself."""
+
+MOST_VALUES = 2_000
+"""Values of one column that are told apart: each has a profile of its own."""
 
 WHOLE = 2.0**53
 """Below this every whole number is a floating-point number."""
@@ -73,6 +77,24 @@ def of_batches(batches: Iterable[pl.DataFrame], pool: Executor | None = None) ->
         columns.update(zip(batch.columns, (pool.map if pool else map)(_plus, known, batch), strict=True))
         rows += batch.height
     return Profile(rows, columns)
+
+
+def by_value(batches: Iterable[pl.DataFrame], column: str) -> dict[Any, Profile]:
+    """A profile for the rows of each value of `column`; those without a value are one of their own (None).
+
+    It stops, with more than MOST_VALUES profiles, where there are more values than that.
+    """
+    found: dict[Any, Profile] = {}
+    for batch in batches:
+        for part in batch.partition_by(column):
+            value = part.item(0, column)
+            if isinstance(value, float) and math.isnan(value):
+                value = None  # NaN is not equal to itself: every batch would have a profile of its own
+            mine = of_batches([part])
+            found[value] = merge([found[value], mine]) if value in found else mine
+            if len(found) > MOST_VALUES:
+                return found
+    return found
 
 
 def kind_of(dtype: pl.DataType) -> Kind:

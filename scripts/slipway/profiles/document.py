@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -232,6 +233,16 @@ def text(profile: Profile) -> str:
         for name, column in profile.columns.items()
     )
     return f'{{"schema_version":{SCHEMA_VERSION},"rows":{profile.rows},"columns":{{\n{columns}\n}}}}\n'
+
+
+def lines(found: Iterable[Profile]) -> str:
+    """Several profiles, each on one line: names and values hold no line break in JSON."""
+    return "".join(text(each).replace("\n", "") + "\n" for each in found)
+
+
+def read_lines(content: str) -> tuple[Profile, ...]:
+    """The profiles that `lines` wrote."""
+    return tuple(read(line) for line in content.split("\n") if line)
 
 
 def read(content: str | bytes, *, name: str = "profile.json") -> Profile:

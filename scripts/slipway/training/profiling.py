@@ -46,7 +46,7 @@ def make(policy: Policy, model: Path, folder: Path) -> tuple[Path | None, str]:
         return None, ""
     file = folder / FILE
     try:
-        why = _run(policy.data[name], policy.spark.remote or "", columns(policy, model), file)
+        why = run(policy.data[name], policy.spark.remote or "", columns(policy, model), file)
     except (SlipwayError, OSError, subprocess.SubprocessError) as error:
         why = error.what if isinstance(error, SlipwayError) else str(error)
     if not why:
@@ -72,11 +72,15 @@ def features(model: Path) -> list[str]:
         return []
 
 
-def _run(dataset: Dataset, server: str, chosen: Collection[str], file: Path) -> str:
-    """Profile the dataset. server: of Spark Connect. Why it failed, in a few words; empty where it did not."""
+def run(dataset: Dataset, server: str, chosen: Collection[str], file: Path, *, cluster: str = "") -> str:
+    """Profile the dataset. server: of Spark Connect. cluster: as scripts/profile_data.py takes it.
+
+    Why it failed, in a few words; empty where it did not.
+    """
     given = {
         "INPUT_DATA": dataset.path if dataset.stays else datasets.fetch_missing(dataset.path),
         "INPUT_COLUMNS": "\n".join(filter(None, chosen)),
+        "INPUT_CLUSTER": cluster,
         "INPUT_ENGINE": dataset.engine,
         "INPUT_SPARK_SERVER": server,
         "INPUT_PROFILE": str(file),
