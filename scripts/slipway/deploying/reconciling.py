@@ -123,6 +123,10 @@ class Reconciler:
             case Stop(version):
                 self.target.stop(version)
 
+    def _ended(self, verdict: Verdict, headline: str) -> Report:
+        """The report as evidence of how a release ended."""
+        return self.tell().model_copy(update={"verdict": verdict, "headline": headline})
+
     def _start(self, version: str, found: Known) -> None:
         opened, previous = found.record.opened, found.record.previous
         try:
