@@ -37,8 +37,8 @@ LATER = "strict"
 """The one that release.py has judged."""
 
 RELEASE = """
-# How a version is released here: in seconds, and without anybody's approval. There is no GitHub, whose environments hold
-# the people who approve.
+# How a version is released here: in seconds, and without an approval. There is no GitHub, whose environments name the
+# people who approve.
 deployment:
   environments:
     production:
@@ -175,7 +175,8 @@ def in_seconds(policy: str) -> str:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     kept, mark, _ = policy.partition("\n# How a version reaches passengers")
-    assert mark, "the example says how a version is released"
+    if not mark:
+        sys.exit("examples/flights/slipway.yml does not say how a version reaches passengers.")
     return kept + RELEASE.format(folder=json.dumps(str(SERVING)), port=port)
 
 

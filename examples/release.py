@@ -20,7 +20,6 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import demo
 from demo import DEMO, FLIGHTS, HOME, LATER, LEDGER, RESULTS, ROOT, SERVING, STORE, Story, git, say
@@ -83,7 +82,7 @@ class Traffic:
             thread.join()
 
     def _ask(self, rows: list[dict[str, object]], seed: int) -> None:
-        chance = random.Random(seed)
+        chance = random.Random(seed)  # noqa: S311 - nothing secret
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         while not self.ended.is_set():
             row = dict(chance.choice(rows))
@@ -113,7 +112,9 @@ def main() -> None:
     released, better = stories["first-release"], stories["better"]
     flights_of_july()
     git("merge", "--quiet", "--ff-only", better.name)
-    print("Releasing on model servers of this machine, under requests; meanwhile a pull request is judged …", flush=True)
+    print(
+        "Releasing on model servers of this machine, under requests; meanwhile a pull request is judged …", flush=True
+    )
     with ThreadPoolExecutor(max_workers=1) as pool:
         judging = pool.submit(demo.pull_request, LATER)
         try:
@@ -167,7 +168,9 @@ def share(traffic: Traffic, when: str, begin: int, end: int | None = None) -> No
     for each in traffic.answered[begin:end]:
         answered[each.version] += 1
         failed[each.version] += each.failed
-    told = [f"{failed[version]} of {answered[version]:,} by version {version or 'none'}" for version in sorted(answered)]
+    told = [
+        f"{failed[version]} of {answered[version]:,} by version {version or 'none'}" for version in sorted(answered)
+    ]
     print(f"          failed {when}: {', '.join(told) or 'nobody asked'}", flush=True)
 
 

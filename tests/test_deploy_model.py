@@ -37,6 +37,7 @@ def test_deploy__a_first_release_has_all_requests_at_once(place: Place) -> None:
     assert (began.event, began.model_version, began.details["rollout"]) == ("deployment", "1", "at_once")
     assert (promoted.event, promoted.model_version) == ("promotion", "1")
     assert promoted.details["release"] == began.sequence
+    assert (promoted.verdict, promoted.summary) == ("pass", "toy, production: Version 1 is live.")
     assert promoted.model_digest == place.registry().by_version("toy", "1").tags["slipway.model_digest"]
     assert "is live in production" in done.summary
     assert [check.name for check in done.report.checks] == ["golden as served"]
@@ -79,6 +80,7 @@ def test_deploy__harm_takes_it_back(place: Place) -> None:
     back = place.entries[-1]
     assert (back.event, back.model_version, back.details["previous_version"]) == ("rollback", "1", "2")
     assert back.details["cause"] == "harm"
+    assert (back.verdict, back.summary) == ("fail", "toy, production: Version 2 is taken back: harm.")
     assert place.live() == "1"
 
 

@@ -172,9 +172,7 @@ def site(tmp_path: Path, environments_cache: Path, monkeypatch: pytest.MonkeyPat
         answered = {"predictions": [answer(version, row) for row in ROWS]}
         golden.keep(registry, made, json.dumps({"request": request, "answer": answered}).encode(), toy.temp)
     monkeypatch.chdir(here)
-    made_site = Site(
-        clone(tmp_path / "up.git", tmp_path / "clone"), tmp_path, toy.uri, free_port(), environments_cache
-    )
+    made_site = Site(clone(tmp_path / "up.git", tmp_path / "clone"), tmp_path, toy.uri, free_port(), environments_cache)
     local_target = {"folder": str(tmp_path / "serving"), "port": made_site.port, "gateway": "builtin"}
     production = {"target": {"local": local_target}, "rollout": "canary", "approval": "none"}
     policy = {

@@ -110,17 +110,22 @@ class Reconciler:
                 self.target.set_traffic(shares)
             case Fail(_, cause):
                 self.cause = cause
-            case Promote():
+            case Promote(version):
                 assert opened is not None
-                self.releases.promote(opened, self.tell())
-            case Revert(_, cause):
+                self.releases.promote(opened, self._ended(Verdict.PASS, f"Version {version} is live."))
+            case Revert(version, cause):
                 assert opened is not None
-                self.releases.revert(opened, cause, self.tell())
+                report = self._ended(Verdict.FAIL, f"Version {version} is taken back: {cause}.")
+                self.releases.revert(opened, cause, report)
                 self.cause = None
             case Point(version):
                 self._point(version)
             case Stop(version):
                 self.target.stop(version)
+
+    def _ended(self, verdict: Verdict, headline: str) -> Report:
+        """The report as evidence of how a release ended."""
+        return self.tell().model_copy(update={"verdict": verdict, "headline": headline})
 
     def _start(self, version: str, found: Known) -> None:
         opened, previous = found.record.opened, found.record.previous
