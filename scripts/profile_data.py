@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from slipway import profiles
 from slipway.data import reading
 from slipway.profiles.counting import ROWS_AT_ONCE
+from slipway.profiles.profile import Profile
 from slipway.runner import commands, outputs, redaction, stage
 from slipway.runner.errors import InputError, RemoteError
 
@@ -56,6 +57,7 @@ def main(given: Inputs) -> None:
     if given.query and given.cluster:
         raise InputError("`cluster` was given with a query.", fix="Group in the query, or give `data`.")
     chosen = [line for line in given.columns.splitlines() if line] or None
+    found: tuple[Profile, ...]
     if given.query:
         found = (of_query(given.query, chosen),)
     elif given.engine == "spark":

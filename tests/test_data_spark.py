@@ -521,9 +521,9 @@ def test_stage__reports_the_same_from_every_engine(
     assert ours.headline == local.headline and ours.reasons == local.reasons
     leak = next(check for check in ours.checks if check.name.startswith("leakage"))
     assert leak.values["shared"] == 7 and not re.search("not run", leak.detail)
-    start = "holdout against train: "
-    compared = [each for each in ours.checks if each.name.startswith(start)]
-    assert {each.name.removeprefix(start) for each in compared if each.verdict is Verdict.FAIL} == {
+    opening = "holdout against train: "
+    compared = [each for each in ours.checks if each.name.startswith(opening)]
+    assert {each.name.removeprefix(opening) for each in compared if each.verdict is Verdict.FAIL} == {
         "volume: at most 0.5 times the reference",
         *("amount: drift", "same: drift", "word: drift", "gap: missing values as before"),
         *("word: no new categories", "same: not constant"),
