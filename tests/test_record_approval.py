@@ -159,6 +159,20 @@ def test_record__who_approved_and_when(toy: Toy, hub: GitHubDouble, repository: 
     assert "*good*" not in done.summary, "a comment is text, not Markdown"
 
 
+def test_record__a_deployment_that_deploy_model_shows_is_not_the_job_that_waited(
+    toy: Toy, hub: GitHubDouble, repository: Repository
+) -> None:
+    """The job is run again, after an earlier try of the same run has deployed."""
+    with_commit(toy)
+    approve(hub, "lena")
+    log = f"{hub.html_url}/{REPOSITORY}/actions/runs/{RUN}"
+    shown = [Status("in_progress", WENT_ON + timedelta(hours=1), log_url=log)]
+    ours = Deployment(hub.world.new_id(), repository, 0, "0" * 40, "production", shown, task="slipway")
+    hub.world.deployments.append(ours)
+    done = record(toy, hub, seal(toy, commit=COMMIT), environment="production")
+    assert done.report["tables"][0]["rows"][0][4] == "2026-03-01 09:00:00 UTC to 2026-03-01 09:30:00 UTC"
+
+
 @pytest.mark.parametrize(
     ("login", "said"),
     [

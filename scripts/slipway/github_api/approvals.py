@@ -10,7 +10,7 @@ from github.NamedUser import NamedUser
 from github.Repository import Repository
 
 from slipway.approval.judging import MACHINES, NOBODY, Approval, State
-from slipway.github_api import client
+from slipway.github_api import client, deployments
 from slipway.runner.context import Run
 
 WAITING = "waiting"
@@ -58,6 +58,8 @@ def _waited(
     """From when the run's job waited for the environment, and when it went on; None for what no status tells."""
     with client.explained(f"list the deployments to {environment}", permission="deployments: read"):
         for deployment in repository.get_deployments(sha=run.sha, environment=environment):
+            if deployment.task == deployments.TASK:  # deploy-model shows it; no job has waited for it
+                continue
             # Not PyGithub's statuses: they lack the address of the log, and ask for each of them again.
             _, said = repository.requester.requestJsonAndCheck("GET", f"{deployment.statuses_url}?per_page=100")
             if not any(f"/actions/runs/{run.run_id}/" in f"{_address(each)}/" for each in said or ()):
