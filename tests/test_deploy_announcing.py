@@ -11,6 +11,8 @@ import rollback_model
 from deploy_kit import Place, Ran, invariants, released
 from github_double.server import GitHubDouble
 from github_double.world import Deployment
+from slipway.deploying import announcing
+from slipway.report import Column, Report, Table, Verdict
 from test_training_toy import QUIET
 
 pytestmark = QUIET
@@ -143,4 +145,20 @@ def test_issue__holds_the_evidence_of_the_canary(told: Place, hub: GitHubDouble)
     assert done.said["state"] == "rolled-back", done.log
     (issue,) = hub.world.issues.values()
     assert "200 of 500" in issue.body.replace("\N{NO-BREAK SPACE}", " ")
-    assert "| errors |" in issue.body or "errors" in issue.body
+    assert issue.body.count("Version 2 was taken back from production") == 1
+
+
+def test_issue__is_shortened_by_whole_sections() -> None:
+    """What is cut in the middle of a fold would hide all that follows, the line by which it is found as well."""
+    column = Column(name="what")
+    long = Table(
+        title="Everything", columns=(column,), rows=tuple((f"row {number} " + "x" * 90,) for number in range(900))
+    )
+    report = Report(
+        stage="deploy-model", model="toy", verdict=Verdict.FAIL, headline="Version 2 was taken back.", tables=(long,)
+    )
+    body = announcing.issue_body(report, "https://github.com/octo/models/actions/runs/1", "<!-- hidden -->")
+    assert len(body) < 65_536
+    assert body.startswith("Version 2 was taken back.")
+    assert "Shortened or left out for GitHub's limit of length: Everything." in body
+    assert body.splitlines()[-1] == "<!-- hidden -->"

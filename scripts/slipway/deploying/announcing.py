@@ -15,8 +15,7 @@ from slipway.deploying.case import Case
 from slipway.deploying.record import Known
 from slipway.deploying.telling import State
 from slipway.policy.deployment import PRODUCTION
-from slipway.report import Report
-from slipway.report.markdown import chart_section, stage_page
+from slipway.report import Report, fitting, markdown
 from slipway.runner.errors import SlipwayError
 from slipway.runner.inputs import Secret
 from slipway.watching.record import Keeper
@@ -32,8 +31,6 @@ STATES: dict[State, Status] = {
     "rolled-back": "failure",
     "none": "inactive",
 }
-LONGEST_BODY = 60_000
-"""Characters of an issue; GitHub takes 65,536."""
 
 
 def begin(case: Case, known: Known, token: Secret) -> None:
@@ -117,10 +114,21 @@ def _issue(
     if state == "live":
         issues.close(repository, marker=hidden, author=writer, why=report.headline)
         return {}
-    body = "\n\n".join([stage_page(report), *map(chart_section, report.charts)])[:LONGEST_BODY]
-    body += f"\n\n[The run]({case.run.url})\n\n{hidden}"
     title = f"{case.model}: a release to {case.environment} was taken back"
+    body = issue_body(report, case.run.url, hidden)
     return {"issue": issues.report(repository, marker=hidden, title=title, body=body, author=writer)}
+
+
+def issue_body(report: Report, run: str, hidden: str) -> str:
+    """What happened and the evidence, within GitHub's limit. run: the run's address; hidden: the last line."""
+    because = "\n\n".join(filter(None, [markdown.prose(report.headline), markdown.bullets(report.reasons)]))
+    sections = [
+        fitting.text("what happened", 0, because),
+        *(fitting.text(each.title, 1, markdown.table_section(each)) for each in markdown.tables_of(report)),
+        *(fitting.text(each.title, 2, markdown.chart_section(each)) for each in report.charts),
+        fitting.text("provenance", 3, markdown.provenance([report])),
+    ]
+    return fitting.fit(sections, end=f"{markdown.link('The run', run)}\n\n{hidden}", full_report=run)
 
 
 @contextmanager
