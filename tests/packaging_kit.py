@@ -14,6 +14,7 @@ import re
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ netns = "host"
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+tmp_dir = "{short}/tmp"
+lock_type = "file"
 """
 
 HEAVY = ("scikit-learn", "scipy", "joblib", "threadpoolctl", "skops", "pyarrow")
@@ -124,13 +127,16 @@ def base_registry() -> Path:
 def store(folder: Path) -> Iterator[dict[str, str]]:
     """A store of images of its own: the environment for Buildah and Podman."""
     folder.mkdir(parents=True, exist_ok=True)
+    # Podman cleans nothing up, silently, where its runroot's name has more than 50 characters.
+    short = Path(tempfile.mkdtemp(prefix="slipway-", dir="/tmp"))
     files = {
-        "CONTAINERS_CONF": CONTAINERS,
+        # Locks and exits of other stores of this machine are none of ours.
+        "CONTAINERS_CONF": CONTAINERS.format(short=short),
         "CONTAINERS_STORAGE_CONF": f"""
 [storage]
 driver = "overlay"
 graphroot = "{folder}/graph"
-runroot = "{folder}/run"
+runroot = "{short}/run"
 """,
         "CONTAINERS_REGISTRIES_CONF": "".join(
             f'[[registry]]\nlocation = "{host}"\ninsecure = true\n' for host in ("127.0.0.1", "localhost")
@@ -146,9 +152,11 @@ runroot = "{folder}/run"
     finally:
         subprocess.run(["podman", "rm", "--all", "--force"], env=environ, capture_output=True, check=False)
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-        for mount in sorted((each for each in mounts if each.startswith(f"{folder}/")), reverse=True):
+        ours = (f"{folder}/", f"{short}/")
+        for mount in sorted((each for each in mounts if each.startswith(ours)), reverse=True):
             subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        for place in (folder, short):
+            shutil.rmtree(place, ignore_errors=True)
 
 
 @contextlib.contextmanager

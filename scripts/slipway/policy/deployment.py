@@ -26,11 +26,32 @@ class LocalTarget(Strict):
     """HAProxy where it is installed, or else a small gateway of Slipway's own."""
 
 
+class ContainerTarget(Strict):
+    """Containers of the versions' images on the runner itself, behind the same gateway."""
+
+    folder: Annotated[str, Field(min_length=1, max_length=500)]
+    """Where it keeps what it serves; outside of the checkout, which the next job replaces."""
+
+    port: Port
+    """Where the gateway listens, on the loopback."""
+
+    engine: Literal["auto", "podman", "docker"] = "auto"
+    """What runs containers; Podman where both are there."""
+
+
 class TargetRule(Strict):
     """What serves the model; exactly one of them."""
 
     local: LocalTarget | None = None
     """Model servers on the runner itself."""
+
+    container: ContainerTarget | None = None
+    """Containers on the runner itself."""
+
+    @property
+    def embedded(self) -> LocalTarget | ContainerTarget | None:
+        """What serves on the runner itself; None where it is elsewhere."""
+        return self.local or self.container
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -91,4 +112,16 @@ class Deployment(Strict):
         if len(canaries) > 1:
             problem = f"`{canaries[0]}` has a canary already, and a version has one"
             raise misplaced([(("environments", canaries[1], "rollout"), problem)])
+        return self
+
+    @model_validator(mode="after")
+    def _share_no_place(self) -> Self:
+        seen: dict[tuple[str, str | int], str] = {}
+        for name, each in self.environments.items():
+            rule = each.target.embedded
+            for key in ("folder", "port") if rule else ():
+                other = seen.setdefault((key, getattr(rule, key)), name)
+                if other != name:
+                    place = ("environments", name, "target", "local" if each.target.local else "container", key)
+                    raise misplaced([(place, f"is that of `{other}`, too: each environment needs its own")])
         return self

@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import shutil
 import socket
 import sys
 import time
@@ -235,7 +234,7 @@ class EmbeddedTarget:
         if known and not known.leaving:
             self._keep(kept.having(name, known.model_copy(update={"leaving": True})))
         self.servers.end(folder, STOP_SECONDS)
-        shutil.rmtree(folder, ignore_errors=True)
+        self.servers.remove(folder)
         left = kept.without(name)
         if left.versions:
             self._keep(left)
@@ -265,21 +264,21 @@ class EmbeddedTarget:
 
         begins: whether a folder is made where there is none.
         """
-        nothing = Kept(model=self.model, port=self.port, gateway=self.gateway.name)
+        ours = {"model": self.model, "port": self.port, "gateway": self.gateway.name, "servers": self.servers.name}
+        nothing = Kept.model_validate(ours)
         if not begins and not self.place.file.is_file():
             yield nothing
             return
         with self.place.locked():
             kept = self.place.read() or nothing
-            ours = (self.model, self.port, self.gateway.name)
-            if (kept.model, kept.port, kept.gateway) != ours and kept.versions:
+            theirs = {name: getattr(kept, name) for name in ours}
+            if theirs != ours and kept.versions:
                 raise InputError(
-                    f"{self.place.folder} is another target's: of `{kept.model}` on port {kept.port}, behind "
-                    f"{kept.gateway}.",
-                    why=f"Ours is of `{self.model}` on port {self.port}, behind {self.gateway.name}.",
+                    f"{self.place.folder} is another target's: {_described(theirs)}.",
+                    why=f"Ours is {_described(ours)}.",
                     fix="Give every target a `folder` of its own; to change this one, take its versions away first.",
                 )
-            kept = kept.but(model=self.model, port=self.port, gateway=self.gateway.name)
+            kept = kept.but(**ours)
             if kept.versions:
                 self.gateway.serve(kept)
             yield kept
@@ -304,6 +303,10 @@ def _checked(version: str) -> str:
     if not VERSION.fullmatch(version):
         raise InputError(f"A version cannot be called `{version[:200]}`.", fix="Give its number in the registry.")
     return version
+
+
+def _described(kind: Mapping[str, Any]) -> str:
+    return "`{model}` on port {port}, by {servers} behind {gateway}".format(**kind)
 
 
 def _free_port() -> int:

@@ -11,7 +11,11 @@ def find(rules: TargetRule, *, model: str, ready_seconds: float) -> Target:
 
     Raises InputError where it cannot be used from here.
     """
-    assert rules.local is not None, "the policy has exactly one"
-    from slipway.targets import local
+    if rules.local is not None:
+        from slipway.targets import local
 
-    return local.target(rules.local, model=model, ready_seconds=ready_seconds)
+        return local.target(rules.local, model=model, ready_seconds=ready_seconds)
+    assert rules.container is not None, "the policy has exactly one"
+    from slipway.targets import containers
+
+    return containers.target(rules.container, model=model, ready_seconds=ready_seconds)

@@ -41,12 +41,13 @@ class Version(Part):
 
 
 class Kept(Part):
-    """All of it. bounds: of the histogram that predictions are counted in now."""
+    """All of it. gateway, servers: their kinds. bounds: of the histogram that predictions are counted in now."""
 
     schema_version: Literal[1] = 1
     model: str
     port: int
     gateway: str
+    servers: str
     versions: dict[str, Version] = Field(default_factory=dict)
     shares: dict[str, Annotated[FiniteFloat, Field(ge=0, le=1)]] = Field(default_factory=dict)
     bounds: tuple[FiniteFloat, ...] = ()

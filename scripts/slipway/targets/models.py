@@ -25,6 +25,10 @@ Launch = Callable[[int], None]
 class Servers(Protocol):
     """How the servers of versions are run. Each has a folder of its own."""
 
+    @property
+    def name(self) -> str:
+        """Their kind."""
+
     def identity(self, servable: Servable) -> str:
         """Digest of what is served. InputError where the version has not what it takes."""
 
@@ -40,12 +44,16 @@ class Servers(Protocol):
     def end(self, folder: Path, seconds: float) -> None:
         """SIGTERM, and SIGKILL after so many seconds; nothing where it does not run."""
 
+    def remove(self, folder: Path) -> None:
+        """Remove all that was brought for one that has ended."""
+
 
 @dataclass(frozen=True)
 class Processes:
     """Servers that are processes. lasting: where environments are kept that outlive the job."""
 
     lasting: Path
+    name: str = "process"
 
     def identity(self, servable: Servable) -> str:
         """Digest of the model's files."""
@@ -64,6 +72,7 @@ class Processes:
             (folder / name).mkdir(exist_ok=True)
         with outliving(self.lasting):
             python = servable.python(model)
+        (folder / "python").write_text(str(python), encoding="utf-8")
 
         def launch(port: int) -> None:
             environ = environ_of(
@@ -95,6 +104,15 @@ class Processes:
     def end(self, folder: Path, seconds: float) -> None:
         """End the process."""
         Daemon(folder).end(seconds)
+
+    def remove(self, folder: Path) -> None:
+        """Remove its files, and its environment if it lies here and no other version has it."""
+        used = {place.parent.name: place.read_text(encoding="utf-8") for place in folder.parent.glob("*/python")}
+        python = used.pop(folder.name, "")
+        shutil.rmtree(folder, ignore_errors=True)
+        environment = Path(python).parent.parent
+        if python not in used.values() and self.lasting in environment.parents:
+            shutil.rmtree(environment, ignore_errors=True)
 
 
 @contextmanager
