@@ -28,7 +28,7 @@ from slipway.canary.observations import Categories, Histogram
 from slipway.policy.deployment import TargetRule
 from slipway.runner import environments
 from slipway.runner.errors import ConflictError, GateError, InputError, RemoteError
-from slipway.targets import embedded, finding, haproxy, kept
+from slipway.targets import asking, embedded, finding, haproxy, kept
 from slipway.targets.cells import bounds_of
 from slipway.targets.gateway.counting import MOST_CATEGORIES, OTHER, Counters, prediction_of
 from slipway.targets.gateway.routing import Table
@@ -316,6 +316,8 @@ def test_gateway__large_answers_flow_and_break_off_where_the_version_breaks_off(
     both.behave("8", predictions=["x" * 2_000_000])
     answer = both.post(X_Slipway_Key=key)
     assert (len(answer.body["predictions"][0]), answer.version) == (2_000_000, "8")
+    both.behave("7", predictions=["x" * 2_000_000])
+    assert both.post().headers["set-cookie"].startswith("slipway-key=")
 
     def broken() -> None:
         with pytest.raises((http.client.IncompleteRead, ConnectionError)):
@@ -693,9 +695,7 @@ def test_start__refuses_names_that_are_no_folders(stand: Stand, name: str) -> No
 def test_folder__that_is_another_targets_is_refused(both: Stand) -> None:
     for other in ({"model": "other"}, {"port": free_port()}):
         for call in ("state", "start"):
-            with pytest.raises(
-                InputError, match=r"is another target's: of `flights` on port \d+, behind (builtin|haproxy)"
-            ):
+            with pytest.raises(InputError, match=rf"is another target's: `flights` .* process behind {both.gateway}"):
                 getattr(both.target(**other), call)(*([both.servable("9")] if call == "start" else []))
     assert both.running == ["7", "8", "gateway"]
 
@@ -772,7 +772,8 @@ def test_haproxy__tells_its_own_metrics_and_no_histograms(both: Stand) -> None:
     assert b"haproxy_backend_http_responses_total" in both.get("/metrics").body
 
 
-def test_haproxy__counts_each_version_from_its_own_beginning(tmp_path: Path) -> None:
+def test_haproxy__counts_each_version_from_its_own_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(haproxy, "SLOTS", 3)
     with behind("haproxy", tmp_path) as stand:
         stand.start("7").set_traffic({"7": 1.0})
         for version in range(8, 8 + haproxy.SLOTS + 1):
@@ -801,6 +802,23 @@ def test_haproxy__refuses_more_than_it_can_split(tmp_path: Path) -> None:
 
 
 # Processes.
+
+
+def test_ports__are_none_that_outgoing_connections_are_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given_out = tmp_path / "range"
+    monkeypatch.setattr(asking, "GIVEN_OUT", given_out)
+    given_out.write_text("21002\t60999\n")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 20_000))
+        other.listen()
+        everything = set(range(20_000, 21_002))
+        assert asking.free_port(taken=everything - {20_000, 20_007}) == 20_007
+        with pytest.raises(RemoteError, match="No port of this machine is free"):
+            asking.free_port(taken=everything - {20_000})
+    given_out.write_text("1024\t65535\n")
+    assert asking.free_port() >= 20_000
+    given_out.unlink()
+    assert 20_000 <= asking.free_port() < 32_768
 
 
 def test_daemon__never_ends_a_process_that_only_has_its_number(tmp_path: Path) -> None:

@@ -5,11 +5,19 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import socket
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from slipway.runner.errors import RemoteError
+
 LARGEST = 64 * 2**20
+
+GIVEN_OUT = Path("/proc/sys/net/ipv4/ip_local_port_range")
+LOWEST, FEWEST = 20_000, 1_000
+"""Ports of servers lie from the lowest on, below those that the system gives out, if there are at least so many."""
 
 
 class _OverSocket(http.client.HTTPConnection):
@@ -56,3 +64,25 @@ def ask(place: int | Path, method: str, route: str, body: Any = None, *, seconds
         return answer.status, answer.read(LARGEST)
     finally:
         connection.close()
+
+
+def free_port(taken: Collection[int] = ()) -> int:
+    """A free port of the loopback, none of `taken`, that the system gives to no outgoing connection meanwhile.
+
+    A server takes seconds to load its model before it listens.
+    """
+    try:
+        lowest = int(GIVEN_OUT.read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError):
+        lowest = 32_768
+    # Where all is given out there is no safe place.
+    ports = range(LOWEST, lowest) if lowest > LOWEST + FEWEST else range(LOWEST, 65_536)
+    for port in random.sample(ports, len(ports)):
+        with socket.socket() as tried:
+            try:
+                tried.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            if port not in taken:
+                return port
+    raise RemoteError("No port of this machine is free.")

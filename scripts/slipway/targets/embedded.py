@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -24,7 +23,7 @@ from pydantic import ValidationError
 from slipway.canary.observations import Arm, Observation
 from slipway.runner.errors import ConflictError, GateError, InputError, RemoteError, SlipwayError
 from slipway.targets import cells
-from slipway.targets.asking import ask
+from slipway.targets.asking import ask, free_port
 from slipway.targets.gateways import Gateway
 from slipway.targets.kept import Kept, Place, Version
 from slipway.targets.models import Servers
@@ -192,7 +191,7 @@ class EmbeddedTarget:
             elif self.servers.alive(folder):
                 return  # another run was faster
             before = kept.versions.get(name)
-            port = _free_port()
+            port = free_port(taken={each.port for each in kept.versions.values()})
             self._keep(kept.having(name, Version(port=port, identity=identity, bounds=before.bounds if before else ())))
             launch(port)
 
@@ -307,12 +306,6 @@ def _checked(version: str) -> str:
 
 def _described(kind: Mapping[str, Any]) -> str:
     return "`{model}` on port {port}, by {servers} behind {gateway}".format(**kind)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def _alike(one: Mapping[str, float], other: Mapping[str, float]) -> bool:

@@ -27,7 +27,8 @@ CHECK_SECONDS = 1.0
 IDLE_SECONDS = 2
 """Shorter than the server's own 5 s: a connection that it closes while a request travels would look like an error."""
 
-COOKIE_SECONDS = 90 * 86_400
+COOKIE = f"HttpOnly; Max-Age={90 * 86_400}; Path=/; SameSite=Lax"
+Headers = CIMultiDict[str]
 
 OF_THE_CONNECTION = frozenset(
     (
@@ -94,22 +95,21 @@ class Gateway:
         if (request.content_length or 0) > LARGEST_REQUEST:
             return refusal(413, "The request is too large.")
         body = await request.read()  # which refuses a larger one without a length in the same way
+        own = CIMultiDict({VERSION_HEADER: version})
+        if given is None and asked is None:
+            own["Set-Cookie"] = f"{KEY_COOKIE}={key}; {COOKIE}"
         arm = self.counters.arms[version]
         arm.in_flight += 1
         try:
-            answer = await self._answered(request, version, table.ports[version], body, counts=asked is None)
+            return await self._answered(request, version, table.ports[version], body, own, counts=asked is None)
         finally:
             arm.in_flight -= 1
-        if not answer.prepared:
-            if given is None and asked is None:
-                answer.set_cookie(KEY_COOKIE, key, max_age=COOKIE_SECONDS, httponly=True, samesite="Lax")
-            answer.headers[VERSION_HEADER] = version
-        return answer
 
     async def _answered(
-        self, request: web.Request, version: str, port: int, body: bytes, *, counts: bool
+        self, request: web.Request, version: str, port: int, body: bytes, own: Headers, *, counts: bool
     ) -> web.StreamResponse:
-        """What the version answers, or what is said instead. counts: whether it was the traffic that chose it.
+        """What the version answers, or what is said instead. counts: whether it was the traffic that chose it. own:
+        headers of the answer that are ours.
 
         Only what is posted is counted: it asks for predictions, and everything else for health.
         """
@@ -125,10 +125,12 @@ class Gateway:
                 allow_redirects=False,
             ) as answer:
                 code = answer.status
+                headers = CIMultiDict(_passed(answer.headers.items()))
+                headers.extend(own)
                 if answer.content_length is None or answer.content_length > HELD:
-                    return await self._flowing(request, answer, version)
+                    return await self._flowing(request, answer, headers)
                 held = await answer.read()
-                said = web.Response(status=code, headers=CIMultiDict(_passed(answer.headers.items())), body=held)
+                said = web.Response(status=code, headers=headers, body=held)
         except ClientConnectorError:
             code, broken = 503, "The version does not answer."
         except TimeoutError:
@@ -139,12 +141,11 @@ class Gateway:
             if counts and request.method == "POST":
                 found = prediction_of(request.path, held) if held is not None and code == 200 else None
                 self.counters.count(version, code, perf_counter() - began, found)
-        return refusal(code, broken) if broken else said
+        return refusal(code, broken, own) if broken else said
 
-    async def _flowing(self, request: web.Request, answer: ClientResponse, version: str) -> web.StreamResponse:
+    async def _flowing(self, request: web.Request, answer: ClientResponse, headers: Headers) -> web.StreamResponse:
         """An answer as it comes. Where it breaks off, so does ours: the client must not take it for whole."""
-        said = web.StreamResponse(status=answer.status, headers=CIMultiDict(_passed(answer.headers.items())))
-        said.headers[VERSION_HEADER] = version
+        said = web.StreamResponse(status=answer.status, headers=headers)
         said.content_length = answer.content_length
         await said.prepare(request)
         there = True
@@ -184,9 +185,9 @@ async def _written(said: web.StreamResponse, part: bytes) -> bool:
     return True
 
 
-def refusal(code: int, why: str) -> web.Response:
+def refusal(code: int, why: str, headers: Headers | None = None) -> web.Response:
     """An answer of the gateway's own."""
-    return web.json_response({"error": why}, status=code)
+    return web.json_response({"error": why}, status=code, headers=headers)
 
 
 def _passed(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
