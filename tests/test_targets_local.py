@@ -28,7 +28,7 @@ from slipway.canary.observations import Categories, Histogram
 from slipway.policy.deployment import TargetRule
 from slipway.runner import environments
 from slipway.runner.errors import ConflictError, GateError, InputError, RemoteError
-from slipway.targets import asking, embedded, finding, haproxy, kept
+from slipway.targets import asking, embedded, finding, gateways, haproxy, kept
 from slipway.targets.cells import bounds_of
 from slipway.targets.gateway.counting import MOST_CATEGORIES, OTHER, Counters, prediction_of
 from slipway.targets.gateway.routing import Table
@@ -508,6 +508,17 @@ def test_gateway__that_was_killed_is_started_by_the_next_run_with_its_traffic(be
     assert seen and seen.canary.since and seen.canary.since >= before, "the counters say that they began anew"
 
 
+def test_gateway__that_hangs_is_started_anew(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand.start("7").set_traffic({"7": 1.0})
+    before = stand.pid("gateway")
+    monkeypatch.setattr(gateways, "START_SECONDS", 2.0)
+    monkeypatch.setattr(gateways, "GRACE_SECONDS", 0.1)
+    os.kill(before, signal.SIGSTOP)
+    stand.target().set_traffic({"7": 1.0})
+    assert stand.post().code == 200
+    assert stand.pid("gateway") != before
+
+
 def test_server__that_was_killed_is_shown_counted_and_started_again(behind_any: Stand) -> None:
     behind_any.start("7")
     behind_any.start("8").set_traffic({"7": 0.75, "8": 0.25})
@@ -627,11 +638,15 @@ def test_killed__between_writing_and_doing_the_next_run_makes_it_good(behind_any
     said["versions"]["9"] = {**said["versions"]["8"], "identity": "sha256:9", "ready": False, "port": free_port()}
     file.write_text(json.dumps(said))
     assert [(each.version, each.share, each.health) for each in behind_any.target().state()] == [
-        ("7", 0.0, "ready"),
+        ("7", 0.0, "failed"),  # so that whoever wants it again starts it
         ("8", 1.0, "ready"),
         ("9", 0.0, "failed"),
     ]
     assert behind_any.post().version == "8"
+    pid = behind_any.pid("7")
+    behind_any.start("7").set_traffic({"7": 1.0})
+    assert (behind_any.post().version, behind_any.pid("7")) == ("7", pid)
+    behind_any.target().set_traffic({"8": 1.0})
     behind_any.target().stop("7")
     behind_any.start("9")
     assert [(each.version, each.health) for each in behind_any.target().state()] == [("8", "ready"), ("9", "ready")]
@@ -712,6 +727,16 @@ def test_folder__whose_books_are_broken_is_refused(stand: Stand) -> None:
     assert stand.post().code == 200, "what runs goes on"
     file.write_text(good)
     assert [each.health for each in stand.target().state()] == ["ready"]
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707])
+def test_folder__that_others_can_write_to_is_refused(stand: Stand, mode: int) -> None:
+    folder = stand.folder / "target"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(InputError, match="Others can write to the target's folder"):
+        stand.start("7")
+    assert stand.running == []
 
 
 def test_folder__that_cannot_be_made_is_an_error(stand: Stand) -> None:

@@ -88,7 +88,8 @@ class EmbeddedTarget:
                     fix="A registered version never changes: find out what changed it. `stop` takes it away.",
                 )
             if known and known.leaving:
-                self._keep(kept.having(name, known.model_copy(update={"leaving": False})))
+                known = known.model_copy(update={"leaving": False})
+                self._keep(kept.having(name, known))
             elif not known:
                 self.gateway.serve(kept)  # before anything else: where its port is taken nothing is begun
         try:
@@ -221,7 +222,7 @@ class EmbeddedTarget:
 
     def _withdraw(self, name: str) -> None:
         """Leave nothing of a version that did not come up; one that has traffic stays in the books as failed."""
-        with self._opened() as kept:
+        with self._opened(begins=True) as kept:
             if kept.shares.get(name):
                 self.servers.end(self.place.version(name), STOP_SECONDS)
             else:
@@ -242,7 +243,8 @@ class EmbeddedTarget:
             self.place.write(left.but(shares={}, bounds=()))
 
     def _health(self, name: str, version: Version) -> Health:
-        if not self.servers.alive(self.place.version(name)):
+        # One that is leaving has to be started before it could be given anything again.
+        if version.leaving or not self.servers.alive(self.place.version(name)):
             return "failed"
         for _ in range(CHECKS if version.ready else 1):
             if self._answers(name, version):

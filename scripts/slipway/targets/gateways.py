@@ -75,7 +75,12 @@ class Builtin:
         }
         if not self._daemon.alive():
             self._start()
-        status, said = self._patiently("PUT", "/table", table)
+        try:
+            status, said = self._patiently("PUT", "/table", table)
+        except RemoteError:  # it hangs, or has just ended
+            self.end()
+            self._start()
+            status, said = self._patiently("PUT", "/table", table)
         if status == 409:
             self.end()
             raise taken(self.port, said.decode(errors="replace"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,6 +94,7 @@ class Place:
                 fix="Let `folder` name one that the runner's user can write to.",
             ) from error
         with lock:
+            self._require_ours()
             give_up = time.monotonic() + WAIT_SECONDS
             while not _free(lock.fileno()):
                 if time.monotonic() > give_up:
@@ -102,6 +104,16 @@ class Place:
                     )
                 time.sleep(0.02)
             yield
+
+    def _require_ours(self) -> None:
+        """InputError where others could change what a run goes by."""
+        found = self.folder.stat()
+        if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise InputError(
+                f"Others can write to the target's folder {self.folder}.",
+                why=f"It belongs to user {found.st_uid}, with the mode {stat.S_IMODE(found.st_mode):o}.",
+                fix="Let it belong to the runner's user, with the mode 700.",
+            )
 
     def read(self) -> Kept | None:
         """What is kept; None where there is nothing yet. InputError where it cannot be read."""
