@@ -1103,3 +1103,37 @@ def test_canary__has_a_default_for_everything() -> None:
 )
 def test_canary__refuses(said: str, problem: str) -> None:
     assert problem in str(refusal(f"version: 1\nmodel: flights\ncanary: {said}\n"))
+
+
+ONE = "{target: {local: {folder: /a, port: 8100}}}"
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ("{}", "environments"),
+        ("{production: {target: {}}}", "needs exactly one of"),
+        (
+            "{production: {target: {local: {folder: /a, port: 8100}, container: {folder: /b, port: 8101}}}}",
+            "exactly one",
+        ),
+        ("{production: {target: {local: {folder: /a, port: 80}}}}", "local.port"),
+        ("{production: {target: {container: {folder: /a, port: 8100, engine: runc}}}}", "container.engine"),
+        ("{production: {target: {local: {folder: '', port: 8100}}}}", "local.folder"),
+        (f"{{candidate: {ONE}}}", "`candidate` cannot be an environment's name"),
+        (
+            f"{{dev: {ONE}, production: {{target: {{container: {{folder: /b, port: 8100}}}}}}}}",
+            "is that of `dev`, too: each environment needs its own",
+        ),
+        (f"{{dev: {ONE}, production: {{target: {{local: {{folder: /a, port: 8101}}}}}}}}", "is that of `dev`, too"),
+    ],
+)
+def test_deployment__refuses(said: str, problem: str) -> None:
+    assert problem in str(refusal(f"version: 1\nmodel: flights\ndeployment: {{environments: {said}}}\n"))
+
+
+def test_deployment__names_the_line_of_a_port_that_is_given_twice() -> None:
+    text = "version: 1\nmodel: flights\ndeployment:\n  environments:\n"
+    for name, folder in (("dev", "/a"), ("production", "/b")):
+        text += f"    {name}:\n      target:\n        local:\n          folder: {folder}\n          port: 8100\n"
+    assert refusal(text).line == text.count("\n")
