@@ -70,3 +70,19 @@ class VertexTarget(Strict):
         if self.trial_endpoint == self.endpoint:
             raise ValueError("`trial_endpoint` must be another one than `endpoint`, or the trial would have requests")
         return self
+
+
+class HuggingFaceTarget(Strict):
+    """A model repository of the Hugging Face Hub, whose consumers pin a branch."""
+
+    repository: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}$")]
+    """`owner/name`; it must exist."""
+
+    branch: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[\w-][\w.-]*)*$", max_length=200)] = "production"
+    """What consumers pin."""
+
+    @model_validator(mode="after")
+    def _is_no_branch_of_a_version(self) -> Self:
+        if self.branch.startswith("slipway/"):
+            raise ValueError("`branch` must not begin with `slipway/`: versions that are kept ready have such branches")
+        return self

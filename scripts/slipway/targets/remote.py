@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from slipway.policy.targets import KServeTarget, VertexTarget
+from slipway.policy.targets import HuggingFaceTarget, KServeTarget, VertexTarget
 from slipway.runner import environments, programs
 from slipway.runner.errors import BY_NAME, InputError
 from slipway.targets.protocol import NotReadyError, Servable, Served, Shares
@@ -118,4 +118,19 @@ def vertex(rules: VertexTarget, *, model: str, ready_seconds: float) -> Remote:
         settings=rules.model_dump(),
         python=lambda: environments.for_group("vertex"),
         answers=rules.trial_endpoint is not None,
+    )
+
+
+def huggingface(rules: HuggingFaceTarget, *, model: str, ready_seconds: float) -> Remote:
+    """A branch of a model repository of the Hugging Face Hub. It keeps files: nobody can ask it for predictions."""
+    return Remote(
+        kind="huggingface",
+        shown=f"the branch {rules.branch} of {rules.repository} on the Hugging Face Hub",
+        model=model,
+        ready_seconds=ready_seconds,
+        settings=rules.model_dump(),
+        python=lambda: environments.for_group("huggingface"),
+        needs="files",
+        splits=False,
+        answers=False,
     )
