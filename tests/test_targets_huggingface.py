@@ -204,9 +204,7 @@ def test_release__two_versions_and_back(hub: Hub, version: Any) -> None:
     target.start(version("7", **{"old.pkl": "pickled"}))
     assert shares(target) == {"7": 0.0}
     assert hub.branches["slipway/7"] == hub.tags["v7"]
-    assert hub.headers[-1]["description"] == base64.b64encode(b"May run code when loaded: old.pkl").decode() or (
-        hub.headers[-1]["description"] == "May run code when loaded: old.pkl"
-    )
+    assert hub.headers[-1]["description"] == "May run code when loaded: old.pkl"
     target.set_traffic({"7": 1})
     assert shares(target) == {"7": 1.0}
     target.start(version("8"))

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, FiniteFloat, StrictBool, model_validator
 
 from slipway.policy.strict import NUMBER, Name, Strict, misplaced
-from slipway.policy.targets import HuggingFaceTarget, KServeTarget, VertexTarget
+from slipway.policy.targets import HuggingFaceTarget, KServeTarget, MLflowTarget, VertexTarget
 
 PRODUCTION = "production"
 Port = Annotated[int, Field(ge=1024, le=65_535), NUMBER]
@@ -57,6 +57,9 @@ class TargetRule(Strict):
 
     huggingface: HuggingFaceTarget | None = None
     """A branch of a repository of the Hugging Face Hub."""
+
+    mlflow: MLflowTarget | None = None
+    """A deployment of one of MLflow's plugins."""
 
     @property
     def embedded(self) -> LocalTarget | ContainerTarget | None:

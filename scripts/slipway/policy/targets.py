@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Field, StrictInt, model_validator
+from pydantic import Field, FiniteFloat, StrictBool, StrictInt, StrictStr, model_validator
 
 from slipway.policy.strict import Strict
 
@@ -86,3 +86,27 @@ class HuggingFaceTarget(Strict):
         if self.branch.startswith("slipway/"):
             raise ValueError("`branch` must not begin with `slipway/`: versions that are kept ready have such branches")
         return self
+
+
+class MLflowTarget(Strict):
+    """A deployment of one of MLflow's plugins: SageMaker, Azure ML and whatever else has one."""
+
+    uri: Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*(:[^\s@]*)?$", max_length=500)]
+    """The target as MLflow names it: `sagemaker:/eu-west-1`."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,40}$")]
+    """Of the deployment that clients ask. A version that is kept ready has one of its own, `<name>-<version>`."""
+
+    requirements: Annotated[str, Field(min_length=1, max_length=500)]
+    """A lock with MLflow and the plugin's package; the client runs in its environment."""
+
+    flavor: Annotated[str, Field(pattern=r"^[a-z_]{1,50}$")] | None = None
+    """The model's flavour to deploy; by default the plugin's choice."""
+
+    endpoint: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]{0,200}$")] | None = None
+    """For plugins that have endpoints."""
+
+    config: Annotated[dict[str, StrictBool | StrictInt | FiniteFloat | StrictStr], Field(max_length=100)] = Field(
+        default_factory=dict
+    )
+    """What the plugin is told: machines, roles, timeouts. No secrets."""

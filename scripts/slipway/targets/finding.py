@@ -22,6 +22,8 @@ def find(rules: TargetRule, *, model: str, ready_seconds: float) -> Target:
         return remote.vertex(rules.vertex, model=model, ready_seconds=ready_seconds)
     if rules.huggingface is not None:
         return remote.huggingface(rules.huggingface, model=model, ready_seconds=ready_seconds)
+    if rules.mlflow is not None:
+        return remote.mlflow(rules.mlflow, model=model, ready_seconds=ready_seconds)
     assert rules.container is not None, "the policy has exactly one"
     from slipway.targets import containers
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from slipway.policy.targets import HuggingFaceTarget, KServeTarget, VertexTarget
+from slipway.policy.targets import HuggingFaceTarget, KServeTarget, MLflowTarget, VertexTarget
 from slipway.runner import environments, programs
 from slipway.runner.errors import BY_NAME, InputError
 from slipway.targets.protocol import NotReadyError, Servable, Served, Shares
@@ -133,4 +133,18 @@ def huggingface(rules: HuggingFaceTarget, *, model: str, ready_seconds: float) -
         needs="files",
         splits=False,
         answers=False,
+    )
+
+
+def mlflow(rules: MLflowTarget, *, model: str, ready_seconds: float) -> Remote:
+    """A deployment of one of MLflow's plugins, in the environment that the user's own requirements make."""
+    return Remote(
+        kind="deployments",
+        shown=f"the deployment {rules.name} at {rules.uri}",
+        model=model,
+        ready_seconds=ready_seconds,
+        settings=rules.model_dump(),
+        python=lambda: environments.for_lock(Path(rules.requirements)),
+        needs="files",
+        splits=False,
     )
