@@ -1,0 +1,192 @@
+"""Serves versions by a deployment plugin of MLflow. Runs in the environment of the requirements that the policy names.
+
+https://mlflow.org/docs/latest/api_reference/python_api/mlflow.deployments.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.deployments import get_deploy_client
+from mlflow.exceptions import MlflowException
+
+from slipway.runner import programs
+from slipway.runner.errors import GateError, InputError, RemoteError, SlipwayError
+from slipway.targets.protocol import NotReadyError
+
+SERVED = "slipway.served."
+"""How the tag of the registered model begins that says which version the deployment of a name is."""
+
+REFUSED = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE")
+
+
+class Place:
+    """The deployments of one name, and whoever asks for them."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.settings, self.model = given["settings"], given["model"]
+        self.name, self.uri = self.settings["name"], self.settings["uri"]
+        with self.talking("open the target"):
+            self.client, self.registry = get_deploy_client(self.uri), MlflowClient()
+
+    def staged(self, version: str) -> str:
+        """The name of a version's own deployment."""
+        return f"{self.name}-{version}"
+
+    def names(self) -> set[str]:
+        """Of all deployments at the target."""
+        with self.talking("list the deployments"):
+            return {str(each["name"]) for each in self.client.list_deployments(**self.endpoint)}
+
+    @property
+    def endpoint(self) -> dict[str, str]:
+        """For plugins that have endpoints."""
+        return {"endpoint": self.settings["endpoint"]} if self.settings["endpoint"] else {}
+
+    @property
+    def tag(self) -> str:
+        """Where the registry says which version is served here: MLflow's interface has no place for it."""
+        return f"{SERVED}{self.name}"
+
+    def live(self, names: set[str]) -> str:
+        """The version that the deployment of the name is; empty where there is none.
+
+        What the plugin itself tells counts, where it names a registered version, and else what was noted.
+        """
+        if self.name not in names:
+            return ""
+        with self.talking("read the deployment"):
+            told = str(self.client.get_deployment(self.name, **self.endpoint))
+            noted = self.registry.get_registered_model(self.model).tags.get(self.tag, "")
+        found = re.search(rf"models:/{re.escape(self.model)}/([\w.+-]+)", told)
+        return found[1] if found else noted or "unknown"
+
+    def made_of(self, version: str) -> dict[str, Any]:
+        """What a plugin needs to make a deployment of a version."""
+        return {
+            "model_uri": f"models:/{self.model}/{version}",
+            "flavor": self.settings["flavor"],
+            "config": dict(self.settings["config"]),
+            **self.endpoint,
+        }
+
+    @contextmanager
+    def talking(self, doing: str) -> Iterator[None]:
+        """Turn what the plugin raises into our errors: any kind of them, since plugins are anybody's."""
+        try:
+            yield
+        except SlipwayError:
+            raise
+        except Exception as error:
+            why = f"{type(error).__name__}: {' '.join(str(error).split())[:1_000]}"
+            fix = "Check the target's address, its plugin in the requirements, and the credentials in the job's `env:`."
+            raise RemoteError(f"The deployment plugin of {self.uri} could not {doing}.", why=why, fix=fix) from error
+
+
+def state(given: dict[str, Any]) -> dict[str, Any]:
+    """What is served, and what is kept ready."""
+    return said(Place(given))
+
+
+def start(given: dict[str, Any]) -> dict[str, Any]:
+    """Make a deployment of the version's own."""
+    place, version = Place(given), given["version"]
+    names = place.names()
+    if place.staged(version) not in names and place.live(names) != version:
+        try:
+            with place.talking("make the deployment"):
+                place.client.create_deployment(place.staged(version), **place.made_of(version))
+        except RemoteError as failure:
+            raise NotReadyError(f"Version {version} was not deployed.", why=failure.why, fix=failure.fix) from failure
+    return said(place)
+
+
+def answer(given: dict[str, Any]) -> dict[str, Any]:
+    """Ask the version's own deployment, or the served one where it is that."""
+    place, version, request = Place(given), given["version"], given["request"]
+    names = place.names()
+    name = place.staged(version) if place.staged(version) in names else place.name
+    if name == place.name and place.live(names) != version:
+        raise InputError(f"Version {version} has no deployment at {place.uri}.", fix="Start it first.")
+    with place.talking("ask the version"):
+        try:
+            return {"predictions": plain(place.client.predict(name, inputs_of(request), **place.endpoint))}
+        except MlflowException as error:
+            if error.error_code not in REFUSED:
+                raise
+            raise GateError(f"Version {version} refused a request.", why=str(error)[:2_000]) from error
+
+
+def inputs_of(request: dict[str, Any]) -> Any:
+    """A request of `/invocations` as plugins take it: a frame of rows, or what stands under `inputs`."""
+    if "dataframe_split" in request:
+        import pandas as pd
+
+        split = request["dataframe_split"]
+        return pd.DataFrame(split["data"], columns=split["columns"])
+    return request["inputs"]
+
+
+def plain(answer: Any) -> Any:
+    """Predictions as JSON has them: plugins give a frame, an array, or a message with `predictions`."""
+    if hasattr(answer, "get_predictions"):
+        answer = answer.get_predictions(predictions_format="ndarray")
+    if isinstance(answer, dict) and "predictions" in answer:
+        answer = answer["predictions"]
+    if hasattr(answer, "to_dict"):
+        return answer.to_dict("records" if hasattr(answer, "columns") else "list")
+    return answer.tolist() if hasattr(answer, "tolist") else answer
+
+
+def set_traffic(given: dict[str, Any]) -> dict[str, Any]:
+    """Let the deployment of the name be a version. That is noted last, so that a killed run is taken up again."""
+    place = Place(given)
+    names = place.names()
+    wanted = [version for version, share in given["shares"].items() if share]
+    live = place.live(names)
+    if not wanted:
+        if live:
+            with place.talking("delete the deployment"):
+                place.client.delete_deployment(place.name, **place.endpoint)
+        return said(place)
+    (version,) = wanted
+    if live != version:
+        if place.staged(version) not in names:
+            raise InputError(f"Version {version} has no deployment at {place.uri}.", fix="Start it first.")
+        with place.talking("change the deployment"):
+            change = place.client.update_deployment if live else place.client.create_deployment
+            change(place.name, **place.made_of(version))
+            place.registry.set_registered_model_tag(place.model, place.tag, version)
+    return said(place)
+
+
+def stop(given: dict[str, Any]) -> dict[str, Any]:
+    """Delete the version's own deployment."""
+    place, version = Place(given), given["version"]
+    names = place.names()
+    if place.staged(version) in names:
+        with place.talking("delete the deployment"):
+            place.client.delete_deployment(place.staged(version), **place.endpoint)
+    elif place.live(names) == version:
+        raise InputError(f"Version {version} has requests, so it is not stopped.", fix="Set the traffic first.")
+    return said(place)
+
+
+def said(place: Place) -> dict[str, Any]:
+    """The answer to every action."""
+    names = place.names()
+    live = place.live(names)
+    own = place.staged("")
+    found = {each.removeprefix(own): 0.0 for each in sorted(names) if each.startswith(own)}
+    found |= {live: 1.0} if live else {}
+    return {"served": [{"version": version, "share": share, "health": "ready"} for version, share in found.items()]}
+
+
+ACTIONS = {"state": state, "start": start, "set_traffic": set_traffic, "answer": answer, "stop": stop}
+
+if __name__ == "__main__":
+    programs.serve(ACTIONS)

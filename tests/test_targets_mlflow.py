@@ -1,0 +1,204 @@
+"""The target `mlflow`: MLflow's own plugin machinery, with a plugin that is installed for the test.
+
+MLflow finds it by its entry point. It loads what the registry has at the address that it is given, answers from real
+models, and lets MLflow's own exceptions out.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.deployments import interface
+from mlflow.deployments.plugin_manager import DeploymentPlugins
+from pydantic import ValidationError
+from sklearn.linear_model import LinearRegression
+
+import remote_kit
+from remote_kit import MODEL, servable, shares
+from slipway.policy.deployment import TargetRule
+from slipway.runner import environments
+from slipway.runner.errors import GateError, InputError, RemoteError
+from slipway.targets.clients import deployments
+from slipway.targets.protocol import NotReadyError, Target
+
+PLUGIN = """
+import json
+from pathlib import Path
+
+import mlflow.pyfunc
+from mlflow.deployments import BaseDeploymentClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+
+
+class Client(BaseDeploymentClient):
+    def __init__(self, uri):
+        super().__init__(uri)
+        self.file = Path(uri.partition(":")[2])
+
+    def read(self):
+        return json.loads(self.file.read_text()) if self.file.exists() else {}
+
+    def keep(self, name, uri):
+        self.file.write_text(json.dumps({**self.read(), name: uri}))
+
+    def create_deployment(self, name, model_uri, flavor=None, config=None, endpoint=None):
+        if name in self.read():
+            raise MlflowException(f"{name} exists")
+        mlflow.pyfunc.load_model(model_uri)
+        if config.get("fails") == model_uri:
+            raise RuntimeError("no capacity in this region")
+        self.keep(name, model_uri)
+        return {"name": name, "flavor": flavor}
+
+    def update_deployment(self, name, model_uri=None, flavor=None, config=None, endpoint=None):
+        assert name in self.read()
+        self.keep(name, model_uri)
+        return {"flavor": flavor}
+
+    def delete_deployment(self, name, config=None, endpoint=None):
+        self.file.write_text(json.dumps({key: value for key, value in self.read().items() if key != name}))
+
+    def list_deployments(self, endpoint=None):
+        return [{"name": name} for name in self.read()]
+
+    def get_deployment(self, name, endpoint=None):
+        told = {"model_uri": self.read()[name]} if self.file.suffix == ".tells" else {}
+        return {"name": name, **told}
+
+    def predict(self, deployment_name=None, inputs=None, endpoint=None):
+        if "x" not in inputs:
+            raise MlflowException("missing inputs ['x']", error_code=INVALID_PARAMETER_VALUE)
+        return mlflow.pyfunc.load_model(self.read()[deployment_name]).predict(inputs)
+
+
+def run_local(target, name, model_uri, flavor=None, config=None):
+    raise NotImplementedError
+
+
+def target_help():
+    return "A target of the tests."
+"""
+
+
+@dataclass
+class Registry:
+    folder: Path
+
+    def target(self, file: str = "kept.tells", **said: Any) -> Target:
+        place = {"uri": f"slipway-test:{self.folder / file}", "name": "flights", "requirements": "deploy.txt"}
+        return remote_kit.target_of("mlflow", **{**place, **said})
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A registry with three versions of the model, which multiply by 1, 2 and 3."""
+    folder = tmp_path_factory.mktemp("store")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    with warnings.catch_warnings(action="ignore"):
+        client = mlflow.MlflowClient(uri, uri)
+        client.create_registered_model(MODEL)
+        for factor in (1, 2, 3):
+            saved = folder / f"model-{factor}"
+            fitted = LinearRegression().fit(pd.DataFrame({"x": [0.0, 1.0]}), [0.0, factor])
+            mlflow.sklearn.save_model(fitted, str(saved), pip_requirements=[])
+            client.create_model_version(MODEL, str(saved))
+    return uri
+
+
+@pytest.fixture
+def registry(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_job: None) -> Iterator[Registry]:
+    packages = tmp_path / "packages"
+    information = packages / "slipway_test_plugin-1.dist-info"
+    information.mkdir(parents=True)
+    (packages / "slipway_test_plugin.py").write_text(PLUGIN)
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: slipway-test-plugin\nVersion: 1\n")
+    (information / "entry_points.txt").write_text("[mlflow.deployments]\nslipway-test = slipway_test_plugin\n")
+    monkeypatch.syspath_prepend(str(packages))
+    monkeypatch.setattr(interface, "plugin_store", DeploymentPlugins())
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(store)
+    remote_kit.here(monkeypatch, deployments)
+    monkeypatch.setattr(environments, "for_lock", lambda _: Path("python"))
+    yield Registry(tmp_path)
+    mlflow.set_tracking_uri(before)
+
+
+def asked(*values: int) -> dict[str, Any]:
+    return {"dataframe_split": {"columns": ["x"], "data": [[value] for value in values]}}
+
+
+def version(number: str) -> Any:
+    return servable(number, named="", fetch=Path)
+
+
+@pytest.mark.parametrize("file", ["kept.tells", "kept.silent"])
+def test_release__two_versions_and_back(registry: Registry, file: str) -> None:
+    """Also with a plugin that does not say what it has deployed: then the registry's note counts."""
+    target = registry.target(file)
+    assert target.state() == ()
+    assert (target.splits, target.answers) == (False, True)
+    target.start(version("1"))
+    assert shares(target) == {"1": 0.0}
+    target.set_traffic({"1": 1})
+    for _ in range(2):
+        target.start(version("2"))
+    assert shares(target) == {"1": 1.0, "2": 0.0}
+    assert target.answer("2", asked(1, 5)) == pytest.approx([2, 10])
+    assert target.answer("1", asked(1, 5)) == pytest.approx([1, 5])
+    for _ in range(2):
+        target.set_traffic({"2": 1})
+    assert shares(target) == {"1": 0.0, "2": 1.0}
+    target.stop("2")  # its own deployment, beside the served one
+    assert target.answer("2", asked(3)) == pytest.approx([6])
+    with pytest.raises(InputError, match="Version 2 has requests"):
+        target.stop("2")
+    target.set_traffic({"1": 1})
+    assert shares(target) == {"1": 1.0}
+    target.set_traffic({})
+    assert shares(target) == {"1": 0.0}
+    target.stop("1")
+    assert target.state() == ()
+
+
+def test_calls__refused(registry: Registry) -> None:
+    target = registry.target(config={"fails": f"models:/{MODEL}/3"})
+    with pytest.raises(NotReadyError, match="Version 3 was not deployed") as caught:
+        target.start(version("3"))
+    assert "no capacity in this region" in caught.value.why
+    target.start(version("1"))
+    with pytest.raises(GateError, match="refused a request") as refused:
+        target.answer("1", {"dataframe_split": {"columns": ["y"], "data": [[1]]}})
+    assert "missing inputs ['x']" in refused.value.why
+    for call in (lambda: target.answer("2", asked(1)), lambda: target.set_traffic({"2": 1})):
+        with pytest.raises(InputError, match="Version 2 has no deployment"):
+            call()
+    with pytest.raises(InputError, match="one version at a time"):
+        target.set_traffic({"1": 0.5, "2": 0.5})
+    with pytest.raises(RemoteError, match="could not open the target") as unknown:
+        registry.target(uri="nowhere:/x").state()
+    assert "plugin" in unknown.value.fix
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"uri": "sagemaker://user:secret@host"},
+        {"uri": "S"},
+        {"name": "a_b"},
+        {"requirements": ""},
+        {"config": {"a": []}},
+    ],
+)
+def test_policy__bad_values(said: dict[str, Any]) -> None:
+    whole = {"uri": "sagemaker:/eu-west-1", "name": "flights", "requirements": "deploy.txt"}
+    TargetRule.model_validate({"mlflow": whole})
+    with pytest.raises(ValidationError):
+        TargetRule.model_validate({"mlflow": {**whole, **said}})
