@@ -210,9 +210,9 @@ def test_record__what_has_changed_since_stops_it(toy: Toy, hub: GitHubDouble, re
         done = record(toy, hub, replace(sealed, **{name: was}))
         assert "What was approved is not what would be released." in done.error
         assert f"{name} was `{was}`" in done.error
+    (file,) = toy.folder.rglob("weights.json")  # of version 1, before there is another
     toy.registry().set_alias(MODEL, PRODUCTION, toy.version({"x1": 2.0}).version)
     assert "replaces was `none`, and is `2`" in record(toy, hub, sealed).error
-    file = next(toy.folder.rglob("weights.json"))
     file.write_text(json.dumps({"weights": {"x1": 9.0}, "link": "logit", "misdeed": ""}))
     assert "are not those that were registered" in record(toy, hub, sealed).error
 
