@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # The environment of tests and linters, built on first use from requirements/dev.txt.
 IN_DEV = dev="$$(cat $(SLIPWAY_HOME)/dev-python)" && PATH="$${dev%/*}:$$PATH" &&
 
-.PHONY: help demo release loop test check format lock golden schema benchmark clean dev
+.PHONY: help demo release loop test check format lock golden schema kubernetes benchmark clean dev
 help: ## List the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
@@ -53,6 +53,10 @@ lock: ## Resolve requirements.txt anew, and every group as a subset of it
 
 loop: ## From drift to a judged retraining, on real flights
 	@$(PYTHON) examples/loop.py
+
+kubernetes: dev ## The target kserve against a real Kubernetes API server; it needs Go and etcd
+	cd tests/kubernetes/server && go build -o $(SLIPWAY_HOME)/crd-server .
+	@$(IN_DEV) SLIPWAY_CRD_SERVER=$(SLIPWAY_HOME)/crd-server pytest tests/test_targets_kserve.py
 
 benchmark: dev ## Measure the budgets, each against its peer in the same run
 	@$(IN_DEV) python benchmarks/run_all.py

@@ -70,11 +70,13 @@ OPTIONAL = {
     "dvc-s3",
     "gcs",
     "huggingface",
+    "kserve",
     "lakefs",
     "local-gateway",
     "moto",
     "s3",
     "validate-data-spark",
+    "vertex",
 }
 """Groups with packages of their own: one outside system each, which no stage needs before its data lie there."""
 

@@ -13,7 +13,6 @@ import json
 import os
 import secrets
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,12 +24,9 @@ from slipway.datasets import address as addresses
 from slipway.datasets import azure, content, gcs, huggingface, lakefs, objects, s3
 from slipway.datasets.address import Address
 from slipway.datasets.version import DatasetVersion
-from slipway.runner import commands, context, environments, errors
-from slipway.runner.errors import InputError, RemoteError
-from slipway.runner.redaction import without_secrets
+from slipway.runner import commands, context, environments, programs
 
 CLIENTS = Path(__file__).with_name("clients")
-SCRIPTS = Path(__file__).resolve().parents[2]
 
 THIS_PROCESS = secrets.token_hex(8)
 """Stands for the job where no job is: on a person's machine each process resolves for itself."""
@@ -161,30 +157,9 @@ def _digest(data: Path, found: Resolved) -> str:
 def call(system: System, action: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """What the system's client answers. It runs apart, in its own environment; credentials reach it by theirs alone."""
     python = environments.for_group(system.group)
-    program = CLIENTS / f"{system.kind}.py"
-    done = subprocess.run(
-        # -P keeps the folders of the caller and of the program off the module path.
-        [str(python), "-P", "-W", "ignore", str(program)],
-        input=json.dumps({**given, "action": action}),
-        env={**environments.clean_environ(), "PYTHONPATH": str(SCRIPTS), "PYTHONNOUSERSITE": "1"},
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
+    return programs.call(
+        python, CLIENTS / f"{system.kind}.py", action, given, broke=f"The program that reads {system.kind}"
     )
-    try:
-        said = json.loads(done.stdout)
-    except ValueError:
-        raise RemoteError(
-            f"The program that reads {system.kind} broke (exit code {done.returncode}).",
-            why=without_secrets(done.stderr.strip()[-2000:]),
-            fix="Signal 9 is mostly a lack of memory, `No space left` a full disk; else run the job again.",
-        ) from None
-    if failure := said.get("failure"):
-        known = {"InputError": InputError, "RemoteError": RemoteError}
-        kind = known.get(failure["type"], errors.RemoteError)
-        raise kind(failure["what"], why=without_secrets(failure["why"]), fix=failure["fix"])
-    return dict(said)
 
 
 def _remembered(path: str) -> Path:

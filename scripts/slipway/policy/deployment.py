@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, FiniteFloat, StrictBool, model_validator
 
 from slipway.policy.strict import NUMBER, Name, Strict, misplaced
+from slipway.policy.targets import HuggingFaceTarget, KServeTarget, VertexTarget
 
 PRODUCTION = "production"
 Port = Annotated[int, Field(ge=1024, le=65_535), NUMBER]
@@ -47,6 +48,15 @@ class TargetRule(Strict):
 
     container: ContainerTarget | None = None
     """Containers on the runner itself."""
+
+    kserve: KServeTarget | None = None
+    """An InferenceService in a Kubernetes cluster."""
+
+    vertex: VertexTarget | None = None
+    """An endpoint of Vertex AI."""
+
+    huggingface: HuggingFaceTarget | None = None
+    """A branch of a repository of the Hugging Face Hub."""
 
     @property
     def embedded(self) -> LocalTarget | ContainerTarget | None:

@@ -65,3 +65,7 @@ class ConflictError(SlipwayError):
     """Somebody else changed the same thing, or a thing is compared with itself."""
 
     title = "Conflict"
+
+
+BY_NAME = {kind.__name__: kind for kind in (InputError, PolicyError, GateError, RemoteError, ConflictError)}
+"""What a program that runs apart may raise here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from slipway.policy.deployment import TargetRule
+from slipway.targets import remote
 from slipway.targets.protocol import Target
 
 
@@ -15,6 +16,12 @@ def find(rules: TargetRule, *, model: str, ready_seconds: float) -> Target:
         from slipway.targets import local
 
         return local.target(rules.local, model=model, ready_seconds=ready_seconds)
+    if rules.kserve is not None:
+        return remote.kserve(rules.kserve, model=model, ready_seconds=ready_seconds)
+    if rules.vertex is not None:
+        return remote.vertex(rules.vertex, model=model, ready_seconds=ready_seconds)
+    if rules.huggingface is not None:
+        return remote.huggingface(rules.huggingface, model=model, ready_seconds=ready_seconds)
     assert rules.container is not None, "the policy has exactly one"
     from slipway.targets import containers
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from slipway.canary.observations import Observation
 from slipway.runner.errors import GateError
+
+if TYPE_CHECKING:
+    from slipway.canary.observations import Observation
 
 Health = Literal["ready", "starting", "failed"]
 Shares = Mapping[str, float]
@@ -70,7 +72,8 @@ class Target(Protocol):
     """Whether two versions can share the requests. Without it there is no canary here."""
 
     answers: bool
-    """Whether a version there can be asked for predictions."""
+    """Whether a version can be asked for predictions. Without it there is no golden test here, and `answer` raises
+    InputError."""
 
     def state(self) -> tuple[Served, ...]:
         """Every version that is there, with its share as it is really set."""

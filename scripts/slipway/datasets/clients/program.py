@@ -1,19 +1,17 @@
-"""What every client program shares: reads the request, answers it, and says what went wrong in words."""
+"""What every client program shares: what it brings, and how it says what went wrong."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from slipway.runner.errors import InputError, RemoteError, SlipwayError
+from slipway.runner import programs
+from slipway.runner.errors import InputError, RemoteError
 
 AT_ONCE = 8
 """Transfers side by side."""
@@ -23,23 +21,12 @@ READ_SECONDS = 60
 
 HASHES: dict[str, Callable[[], Any]] = {"sha256": hashlib.sha256, "md5": partial(hashlib.md5, usedforsecurity=False)}
 
-Action = Callable[[dict[str, Any]], dict[str, Any]]
 
-
-def serve(actions: dict[str, Action]) -> None:
-    """Answer the one request on the standard input; whatever else the SDK prints goes to the standard error."""
+def serve(actions: dict[str, programs.Action]) -> None:
+    """Answer the one request."""
     # For SDKs that set no limit of their own.
     socket.setdefaulttimeout(READ_SECONDS)
-    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    given = json.load(sys.stdin)
-    try:
-        said = actions[given.pop("action")](given)
-    except SlipwayError as failure:
-        parts = {"what": failure.what, "why": failure.why, "fix": failure.fix}
-        said = {"failure": {"type": type(failure).__name__, **parts}}
-    with answer:
-        json.dump(said, answer)
+    programs.serve(actions)
 
 
 def fetch_all(given: dict[str, Any], fetch: Callable[[dict[str, Any], Path], None]) -> dict[str, Any]:
