@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from packaging_kit import SMALL, Containers, containers
+from slipway.containers import bases, engines, programs
 from slipway.ledger import drafting
-from slipway.packaging import builders, contents, evidence
+from slipway.packaging import contents, evidence
 from slipway.packaging.distribution import Repository, tag_of
 from slipway.policy.source import file_digest
 from slipway.prediction import golden
@@ -336,9 +337,9 @@ def test_package__no_key_where_signatures_are_demanded(place: Place, packaged: t
 
 
 def test_package__another_python_than_the_models(place: Place) -> None:
-    base = builders.look_into(builders.choose("auto"), place.containers.base)
+    base = bases.look_into(engines.choose("auto"), place.containers.base)
     with pytest.raises(InputError, match=r"has Python 3\.11\.\d+, and the model was trained with 3\.12\.1"):
-        builders.require_python(base, place.containers.base, "3.12.1")
+        contents.require_python(base, place.containers.base, "3.12.1")
     assert base.target.platform == f"{os.uname().machine}-manylinux_2_36"
 
 
@@ -349,7 +350,7 @@ def test_builder__a_disk_that_is_full(place: Place, tmp_path: Path) -> None:
     place.containers.run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small))
     try:
         with pytest.raises((InputError, RemoteError)) as failure:
-            builders.said(
+            programs.said(
                 "skopeo", "copy", "--src-tls-verify=false", f"docker://{place.containers.base}", f"oci:{small}/x"
             )
     finally:

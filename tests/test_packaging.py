@@ -17,14 +17,16 @@ from typing import Any
 import pytest
 
 from packaging_kit import SMALL, require_programs, serving
-from slipway.packaging import builders, contents, distribution, scan, serve, smoke
+from slipway.containers import engines, programs
+from slipway.containers.bases import Base
+from slipway.containers.layout import Layout
+from slipway.packaging import contents, distribution, scan, serve, smoke
 from slipway.packaging.contents import Lock, Plan
 from slipway.packaging.distribution import Descriptor, Repository, sha256
-from slipway.packaging.layout import Layout
 from slipway.policy import Policy, Vulnerabilities, read_text
 from slipway.prediction import golden
 from slipway.registry.mlflow import ModelVersion
-from slipway.report import Verdict
+from slipway.report import Check, Verdict
 from slipway.runner import wheels
 from slipway.runner.errors import ConflictError, GateError, InputError, PolicyError, RemoteError
 from slipway.runner.inputs import Secret
@@ -33,6 +35,7 @@ from test_training_toy import QUIET, save_toy
 
 HERE = Target("3.11", "x86_64", "glibc", "2.36")
 ZEROS = f"sha256:{'0' * 64}"
+INSIDE = Base("/usr/bin/python3", "/usr/bin/python3.11", "3.11.2", HERE, "/usr/bin", "debian", "12", ())
 
 
 # The policy
@@ -81,7 +84,8 @@ def lock_of(tmp_path: Path, locked: str, recorded: str = "", tags: dict[str, str
         (model / "requirements.txt").write_text(recorded)
     files = {"slipway/requirements.txt": locked} if locked else {}
     registry: Any = Registry({**files, **more}, tmp_path / "kept")
-    return contents.lock_of(registry, ModelVersion("toy", "1", "run", "", tags or {}), model, HERE, scratch)
+    version = ModelVersion("toy", "1", "run", "", tags or {})
+    return contents.wanted_by(registry, version, model, scratch).resolve(HERE, scratch)
 
 
 def test_lock__the_trainings_own_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -173,9 +177,9 @@ def plan(**change: Any) -> Plan:
             "version": "7",
             "model_digest": ZEROS,
             "base": f"python@{ZEROS}",
-            "python": "/usr/bin/python3",
+            "machine": "x86_64",
         },
-        **{"target": HERE, "lock": Lock("", ""), "epoch": 1_700_000_000, "labels": {"slipway.golden": ZEROS}},
+        **{"lock": Lock("", ""), "epoch": 1_700_000_000, "labels": {"slipway.golden": ZEROS}, "inside": INSIDE},
     }
     return Plan(**{**said, **change})
 
@@ -353,6 +357,10 @@ def image(tmp_path: Path, content: bytes = b"layer") -> Layout:
     return Layout.of(folder)
 
 
+def judged(found: scan.Scan | None, rules: Vulnerabilities, of: Layout) -> Check:
+    return scan.judge(found, rules, of.digest, of.config_digest)
+
+
 def trivy(*severities: str, image_id: str = "") -> dict[str, Any]:
     found = [
         {"VulnerabilityID": f"CVE-2026-{n}", "PkgName": "zlib", "InstalledVersion": "1.2", "Severity": each}
@@ -401,23 +409,23 @@ def test_scan__findings_from_the_policys_severity_on_fail(
     file = tmp_path / "scan.json"
     file.write_text(json.dumps(said))
     found = scan.read(file)
-    assert scan.judge(found, Vulnerabilities(), image(tmp_path)).verdict is verdict
+    assert judged(found, Vulnerabilities(), image(tmp_path)).verdict is verdict
     scan.table(found, Vulnerabilities())
 
 
 def test_scan__what_somebody_accepts_does_not_count(tmp_path: Path) -> None:
     file = tmp_path / "scan.json"
     file.write_text(json.dumps(trivy("HIGH")))
-    check = scan.judge(scan.read(file), Vulnerabilities(ignore=("CVE-2026-0",)), image(tmp_path))
+    check = judged(scan.read(file), Vulnerabilities(ignore=("CVE-2026-0",)), image(tmp_path))
     assert (check.verdict, "1 are ignored" in check.detail) == (Verdict.PASS, True)
 
 
 def test_scan__of_another_image(tmp_path: Path) -> None:
     file, here = tmp_path / "scan.json", image(tmp_path)
     file.write_text(json.dumps(trivy(image_id=here.config_digest)))
-    assert scan.judge(scan.read(file), Vulnerabilities(), here).verdict is Verdict.PASS
+    assert judged(scan.read(file), Vulnerabilities(), here).verdict is Verdict.PASS
     with pytest.raises(InputError, match="of another image"):
-        scan.judge(scan.read(file), Vulnerabilities(), image(tmp_path, b"another layer"))
+        judged(scan.read(file), Vulnerabilities(), image(tmp_path, b"another layer"))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"matches": 1}', '{"runs": [{}]}', '{"SchemaVersion": 2}'])
@@ -429,7 +437,7 @@ def test_scan__a_file_that_is_none(tmp_path: Path, text: str) -> None:
 
 
 def test_scan__none_where_one_is_required(tmp_path: Path) -> None:
-    check = scan.judge(None, Vulnerabilities(required=True), image(tmp_path))
+    check = judged(None, Vulnerabilities(required=True), image(tmp_path))
     assert check.verdict is Verdict.INCONCLUSIVE
 
 
@@ -610,10 +618,10 @@ def test_docker__its_command_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent))
     monkeypatch.setenv("INPUT_REGISTRY_TOKEN", "hidden")
-    assert "INPUT_REGISTRY_TOKEN" not in builders.environ()
-    docker = builders.choose("auto")
+    assert "INPUT_REGISTRY_TOKEN" not in programs.environ()
+    docker = engines.choose("auto")
     context = tmp_path / "context"
-    built = docker.build(context, plan(labels={"slipway.golden": '$HOME "x"'}), tmp_path / "layout")
+    built = docker.build(context, plan(labels={"slipway.golden": '$HOME "x"'}).recipe, tmp_path / "layout")
     assert built.layout.digest == made.digest
     docker.pull(f"python@{ZEROS}")
     container = docker.start(built.name)
@@ -635,12 +643,12 @@ def test_docker__its_command_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_choose__a_builder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="The builder `buildah` is not on this machine"):
-        builders.choose("buildah")
+        engines.choose("buildah")
     with pytest.raises(InputError, match="No builder of images is"):
-        builders.choose("auto")
+        engines.choose("auto")
 
 
 def test_failed__a_full_disk_is_told_as_such() -> None:
-    failure = builders.failed(("buildah", "bud"), 1, "write /var/x: no space left on device", "", "")
+    failure = programs.failed(("buildah", "bud"), 1, "write /var/x: no space left on device", "", "")
     assert isinstance(failure, InputError)
     assert failure.what == "The runner's disk is full."

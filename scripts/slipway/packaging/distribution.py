@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from slipway.packaging.layout import Json, Layout
+from slipway.containers.layout import Json, Layout
 from slipway.runner.errors import ConflictError, InputError, RemoteError
 from slipway.runner.inputs import NO_SECRET, Secret
 
