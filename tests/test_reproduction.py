@@ -415,7 +415,7 @@ def test_grades__of_models_that_run(tmp_path: Path, environments_cache: Path, tr
         sourced=SourcedPolicy(policy, Path("slipway.yml")),
     )
     before = save_toy(tmp_path / "recorded", {"x1": 2.0, "x2": 1.0})
-    found = Matcher(models_python(environments_cache), 1e-6, tmp_path).compare(before, rebuilt)
+    found = Matcher(lambda: models_python(environments_cache), 1e-6, tmp_path).compare(before, rebuilt)
     assert found.grade == "metrics", found
     assert [step.verdict for step in found.steps] == [FAIL, FAIL, FAIL, PASS]
     assert "weights" in found.detail("structure")

@@ -71,7 +71,10 @@ class Builder(Protocol):
         """Build the image of a context, without any cache, and write its layout."""
 
     def build_here(self, context: Path, recipe: Recipe) -> str:
-        """The same without a layout: an image that stays on this machine. Its name in the builder's own store."""
+        """The same without a layout: an image that stays on this machine. Its name as `name_of` gives it."""
+
+    def name_of(self, recipe: Recipe) -> str:
+        """The name of an image of this recipe in the builder's own store."""
 
     def identity(self, image: str) -> str:
         """What tells the content of an image here from any other's (`sha256:…`); empty where there is no such image.
@@ -135,6 +138,10 @@ class _Engine:
         ask = [self.engine, "image", "inspect", "--format", "{{.Id}}", image]
         done = subprocess.run(ask, env=environ(), capture_output=True, text=True, check=False)
         return f"sha256:{done.stdout.strip().removeprefix('sha256:')}" if done.returncode == 0 else ""
+
+    def name_of(self, recipe: Recipe) -> str:
+        """As it is."""
+        return recipe.name
 
     def command(self, work: Work) -> list[str]:
         """The command line of an attached container."""
@@ -216,13 +223,17 @@ class Podman(_Engine):
 
     def build_here(self, context: Path, recipe: Recipe) -> str:
         """Build without a cache."""
-        name = f"localhost/{recipe.name}"
+        name = self.name_of(recipe)
         never = "--pull-never" if self.builder[0] == "buildah" else "--pull=never"
         options = ["--format", "oci", "--identity-label=false", "--layers", "--no-cache", never]
         command = [*self.builder, "--quiet", *options, "--timestamp", str(recipe.epoch), "--tag", name]
         file = ["--file", str(context / "Containerfile"), str(context)]
         said(*command, *_labels(recipe), *file, what="The image could not be built.")
         return name
+
+    def name_of(self, recipe: Recipe) -> str:
+        """On a host that no registry has."""
+        return f"localhost/{recipe.name}"
 
     def as_whom(self) -> list[str]:
         """Without root's powers Podman maps users: the job's own stays who it is."""

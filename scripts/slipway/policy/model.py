@@ -214,6 +214,22 @@ class Policy(Strict):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _a_container_has_an_image(self) -> Self:
+        container = self.training.container if self.training else None
+        if container and not container.image and not self.packaging:
+            why = "needs `image`, by digest, or the section `packaging`, whose `base` it is then"
+            raise misplaced([(("training", "container"), why)])
+        return self
+
+    @property
+    def training_image(self) -> str:
+        """The image of the container that the training command runs in; empty where it runs on the machine."""
+        container = self.training.container if self.training else None
+        if container is None:
+            return ""
+        return container.image or (self.packaging.base if self.packaging else "")
+
     @property
     def training_dataset(self) -> str:
         """The dataset that the model is trained on; empty where none has its name."""

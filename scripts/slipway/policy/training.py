@@ -16,9 +16,9 @@ Device = Annotated[str, Field(pattern=r"^[A-Za-z0-9/][A-Za-z0-9._/:=-]*$", max_l
 class Container(Strict):
     """What a training command runs in."""
 
-    image: ImageByDigest
-    """The image, with `python3` in it, by digest. With `training.requirements` the lock's packages are put above it: that
-    image is built where this machine does not have it yet."""
+    image: ImageByDigest | None = None
+    """The image, with `python3` in it, by digest; `packaging.base` by default. With `training.requirements` another one
+    is built above it from the lock, where this machine does not have that yet."""
 
     network: Literal["allow", "deny"] = "allow"
     """Whether the command has the runner's network, or none. Without one it logs to a store of its own, and Slipway
