@@ -14,6 +14,7 @@ import re
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -46,7 +47,9 @@ netns = "host"
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+lock_type = "file"
 """
+"""Podman's locks lie in shared memory otherwise, where those of two stores on one machine are taken for the same."""
 
 HEAVY = ("scikit-learn", "scipy", "joblib", "threadpoolctl", "skops", "pyarrow")
 """What a model of numpy alone does not need, of the lock that the toy's models share."""
@@ -124,13 +127,16 @@ def base_registry() -> Path:
 def store(folder: Path) -> Iterator[dict[str, str]]:
     """A store of images of its own: the environment for Buildah and Podman."""
     folder.mkdir(parents=True, exist_ok=True)
+    # Podman takes no longer `--runroot` than 50 signs, and calls itself with one at the end of each container: it then
+    # waits 20 s for a cleanup that has failed.
+    running = Path(tempfile.mkdtemp(prefix="run-", dir="/tmp"))
     files = {
-        "CONTAINERS_CONF": CONTAINERS,
+        "CONTAINERS_CONF": f'{CONTAINERS}tmp_dir = "{running}/libpod"\n',
         "CONTAINERS_STORAGE_CONF": f"""
 [storage]
 driver = "overlay"
 graphroot = "{folder}/graph"
-runroot = "{folder}/run"
+runroot = "{running}"
 """,
         "CONTAINERS_REGISTRIES_CONF": "".join(
             f'[[registry]]\nlocation = "{host}"\ninsecure = true\n' for host in ("127.0.0.1", "localhost")
@@ -146,9 +152,10 @@ runroot = "{folder}/run"
     finally:
         subprocess.run(["podman", "rm", "--all", "--force"], env=environ, capture_output=True, check=False)
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-        for mount in sorted((each for each in mounts if each.startswith(f"{folder}/")), reverse=True):
+        for mount in sorted((each for each in mounts if each.startswith((f"{folder}/", f"{running}/"))), reverse=True):
             subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        for each in (folder, running):
+            shutil.rmtree(each, ignore_errors=True)
 
 
 @contextlib.contextmanager

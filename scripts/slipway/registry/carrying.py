@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slipway.registry.mlflow import Registry, talking
+from slipway.registry.mlflow import Registry, default_store, talking
 
 BATCH = 1_000
 """Values that MLflow takes at once: https://mlflow.org/docs/latest/api_reference/rest-api.html#log-batch"""
@@ -34,5 +34,6 @@ def carry(source: Registry, run_id: str, target: Registry, into: str, scratch: P
             folder.mkdir()
             target.client.log_artifacts(into, source.client.download_artifacts(run_id, "", str(folder)))
     for number, each in enumerate(source.logged_models(run_id)):
-        files = source.download_logged(each, scratch / f"carried-model-{number}")
+        with default_store(source.uri):  # where MLflow looks a model up by its identifier
+            files = source.download_logged(each, scratch / f"carried-model-{number}")
         target.log_model_folder(into, files, each.name)

@@ -301,6 +301,19 @@ class Registry:
             return Path(self.client.download_artifacts(run_id, path, str(folder)))
 
 
+@contextmanager
+def default_store(uri: str) -> Iterator[None]:
+    """Have MLflow take the store at `uri` for its default meanwhile; a registry that is opened becomes it for good."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    try:
+        yield
+    finally:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before
+
+
 def beside_database(uri: str) -> str | None:
     """Where the artifacts of an SQLite database in another folder go: beside it. MLflow itself would leave them in the
     folder that it is called from, which is the user's checkout. None for everything else: MLflow knows where."""

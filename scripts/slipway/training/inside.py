@@ -4,7 +4,7 @@ Runs with the image's own Python, from 3.8 on, and the standard library; imports
 would be the first process itself, which no signal ends that it does not handle, and nobody would know its memory.
 
 Arguments: a file for the answer, seconds after which all is killed, the processors that may be used (`0,1`; empty for
-all), and the command. The answer: `{"code": …, "peak_memory": …}` (bytes, of the largest process) or `{"missing": "…"}`.
+all), the command. The answer: `{"code": …, "peak_memory": …}` (bytes, of the largest process), or `{"missing": "…"}`.
 """
 
 from __future__ import annotations

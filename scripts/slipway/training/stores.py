@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from slipway.registry.carrying import carry
-from slipway.registry.mlflow import Registry
+from slipway.registry.mlflow import Registry, default_store
 
 
 @dataclass(frozen=True)
@@ -30,20 +29,11 @@ def store_for(registry: Registry, run_id: str, experiment: str, scratch: Path, *
         return
     folder = scratch / "store"
     folder.mkdir()
-    own = _opened(f"sqlite:///{folder.resolve()}/mlflow.db")
+    uri = f"sqlite:///{folder.resolve()}/mlflow.db"
+    with default_store(uri):
+        own = Registry(uri)
     inner = own.start_run(experiment, "in a container without network", {})
     try:
         yield Store(own.uri, inner, (folder.resolve(),))
     finally:
         carry(own, inner, registry, run_id, scratch)
-
-
-def _opened(uri: str) -> Registry:
-    """A store that does not become MLflow's default, as one that is opened does."""
-    before = os.environ.get("MLFLOW_TRACKING_URI")
-    try:
-        return Registry(uri)
-    finally:
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
-        if before is not None:
-            os.environ["MLFLOW_TRACKING_URI"] = before
