@@ -77,7 +77,7 @@ class HttpDouble:
                 if self.command != "HEAD":
                     self.wfile.write(said.body)
 
-            do_GET = do_HEAD = do_POST = do_PUT = do  # noqa: N815
+            do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do  # noqa: N815
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True

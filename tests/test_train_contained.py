@@ -275,6 +275,13 @@ def test_run__over_its_time(place: Contained, containers: Containers, tmp_path: 
     assert none_is_left(containers)
 
 
+def test_run__nobody_is_there_to_end_it(place: Contained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container whose stage was killed ends by itself, some time after its time limit."""
+    monkeypatch.setattr(contained, "LATER", -58.0)
+    found = run(place, "import time; time.sleep(600)", tmp_path)
+    assert found.code == -signal.SIGKILL
+
+
 def test_run__memory_is_that_of_the_largest_process(place: Contained, tmp_path: Path) -> None:
     code = """
         import subprocess, sys
