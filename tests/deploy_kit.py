@@ -45,7 +45,6 @@ CANARY: dict[str, Any] = {
     "stages": [{"share": 0.05, "minutes": 1, "requests": 10}, {"share": 0.5, "minutes": 1, "requests": 10}],
     "observations": {"file": "observations.jsonl"},
 }
-TARGET = {"local": {"folder": "unused", "port": 8199}}
 ROWS, ANSWERS = {"dataframe_split": {"columns": ["x1"], "data": [[1.0], [2.0]]}}, [0.25, 0.75]
 VERSIONS = ("1", "2", "3")
 
@@ -181,14 +180,10 @@ class Place:
     def policy(self, *environments: str, canary: Mapping[str, Any] | None = None, **production: Any) -> None:
         """Environments in their order, `production` last; its approval is not asked for unless said so."""
         rules: dict[str, Any] = {
-            name: {"target": {"local": {**TARGET["local"], "folder": name}}} for name in environments
+            name: {"target": {"local": {"folder": name, "port": port}}}
+            for port, name in enumerate((*environments, "production"), start=8199)
         }
-        rules["production"] = {
-            "target": {"local": {**TARGET["local"], "folder": "production"}},
-            "rollout": "canary",
-            "approval": "none",
-            **production,
-        }
+        rules["production"] |= {"rollout": "canary", "approval": "none", **production}
         said = {
             "version": 1,
             "model": MODEL,

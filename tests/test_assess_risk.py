@@ -358,10 +358,10 @@ def test_evaluation__against_another_version_than_would_be_replaced_is_high(
 def test_environments_before_production__are_those_of_the_policy(
     toy: Toy, hub: GitHubDouble, repository: Repository
 ) -> None:
-    def target(name: str) -> dict[str, Any]:
-        return {"target": {"local": {"folder": f"/var/lib/slipway/{name}", "port": 8100}}}
-
-    environments = {name: target(name) for name in ("dev", "staging", "production", "elsewhere")}
+    environments = {
+        name: {"target": {"local": {"folder": f"/var/lib/slipway/{name}", "port": port}}}
+        for port, name in enumerate(("dev", "staging", "production", "elsewhere"), start=8100)
+    }
     toy.policy({"release": RELEASE, "deployment": {"environments": environments}})
     done = assess(toy, hub, evaluation(toy, trained(toy)))
     assert json.loads(done.outputs["before"]) == ["dev", "staging"], done.log
