@@ -56,6 +56,7 @@ def main(given: Inputs) -> None:
     if given.query and given.cluster:
         raise InputError("`cluster` was given with a query.", fix="Group in the query, or give `data`.")
     chosen = [line for line in given.columns.splitlines() if line] or None
+    found: tuple[profiles.Profile, ...]
     if given.query:
         found = (of_query(given.query, chosen),)
     elif given.engine == "spark":

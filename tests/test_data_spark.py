@@ -496,7 +496,7 @@ def stage(folder: Path, cache: Path, policy: str) -> Report:
 
 
 def test_stage__reports_the_same_from_every_engine(
-    tmp_path: Path, environments_cache: Path, spark_python: Path, comparison_environment: None, server: str
+    tmp_path: Path, environments_cache: Path, spark_python: Path, comparison_environment: Path, server: str
 ) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "schema.yml").write_text(SCHEMA)
@@ -521,9 +521,9 @@ def test_stage__reports_the_same_from_every_engine(
     assert ours.headline == local.headline and ours.reasons == local.reasons
     leak = next(check for check in ours.checks if check.name.startswith("leakage"))
     assert leak.values["shared"] == 7 and not re.search("not run", leak.detail)
-    start = "holdout against train: "
-    compared = [each for each in ours.checks if each.name.startswith(start)]
-    assert {each.name.removeprefix(start) for each in compared if each.verdict is Verdict.FAIL} == {
+    named = "holdout against train: "
+    compared = [each for each in ours.checks if each.name.startswith(named)]
+    assert {each.name.removeprefix(named) for each in compared if each.verdict is Verdict.FAIL} == {
         "volume: at most 0.5 times the reference",
         *("amount: drift", "same: drift", "word: drift", "gap: missing values as before"),
         *("word: no new categories", "same: not constant"),
