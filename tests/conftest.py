@@ -116,11 +116,11 @@ def environments_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def comparison_environment(environments_cache: Path) -> None:
-    """The environment in which deliveries are compared, built where the machine's settings for its index are known."""
+def comparison_environment(environments_cache: Path) -> Path:
+    """The Python with which deliveries are compared, built where the machine's settings for its index are known."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLIPWAY_CACHE", str(environments_cache))
-        environments.for_group("detect-drift")
+        return environments.for_group("detect-drift")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import subprocess
 import threading
@@ -16,9 +17,10 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 import pytest
 import requests
 
+import warm_stage
 from slipway import datasets
 from slipway.runner.errors import InputError, SlipwayError
-from test_training_toy import stage_python
+from test_training_toy import SCRIPTS, stage_python
 
 Headers = dict[str, str]
 
@@ -93,6 +95,14 @@ class HttpDouble:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+@functools.cache
+def warm_client(kind: str, cache: Path) -> Path:
+    """`cache`, in which the client of a kind of store does not import its SDK anew for every call."""
+    program = SCRIPTS / "slipway" / "datasets" / "clients" / f"{kind}.py"
+    environ = {"PYTHONPATH": str(SCRIPTS), "PYTHONNOUSERSITE": "1"}
+    return warm_stage.warm_cache(cache, {stage_python(kind, cache): program}, "-P", "-W", "ignore", **environ)
 
 
 def refusal(path: str, kind: type[SlipwayError] = InputError) -> SlipwayError:

@@ -24,7 +24,7 @@ from slipway.release import seal
 from slipway.report import Report, Subject, Verdict
 from slipway.runner.context import Run
 from slipway.runner.inputs import user_name
-from test_training_toy import MODEL, QUIET, ROOT, SCRIPTS, Done, Toy, make_toy, stage_python
+from test_training_toy import MODEL, QUIET, ROOT, SCRIPTS, Done, Toy, make_toy, stage_python, warm_profiles
 
 pytestmark = QUIET
 ACTION = ROOT / "actions" / "assess-risk"
@@ -50,6 +50,7 @@ def toy(
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         monkeypatch.setenv(name, "")
     toy = make_toy(tmp_path, tmp_path_factory.getbasetemp(), environments_cache)
+    toy.cache = warm_profiles(environments_cache)
     toy.policy({"release": RELEASE})
     return toy
 

@@ -496,7 +496,7 @@ def stage(folder: Path, cache: Path, policy: str) -> Report:
 
 
 def test_stage__reports_the_same_from_every_engine(
-    tmp_path: Path, environments_cache: Path, spark_python: Path, comparison_environment: None, server: str
+    tmp_path: Path, environments_cache: Path, spark_python: Path, comparison_environment: Path, server: str
 ) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "schema.yml").write_text(SCHEMA)

@@ -14,7 +14,7 @@ import pytest
 from slipway import datasets
 from slipway.datasets import content
 from slipway.runner.errors import RemoteError
-from store_doubles import Asked, HttpDouble, Said, free_port, refusal
+from store_doubles import Asked, HttpDouble, Said, free_port, refusal, warm_client
 
 KEY = base64.b64encode(b"not a real key").decode()
 
@@ -135,8 +135,8 @@ def connect(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def job(data_job: None) -> None:
-    pass
+def job(data_job: None, environments_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_CACHE", str(warm_client("azure", environments_cache)))
 
 
 @pytest.fixture

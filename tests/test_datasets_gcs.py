@@ -18,7 +18,7 @@ import pytest
 from slipway import datasets
 from slipway.datasets import content
 from slipway.runner.errors import RemoteError
-from store_doubles import Asked, HttpDouble, Said, free_port, refusal
+from store_doubles import Asked, HttpDouble, Said, free_port, refusal, warm_client
 
 
 @dataclass
@@ -105,8 +105,8 @@ def time(number: int) -> str:
 
 
 @pytest.fixture(autouse=True)
-def job(data_job: None) -> None:
-    pass
+def job(data_job: None, environments_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_CACHE", str(warm_client("gcs", environments_cache)))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from slipway import datasets
 from slipway.datasets import content
 from slipway.runner.errors import RemoteError
-from store_doubles import Asked, HttpDouble, Said, free_port, refusal
+from store_doubles import Asked, HttpDouble, Said, free_port, refusal, warm_client
 
 SECRET = "not-a-real-secret"
 OLD, NEW = "1" * 64, "2" * 64
@@ -103,7 +103,8 @@ def stats(name: str, files: dict[str, str]) -> dict[str, object]:
 
 
 @pytest.fixture(autouse=True)
-def credentials(data_job: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def credentials(data_job: None, environments_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_CACHE", str(warm_client("lakefs", environments_cache)))
     monkeypatch.setenv("LAKECTL_CREDENTIALS_ACCESS_KEY_ID", "AKIAIOSF")
     monkeypatch.setenv("LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY", SECRET)
 

@@ -18,7 +18,7 @@ import requests
 from slipway import datasets
 from slipway.datasets import content, objects, remote
 from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError
-from store_doubles import S3, Asked, HttpDouble, Said, free_port, moto, refusal
+from store_doubles import S3, Asked, HttpDouble, Said, free_port, moto, refusal, warm_client
 from test_training_toy import SCRIPTS
 
 SECRET = "wJalrXUtnFEMI-not-a-real-one"
@@ -42,7 +42,8 @@ def store(server: str, credentials: None, monkeypatch: pytest.MonkeyPatch) -> S3
 
 
 @pytest.fixture(autouse=True)
-def credentials(data_job: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def credentials(data_job: None, environments_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_CACHE", str(warm_client("s3", environments_cache)))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import sqlite3
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import warm_stage
 from conftest import pull_request as pull_request_event
 from github_double.server import GitHubDouble
 from github_double.world import PullRequest
@@ -19,9 +21,9 @@ from ledger_kit import ledger, served, subjects
 from runner_double import RunnerDouble, StepResult, machine_environ
 from slipway.ledger.verification import records
 from slipway.registry.mlflow import CANDIDATE, PRODUCTION
-from test_training_toy import MODEL, QUIET, ROOT, SCRIPTS, Toy, make_toy
+from test_training_toy import MODEL, QUIET, ROOT, SCRIPTS, Toy, make_toy, save_toy, stage_python
 
-pytestmark = QUIET
+pytestmark = [QUIET, pytest.mark.xdist_group("pipeline")]
 
 STAGES = ("validate-data", "train-model", "evaluate-model")
 DATA = {
@@ -45,10 +47,29 @@ def toy(
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         monkeypatch.setenv(name, "")
     made = make_toy(tmp_path, tmp_path_factory.getbasetemp(), environments_cache)
+    made.warm_models(requirements_of_models(tmp_path_factory.getbasetemp()))
+    made.cache = warm_stages(environments_cache)
     made.write("train-schema.yml", SCHEMA)
     made.write("holdout-schema.yml", SCHEMA)
     made.policy({"data": DATA})
     return made
+
+
+@functools.cache
+def warm_stages(cache: Path) -> Path:
+    """`cache`, in which the pipeline's stages do not import anew in every run what they need."""
+    names = (*STAGES, "post-report", "record-reports")
+    for other in ("profile-data",):
+        stage_python(other, cache)
+    return warm_stage.warm_cache(
+        cache, {stage_python(name, cache): SCRIPTS / f"{name.replace('-', '_')}.py" for name in names}
+    )
+
+
+@functools.cache
+def requirements_of_models(folder: Path) -> Path:
+    """What a toy that its own command has made says it needs: it has no lock."""
+    return save_toy(folder / "any model", {}) / "requirements.txt"
 
 
 @pytest.fixture

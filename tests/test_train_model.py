@@ -22,7 +22,7 @@ from slipway.registry.mlflow import CANDIDATE, Registry
 from slipway.training import profiling
 from slipway.training.provenance import read
 from test_training_statement import hold_to_the_protobufs
-from test_training_toy import LOCK, MODEL, QUIET, Toy, assert_gone, make_toy, wait_for
+from test_training_toy import LOCK, MODEL, QUIET, Toy, assert_gone, make_toy, wait_for, warm_profiles
 
 pytestmark = QUIET
 
@@ -45,7 +45,9 @@ def toy(
     monkeypatch.chdir(tmp_path)  # the toy may change it
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         monkeypatch.setenv(name, "")
-    return make_toy(tmp_path, tmp_path_factory.getbasetemp(), environments_cache)
+    made = make_toy(tmp_path, tmp_path_factory.getbasetemp(), environments_cache)
+    made.cache = warm_profiles(environments_cache)
+    return made
 
 
 def rows(toy: Toy, query: str) -> list[tuple[Any, ...]]:
@@ -174,6 +176,8 @@ def test_train__twice_gives_equal_payloads_and_moves_the_alias(toy: Toy) -> None
 
 
 def test_train__autologging_lands_in_the_run(toy: Toy) -> None:
+    # MLflow loads the model once more to see what it needs, and takes its own list where that takes longer.
+    toy.environ = {"MLFLOW_REQUIREMENTS_INFERENCE_TIMEOUT": "1"}
     toy.command(
         """
         import mlflow, numpy as np

@@ -43,7 +43,7 @@ class Cluster:
         return next((dict(each) for each in known if each["submission_id"] == f"slipway-{run_id}"), {})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # an idle cluster takes a twentieth of a core
 def cluster(environments_cache: Path) -> Iterator[Cluster]:
     python = locked_python(EXAMPLE / "requirements-ray.txt", environments_cache)
     port, jobs, agent = free_port(), free_port(), free_port()
@@ -160,7 +160,7 @@ def test_ray__a_cancelled_workflow_stops_the_job(repository: Toy, cluster: Clust
     repository.environ["INPUT_POLICY"] = "ray.yml"
     stage = repository.start("train_model.py", "train-model")
     try:
-        until(lambda: cluster.job(started_run(repository)).get("status") == "RUNNING", 60, lambda: "no job runs")
+        until(lambda: cluster.job(started_run(repository)).get("status") == "RUNNING", 300, lambda: "no job runs")
         run_id = started_run(repository)
         stage.send_signal(signal.SIGINT)
         said, _ = stage.communicate(timeout=30)
@@ -238,7 +238,7 @@ def test_zenml__a_cancelled_workflow_stops_the_pipeline(zenml: Toy) -> None:
     zenml.environ["INPUT_POLICY"] = "zenml.yml"
     stage = zenml.start("train_model.py", "train-model")
     try:
-        until(begun.exists, 60, lambda: "the pipeline's step did not begin")
+        until(begun.exists, 300, lambda: "the pipeline's step did not begin")
         stage.send_signal(signal.SIGINT)
         said, _ = stage.communicate(timeout=30)
     finally:

@@ -25,6 +25,8 @@ import polars as pl
 import pytest
 import yaml
 
+import warm_stage
+import warm_worker
 from runner_double import Annotation, RunnerDouble, machine_environ
 from slipway.registry.mlflow import LoggedModel, ModelVersion, Registry
 from slipway.runner.inputs import user_name
@@ -226,8 +228,17 @@ class Toy:
         return self.run(ROOT / "actions" / "train-model", **inputs)
 
     def evaluate(self, **inputs: str) -> Done:
-        models_python(self.cache)
+        self.warm_models()
         return self.run(ROOT / "actions" / "evaluate-model", **inputs)
+
+    def warm_models(self, *locks: Path) -> None:
+        """Have models of the environments of LOCK and `locks` predict in forks of processes that import MLflow once."""
+        program = self.temp / "bin" / "unshare"
+        found = shutil.which("unshare")
+        if found and not program.exists():
+            for python in (models_python(self.cache), *(models_python(self.cache, lock) for lock in locks)):
+                found = str(warm_worker.stand_in(python, found))
+            program.symlink_to(found)
 
     def start(self, script: str, group: str = "") -> subprocess.Popen[str]:
         """Start a stage's script without waiting for it, so that it can be signalled."""
@@ -285,14 +296,13 @@ def stage_python(group: str, cache: Path) -> Path:
 
 
 @functools.cache
-def models_python(cache: Path) -> Path:
-    """The Python of the environment of LOCK, where MLflow and pandas are compiled. A model's process may not write
-    there: each one would compile them anew, which takes twice as long as all else that it does."""
+def models_python(cache: Path, lock: Path = ROOT / "examples" / "flights" / "requirements.txt") -> Path:
+    """The Python of the environment of a lock, LOCK by default, where MLflow and pandas are compiled. A model's process
+    may not write there: each one would compile them anew, which takes twice as long as all else that it does."""
     code = "import sys; from pathlib import Path; from slipway.runner.environments import for_lock; "
     code += "print(for_lock(Path(sys.argv[1])))"
-    lock = str(ROOT / "examples" / "flights" / "requirements.txt")
     environ = {**machine_environ(), "SLIPWAY_CACHE": str(cache), "PYTHONPATH": str(SCRIPTS)}
-    built = subprocess.run(["python3", "-c", code, lock], env=environ, capture_output=True, text=True, check=True)
+    built = subprocess.run(["python3", "-c", code, str(lock)], env=environ, capture_output=True, text=True, check=True)
     python = Path(built.stdout.splitlines()[-1])
     compile_imports(python, "mlflow.pyfunc", "pandas", "pyarrow.parquet")
     return python
@@ -316,6 +326,13 @@ def empty_store(folder: Path, cache: Path) -> Path:
         check=True,
     )
     return folder / "empty.db"
+
+
+@functools.cache
+def warm_profiles(cache: Path) -> Path:
+    """`cache`, in which a profile of the training data does not import polars anew every time."""
+    stage_python("train-model", cache)
+    return warm_stage.warm_cache(cache, {stage_python("profile-data", cache): SCRIPTS / "profile_data.py"}, "-E")
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -31,6 +31,7 @@ SOCKET = "WARM_STAGE"
 
 STARTED: set[tuple[Path, str, tuple[str, ...]]] = set()
 RUNNING: list[tuple[subprocess.Popen[bytes], Path]] = []
+CACHES: list[Path] = []
 
 IMPORTED_LATER = {
     "audit_trail": ("mlflow", "jinja2", "tabulate", "prometheus_client", "cyclonedx.validation.json"),
@@ -66,22 +67,69 @@ def stand_in(script: Path, python: str, options: tuple[str, ...]) -> Path:
     """A program to call instead of `python` with `script`. What waits behind it ends with the process of the tests."""
     folder = Path(tempfile.mkdtemp(prefix="warm-"))
     address, program = folder / "socket", folder / "python"
-    # Its stdin is closed when this process ends, however that happens.
-    process = subprocess.Popen(
-        [python, *options, __file__, str(address), str(script)],
-        cwd=folder,
-        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
-        stdin=subprocess.PIPE,
-    )
-    RUNNING.append((process, folder))
+    process = wait_behind([python, *options, __file__, str(address), str(script)], folder)
     while not address.exists():
         assert process.poll() is None, f"{script.name} cannot be imported"
         time.sleep(0.01)
-    asking = shlex.join([sys.executable, "-I", "-S", __file__])
-    said = f"{SOCKET}={shlex.quote(str(address))} SLIPWAY_PYTHON={shlex.quote(python)}"
-    program.write_text(f'#!/bin/sh\n{said} exec {asking} "$@"\n', encoding="utf-8")
+    program.write_text(f'#!/bin/sh\n{asking(address, python)} "$@"\n', encoding="utf-8")
     program.chmod(0o755)
     return program
+
+
+def wait_behind(command: list[str], folder: Path, **environ: str) -> subprocess.Popen[bytes]:
+    """Start a process that waits in `folder`, which goes with it."""
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", **environ},
+        # It is closed when this process ends, however that happens.
+        stdin=subprocess.PIPE,
+    )
+    RUNNING.append((process, folder))
+    return process
+
+
+def warm_cache(cache: Path, scripts: Mapping[Path, Path], *options: str, **environ: str) -> Path:
+    """A folder for SLIPWAY_CACHE: the environments of `cache`, whose Pythons stand in for themselves where they are
+    called with their script. options, environ: those that count at its start.
+
+    The first time in a session a script is started as on a runner; so is one that nobody waits with yet.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="warm-"))
+    (folder / "environments").mkdir()
+    for known in (cache / "environments").glob("*/slipway-complete"):
+        (folder / "environments" / known.parent.name).symlink_to(known.parent)
+    if (cache / "uv").is_dir():
+        (folder / "uv").symlink_to(cache / "uv")
+    for python, script in scripts.items():
+        waiting = Path(tempfile.mkdtemp(prefix="warm-"))
+        ours = folder / "environments" / python.parents[1].name
+        ours.unlink()
+        (ours / "bin").mkdir(parents=True)
+        for each in (*python.parents[1].iterdir(), *python.parent.iterdir()):
+            if each != python.parent:
+                (ours / each.relative_to(python.parents[1])).symlink_to(each)
+        address = waiting / "socket"
+        wait_behind([str(python), *options, __file__, str(address), str(script)], waiting, **environ)
+        (ours / "bin" / "python").unlink()
+        (ours / "bin" / "python").write_text(
+            f"""#!/bin/sh
+for said in "$@"; do
+  [ "$said" != {script} ] || mkdir {waiting}/first 2> /dev/null || [ ! -S {address} ] || {asking(address, python)} "$@"
+done
+exec {python} "$@"
+""",
+            encoding="utf-8",
+        )
+        (ours / "bin" / "python").chmod(0o755)
+    CACHES.append(folder)
+    return folder
+
+
+def asking(address: Path, python: Path | str) -> str:
+    """The shell's words that ask who waits at `address`."""
+    words = shlex.join([sys.executable, "-I", "-S", __file__])
+    return f"{SOCKET}={shlex.quote(str(address))} SLIPWAY_PYTHON={shlex.quote(str(python))} exec {words}"
 
 
 def read_at_start(environ: Mapping[str, str]) -> list[str]:
@@ -97,12 +145,15 @@ def end_all() -> None:
         process.stdin.close()
         process.wait()
         shutil.rmtree(folder)
+    while CACHES:
+        shutil.rmtree(CACHES.pop())
 
 
 def serve(address: str, script: str) -> None:
     """Import, then fork for each connection until stdin is closed."""
-    sys.path[0] = str(Path(script).parent)
-    importlib.import_module(Path(script).stem)
+    if not sys.flags.safe_path:
+        sys.path[0] = str(Path(script).parent)
+    runpy.run_path(script, run_name="waiting")
     later = IMPORTED_LATER.get(Path(script).stem, ())
     for name in (*later, *(OF_MLFLOW if "mlflow" in later else ())):
         importlib.import_module(name)
@@ -133,17 +184,19 @@ def wait_for_run(connection: socket.socket, script: str) -> int:
     child = os.fork()
     if child == 0:
         connection.close()
+        environ = asked["environ"]
         os.setpgid(0, 0)
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
         # As Python opens them at its start.
-        sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w")
+        sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w", buffering=1 if "PYTHONUNBUFFERED" in environ else -1)
         sys.stderr = os.fdopen(2, "w", buffering=1)
         os.chdir(asked["folder"])
+        tempfile.tempdir = None
         os.environ.clear()
-        os.environ.update(asked["environ"])
-        sys.argv[:] = asked["argv"]
+        os.environ.update(environ)
+        sys.argv[:] = asked["argv"][asked["argv"].index(script) :] if script in asked["argv"] else asked["argv"]
         runpy.run_path(script, run_name="__main__")
         sys.exit(0)
     for stream in streams:

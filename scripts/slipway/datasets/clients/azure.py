@@ -24,6 +24,8 @@ LIMITS: dict[str, Any] = {
     "read_timeout": program.READ_SECONDS,
     "retry_total": 2,
     "retry_connect": 2,
+    # Seconds; the SDK's own 15 have a job wait for 40 before it hears that nobody answers.
+    "initial_backoff": 2,
 }
 
 
