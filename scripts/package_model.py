@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from slipway import signing
-from slipway.packaging import builders, contents, evidence, records, scan, smoke, verification
-from slipway.packaging.builders import BuilderName, Built
+from slipway.containers import bases, engines
+from slipway.containers.engines import BuilderName, Built
+from slipway.packaging import contents, evidence, records, scan, smoke, verification
 from slipway.packaging.contents import Plan
 from slipway.packaging.distribution import Repository
 from slipway.packaging.evidence import Evidence
@@ -18,7 +20,7 @@ from slipway.packaging.smoke import Tried
 from slipway.policy import Packaging, SourcedPolicy, load
 from slipway.prediction import golden
 from slipway.registry.mlflow import ModelVersion, Registry
-from slipway.report import Report, Subject, Verdict, combine, enforce
+from slipway.report import Check, Report, Subject, Table, Verdict, combine, enforce
 from slipway.report.publishing import publish
 from slipway.runner import commands, context, stage
 from slipway.runner.context import Run
@@ -28,7 +30,7 @@ from slipway.signing import Signer, Trust
 
 STAGE = "package-model"
 ARCHIVE = "image.tar"
-OPEN = "See what is not known. Nothing was pushed, and nothing is until it is known."
+OPEN = "See what is not known. Nothing is pushed before it is."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,26 +173,29 @@ def package(report: Report, case: Case) -> tuple[Report, Outputs]:
         case.registry, version, scratch, expected=records.judged(given.evaluation_report, version)
     )
     scanned = scan.read(given.scan_report) if given.scan_report else None
-    builder = builders.choose(given.builder)
-    base = builders.look_into(builder, packaging.base)
-    builders.require_python(base, packaging.base, version.tags.get("slipway.python", ""))
+    wanted = contents.wanted_by(case.registry, version, model, scratch)
     source = f"{case.run.server_url}/{case.run.repository}" if case.run.repository else ""
-    lock = contents.lock_of(case.registry, version, model, base.target, scratch)
-    plan = contents.plan_of(version, packaging.base, base.python, base.target, lock, batch.digest, source)
-    facts = {**report.provenance, **plan.facts, "builder": builder.version()}
-    report = report.model_copy(update={"provenance": facts})
-    if given.push:
+    if wanted.settled and given.push:
+        # The base need not be had for this: what lies in it follows from its digest.
+        plan = contents.plan_of(version, packaging.base, wanted.settled, batch.digest, source)
         if earlier := records.packaged_before(version, plan, case.repository):
-            return found(report, case, plan, earlier)
+            return found_again(report, case, plan, earlier, scanned)
+    builder = engines.choose(given.builder)
+    base = bases.look_into(builder, packaging.base)
+    contents.require_python(base, packaging.base, version.tags.get("slipway.python", ""))
+    lock = wanted.resolve(base.target, scratch)
+    plan = contents.plan_of(version, packaging.base, lock, batch.digest, source).on(base)
+    report = report.model_copy(update={"provenance": {**report.provenance, **plan.facts, "builder": builder.version()}})
+    if given.push:
         case.repository.require_push()
     commands.say(f"Building {packaging.repository}:{plan.tag} with {builder.name}")
     folder = contents.write(plan, model, scratch / "context")
-    built = builder.build(folder, plan, scratch / "layout")
+    built = builder.build(folder, plan.recipe, scratch / "layout")
     try:
         tried = smoke.try_image(builder, built, batch, packaging, plan)
     finally:
         builder.remove(image=built.name)
-    made = evidence.make(plan, base, folder / "site", packaging.repository, built.layout, case.run, builder.version())
+    made = evidence.make(plan, folder / "site", packaging.repository, built.layout, case.run, builder.version())
     report = judged(report, case, built, tried, plan, scanned)
     report = report.model_copy(update={"attachments": records.keep(made.files(), case.path)})
     if report.verdict is not Verdict.PASS or not given.push:
@@ -202,11 +207,9 @@ def package(report: Report, case: Case) -> tuple[Report, Outputs]:
 
 def judged(report: Report, case: Case, built: Built, tried: Tried, plan: Plan, scanned: scan.Scan | None) -> Report:
     """The report on an image that was built and tried."""
-    rules, checks = case.packaging.vulnerabilities, tried.checks
-    tables = [smoke.table(tried, built.layout.bytes_to_push)]
-    if rules and (scanned or (rules.required and case.given.push)):
-        checks = (*checks, scan.judge(scanned, rules, built.layout))
-        tables += [scan.table(scanned, rules)] if scanned and scanned.findings else []
+    image = built.layout
+    vulnerable, findings = scanned_for(case, scanned, image.digest, image.config_digest)
+    checks, tables = (*tried.checks, *vulnerable), (smoke.table(tried, image.bytes_to_push), *findings)
     verdict = combine(check.verdict for check in checks)
     wrong = tuple(check.detail for check in checks if check.verdict is not Verdict.PASS)
     outcome = "was built and tried" if verdict is Verdict.PASS else "was built, and is not pushed"
@@ -215,10 +218,41 @@ def judged(report: Report, case: Case, built: Built, tried: Tried, plan: Plan, s
         "headline": f"The image {plan.tag} of version {plan.version} {outcome}.",
         "reasons": (*wrong, *report.reasons),
         "checks": checks,
-        "tables": tuple(tables),
-        "provenance": {**report.provenance, "image_digest": built.layout.digest},
+        "tables": tables,
+        "provenance": {**report.provenance, "image_digest": image.digest},
     }
     return report.model_copy(update=update)
+
+
+def scanned_for(
+    case: Case, scanned: scan.Scan | None, digest: str, config_digest: str
+) -> tuple[tuple[Check, ...], tuple[Table, ...]]:
+    """What the policy makes of a scanner's file on the image with these digests; nothing where it asks for none."""
+    rules = case.packaging.vulnerabilities
+    if rules is None or not (scanned or (rules.required and case.given.push)):
+        return (), ()
+    tables = (scan.table(scanned, rules),) if scanned and scanned.findings else ()
+    return (scan.judge(scanned, rules, digest, config_digest),), tables
+
+
+def found_again(
+    report: Report, case: Case, plan: Plan, digest: str, scanned: scan.Scan | None
+) -> tuple[Report, Outputs]:
+    """The report on an image that is in the registry since an earlier run: a scanner may know more of it by now."""
+    _, raw = case.repository.manifest(digest)
+    checks, tables = scanned_for(case, scanned, digest, str(json.loads(raw)["config"]["digest"]))
+    facts = {**report.provenance, **plan.facts}
+    report = report.model_copy(update={"checks": checks, "tables": tables, "provenance": facts})
+    verdict = combine(check.verdict for check in checks) if checks else Verdict.PASS
+    if verdict is Verdict.PASS:
+        return found(report, case, plan, digest)
+    update = {
+        "verdict": verdict,
+        "headline": f"The image {plan.tag} of version {plan.version} was packaged before, and must not be deployed.",
+        "reasons": (*(check.detail for check in checks), *report.reasons),
+        "provenance": {**facts, "image_digest": digest},
+    }
+    return report.model_copy(update=update), Outputs(report=case.path, verdict=verdict, digest=digest, tag=plan.tag)
 
 
 def pushed(report: Report, case: Case, plan: Plan, built: Built, made: Evidence) -> tuple[Report, Outputs]:

@@ -130,13 +130,15 @@ class Rebuild:
                     rows = layers.of_inputs(found.made, None)
                     self._show(layers.with_changed_data(rows, changed.name, str(changed.found)))
                     raise
+                finally:
+                    workshop.clear()
 
     def _rebuild(
         self, workshop: Workshop, found: Recorded, version: ModelVersion, said: Outputs
     ) -> tuple[Report, Outputs]:
         wanted = self.policy.reproducibility.grade
         rebuilt = workshop.attempt("first")
-        matcher = Matcher(workshop.python, self.policy.reproducibility.tolerance, workshop.scratch)
+        matcher = Matcher(lambda: workshop.python, self.policy.reproducibility.tolerance, workshop.scratch)
         match = matcher.compare(found.model, rebuilt)
         rows = [*layers.of_inputs(found.made, rebuilt.made), *layers.of_outputs(match)]
         diagnosis = Diagnosis()

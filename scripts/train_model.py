@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,9 +18,10 @@ from slipway.registry.digests import digest
 from slipway.registry.mlflow import ModelVersion, Registry
 from slipway.report import Report, Subject, Verdict, reuse
 from slipway.report.publishing import publish
-from slipway.runner import commands, context, environments, stage
+from slipway.runner import commands, context, stage
 from slipway.runner.errors import PolicyError, RemoteError, SlipwayError
-from slipway.training import command, earlier, fitting, profiling, provenance, repository, statement, telling
+from slipway.training import command, earlier, fitting, places, profiling, provenance, repository, statement, telling
+from slipway.training.places import Place
 from slipway.training.provenance import Provenance
 
 
@@ -57,14 +57,14 @@ def main(given: Inputs) -> None:
     policy = Subject(role="policy", name=str(sourced.path), id=sourced.policy.digest)
     report = Report(stage="train-model", model=model, verdict=Verdict.INCONCLUSIVE, subjects=(policy,))
     try:
-        before = prepare(given, sourced, training, run)
+        before, place = prepare(given, sourced, training, run)
         registry = Registry(given.tracking_uri)
         key = earlier.key_of(before, training) if given.reuse_from else ""
         if found := earlier.find(given.reuse_from, key, path.parent, registry, model):
             report, version = found
             registry.set_alias(model, mlflow.CANDIDATE, version.version)
         else:
-            version, after, evidence = train_and_register(registry, sourced, before, path.parent)
+            version, after, evidence = train_and_register(registry, sourced, before, place, path.parent)
             identity = registry.identity(model)
             report = report.model_copy(update=telling.success(after, version, evidence, report.subjects, identity))
             # A base model may move under its name: what was made from one is made anew.
@@ -96,53 +96,44 @@ def require_training(sourced: SourcedPolicy) -> Training:
     return sourced.policy.training
 
 
-def prepare(given: Inputs, sourced: SourcedPolicy, training: Training, run: context.Run) -> Provenance:
-    """Check and record everything that can be known before compute is spent."""
+def prepare(given: Inputs, sourced: SourcedPolicy, training: Training, run: context.Run) -> tuple[Provenance, Place]:
+    """Check and record everything that can be known before compute is spent, and make ready where it will be."""
     checkout = repository.look()
     repository.require_clean(checkout, allow_dirty=given.allow_dirty_tree)
     paths = {name: dataset.path for name, dataset in sourced.policy.candidate_data.items()}
     versions = datasets.bring(paths, sourced.policy.reproducibility.mutable_data)
-    python, lock = training_python(training)
+    place = places.of_policy(sourced.policy)
     remarks = [f"The dataset `{name}` {version.remark}" for name, version in versions.items() if version.remark]
     if not checkout.clean:
         remarks.append("Trained from a work tree with uncommitted changes: it cannot be rebuilt from its commit.")
-    return Provenance(
+    before = Provenance(
         model=sourced.policy.model,
         commit=checkout.commit,
         clean=checkout.clean,
         changes=checkout.changes,
         datasets=versions,
         parameters=provenance.read_parameters(Path(training.parameters)) if training.parameters else {},
-        environment=provenance.describe_environment(python, lock),
+        environment=place.environment(),
         command=command.split(training.command),
         seed=training.seed,
         policy=sourced.provenance,
-        machine=provenance.describe_machine(),
+        machine=place.machine(),
         run=provenance.describe_run(run, checkout.commit),
-        base=provenance.describe_base(),
+        base=place.base(),
         remarks=tuple(remarks),
     )
-
-
-def training_python(training: Training) -> tuple[Path, Path | None]:
-    """The Python that the command will find first, and the lock it was built from."""
-    if training.requirements:
-        lock = Path(training.requirements)
-        return environments.for_lock(lock), lock
-    found = shutil.which("python") or shutil.which("python3")
-    return Path(found or sys.executable), None
+    return before, place
 
 
 def train_and_register(
-    registry: Registry, sourced: SourcedPolicy, before: Provenance, beside: Path
+    registry: Registry, sourced: SourcedPolicy, before: Provenance, place: Place, beside: Path
 ) -> tuple[ModelVersion, Provenance, list[Path]]:
     """Run the command inside an MLflow run, and register what it logged. Its evidence is left in `beside`, too."""
     training = require_training(sourced)
     experiment = training.experiment or before.model
     run_id = registry.start_run(experiment, f"{before.model} {before.commit[:12]}", {"slipway.commit": before.commit})
     with run_ended_by(registry, run_id), tempfile.TemporaryDirectory() as scratch:
-        python, lock = training_python(training)
-        fitted = fitting.fit(registry, training, before, run_id, python.parent if lock else None, Path(scratch))
+        fitted = fitting.fit(registry, training, before, run_id, place, Path(scratch))
         files = fitted.files
         profile, no_profile = profiling.make(sourced.policy, files, Path(scratch))
         after = dataclasses.replace(

@@ -37,6 +37,7 @@ from slipway.policy import robustness as robustness_model
 from slipway.policy import rules as rules_model
 from slipway.policy import scorers as scorers_model
 from slipway.policy import targets as targets_model
+from slipway.policy import training as training_model
 from slipway.report import model as report_model
 from slipway.runner import stage
 from slipway.runner.environments import REPOSITORY
@@ -49,7 +50,7 @@ SCHEMAS: dict[str, tuple[type[BaseModel], tuple[ModuleType, ...]]] = {
         (
             *(policy_model, against_model, canary_model, deployment_model, drift_model, evaluation_model, groups_model),
             *(latency_model, packaging_model, release_model, retraining_model, robustness_model, rules_model),
-            *(scorers_model, targets_model),
+            *(scorers_model, targets_model, training_model),
         ),
     ),
     "ledger-entry.schema.json": (Entry, (entries, report_model)),

@@ -15,13 +15,15 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from store_doubles import Asked, HttpDouble, Said
 from test_training_toy import LOCK
 
 PROGRAMS = ("buildah", "podman", "runc", "skopeo", "docker-registry", "mmdebstrap")
@@ -50,6 +52,7 @@ events_logger = "file"
 tmp_dir = "{short}/tmp"
 lock_type = "file"
 """
+"""Podman's locks lie in shared memory otherwise, where those of two stores on one machine are taken for the same."""
 
 HEAVY = ("scikit-learn", "scipy", "joblib", "threadpoolctl", "skops", "pyarrow")
 """What a model of numpy alone does not need, of the lock that the toy's models share."""
@@ -172,18 +175,78 @@ def serving(storage: Path, settings: str = "", host: str = "") -> Iterator[str]:
     environ = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
     process = subprocess.Popen(["docker-registry", "serve", str(file)], stdout=log, stderr=log, env=environ)
     try:
-        name, _, port = host.partition(":")
-        deadline = time.monotonic() + 30
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection((name, int(port)), timeout=1):
-                break
-            assert time.monotonic() < deadline, file.with_suffix(".log").read_text()
-            time.sleep(0.02)
+        answers(host, lambda: process.poll() is None)
         yield host
     finally:
         process.terminate()
         process.wait(10)
         log.close()
+
+
+@dataclass
+class Valve:
+    """What stands before a registry and hands every request on, but for the one that `stops` says: that waits until
+    whoever sent it is gone, and never arrives."""
+
+    host: str = ""
+    stops: Callable[[Asked], bool] = field(default=lambda _: False)
+    reached: threading.Event = field(default_factory=threading.Event)
+    gone: threading.Event = field(default_factory=threading.Event)
+
+
+@contextlib.contextmanager
+def through(upstream: str) -> Iterator[Valve]:
+    """A valve before the registry at this host."""
+    import requests
+
+    valve, session = Valve(), requests.Session()
+
+    def answer(asked: Asked) -> Said:
+        if valve.stops(asked):
+            valve.reached.set()
+            valve.gone.wait(120)
+            return Said(503)
+        address = f"http://{upstream}{asked.raw_path}"
+        # With its Host the registry writes addresses that lead through here again.
+        found = session.request(
+            asked.method, address, params=asked.query, data=asked.body, headers=dict(asked.headers), timeout=60
+        )
+        dropped = {"connection", "transfer-encoding", *(["content-length"] if asked.method != "HEAD" else [])}
+        kept = {name: value for name, value in found.headers.items() if name.lower() not in dropped}
+        return Said(found.status_code, found.content, kept)
+
+    with HttpDouble(answer) as double:
+        valve.host = double.url.removeprefix("http://")
+        yield valve
+        valve.gone.set()
+
+
+@contextlib.contextmanager
+def serving_referrers(limit: int = 4 * 2**20) -> Iterator[str]:
+    """A registry that has the referrers API, which the one of Debian lacks: its host. limit: bytes of a page."""
+    program = shutil.which("referrers-registry")
+    if program is None:
+        missing_ = "missing: referrers-registry (`.ci/run` builds it from tests/referrers_registry)"
+        (pytest.fail if "CI" in os.environ else pytest.skip)(missing_)
+    host = f"127.0.0.1:{free_port()}"
+    process = subprocess.Popen([program, host, str(limit)], stderr=subprocess.PIPE, text=True)
+    try:
+        answers(host, lambda: process.poll() is None)
+        yield host
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+def answers(host: str, lives: Callable[[], bool]) -> None:
+    """Wait until a server takes connections."""
+    name, _, port = host.partition(":")
+    deadline = time.monotonic() + 30
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection((name, int(port)), timeout=1):
+            return
+        assert lives() and time.monotonic() < deadline, f"nothing listens on {host}"
+        time.sleep(0.02)
 
 
 def free_port() -> int:

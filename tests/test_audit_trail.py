@@ -312,7 +312,7 @@ def test_acknowledge__a_registry_that_cannot_be_meant(site: Site) -> None:
         done = site.ask(command="acknowledge", reason="By hand", tracking_uri=empty, model_version=version)
         assert done.code == 1 and "knows no model `toy`, so there is nothing to acknowledge" in done.error
     site.register("1", digest="sha256:of another registry")
-    site.registry._client.delete_model_version(MODEL, "1")
+    site.registry.client.delete_model_version(MODEL, "1")
     done = site.ask(command="acknowledge", reason="By hand")
     assert done.code == 1 and "has no version 1 of `toy`, which is live in production by entry 2" in done.error
     assert len(subjects(site.upstream)) == 3

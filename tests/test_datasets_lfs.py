@@ -12,6 +12,10 @@ import pytest
 
 from slipway import datasets
 from slipway.datasets import lfs
+from slipway.ledger import place
+from slipway.reproduction import rebuilding
+from slipway.reproduction.worktree import Source
+from slipway.runner.context import Run
 from slipway.runner.errors import InputError, RemoteError
 from store_doubles import refusal
 from test_training_toy import git
@@ -233,3 +237,34 @@ def test_require_pinned__takes_lfs_for_pinned(repository: Path) -> None:
     smudge(repository, "a.csv", POINTER)
     with pytest.raises(InputError, match="Only the Git LFS pointer"):
         datasets.bring({"train": "a.csv"}, "fail")
+
+
+# A rebuild
+
+
+@pytest.mark.parametrize("has_content", ["the clone", "the remote", "nobody"])
+def test_rebuild__of_data_that_have_moved_on(
+    clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_content: str
+) -> None:
+    """The recorded commit is checked out beside the clone, and borrows its files in LFS with its objects."""
+    commit_ = git(clone, "rev-parse", "HEAD").strip()
+    if has_content == "the clone":
+        git(clone, "lfs", "pull")
+    recorded = {"train": datasets.DatasetVersion(path="data/a.csv", kind="lfs", id=f"sha256:{OID}", immutable=True)}
+    commit(clone, {"data/a.csv": "x\n9\n"})
+    git(clone, "push", "--quiet", "origin", "main")
+    if has_content != "the remote":
+        shutil.rmtree(tmp_path / "remote.git" / "lfs")
+    source = Source.around(place.find(Run()))
+    before = git(clone, "status", "--porcelain")
+    tree = source.check_out(commit_, tmp_path / "tree")
+    monkeypatch.chdir(tree)
+    assert Path("data/a.csv").read_text() == POINTER
+    if has_content == "nobody":
+        with pytest.raises(RemoteError, match=r"`git lfs pull` of data/a\.csv ended with"):
+            rebuilding.bring(recorded)
+        return
+    found = rebuilding.bring(recorded)
+    assert (found["train"].kind, found["train"].id) == ("lfs", recorded["train"].id)
+    assert Path("data/a.csv").read_text() == BODY
+    assert git(clone, "status", "--porcelain") == before

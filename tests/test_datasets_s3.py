@@ -17,6 +17,7 @@ import requests
 
 from slipway import datasets
 from slipway.datasets import content, objects, remote
+from slipway.reproduction import rebuilding
 from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError
 from store_doubles import S3, Asked, HttpDouble, Said, free_port, moto, refusal, warm_client
 from test_training_toy import SCRIPTS
@@ -428,3 +429,43 @@ def test_asked__is_what_the_double_logs() -> None:
         requests.get(f"{double.url}/a%20b?x=1", timeout=60)
     assert (double.log[0].method, double.log[0].path, double.log[0].query) == ("GET", "/a b", {"x": "1"})
     assert isinstance(double.log[0], Asked)
+
+
+# A rebuild
+
+
+def test_rebuild__of_data_that_have_moved_on(store: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    """reproduce-model fetches the recorded version, also where the policy named none; a deleted one is gone."""
+    first = store.put("versioned", "train/a.csv", "1")
+    store.put("versioned", "train/b.csv", "2")
+    recorded = {name: datasets.identify(path) for name, path in PLACES.items()}
+    second = store.put("versioned", "train/a.csv", "3")
+    store.delete("versioned", "train/b.csv")
+    monkeypatch.setenv("SLIPWAY_JOB", "2")
+    assert datasets.identify(PLACES["one"]).id == second != first, "what lies there now is another version"
+    found = rebuilding.bring(recorded)
+    assert [each.id for each in found.values()] == [each.id for each in recorded.values()]
+    one, folder = map(Path, datasets.variables(found).values())
+    assert one.read_text() == "1"
+    assert {file.name: file.read_text() for file in folder.rglob("*.csv")} == {"a.csv": "1", "b.csv": "2"}
+
+    store.delete("versioned", "train/a.csv", first)
+    monkeypatch.setenv("SLIPWAY_JOB", "3")
+    with pytest.raises(GateError, match="is not there any more") as failure:
+        rebuilding.bring(recorded)
+    assert "Bring that version back to its store" in failure.value.fix
+
+
+PLACES = {"one": "s3://versioned/train/a.csv", "folder": "s3://versioned/train/"}
+
+
+def test_rebuild__of_data_that_nothing_held_on_to(store: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put("plain", "a.csv", "1")
+    recorded = {"train": datasets.identify("s3://plain/a.csv")}
+    monkeypatch.setenv("SLIPWAY_JOB", "2")
+    assert rebuilding.bring(recorded)["train"].id == recorded["train"].id, "it is what it was"
+    store.put("plain", "a.csv", "2")
+    monkeypatch.setenv("SLIPWAY_JOB", "3")
+    with pytest.raises(rebuilding.DataChangedError, match="it has changed") as failure:
+        rebuilding.bring(recorded)
+    assert failure.value.name == "train" and "mutable_data: fail" in failure.value.fix

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
+import subprocess
 import tarfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from packaging_kit import SMALL, Containers, containers
+from packaging_kit import SMALL, Containers, Valve, containers, free_port, through
+from slipway.containers import bases, engines, programs
 from slipway.ledger import drafting
-from slipway.packaging import builders, contents, evidence
+from slipway.packaging import contents, evidence, smoke
 from slipway.packaging.distribution import Repository, tag_of
 from slipway.policy.source import file_digest
 from slipway.prediction import golden
@@ -28,12 +33,15 @@ from slipway.runner.context import Run
 from slipway.runner.errors import InputError, RemoteError
 from slipway.runner.inputs import Secret
 from slipway.signing import Signer, sign_version
+from store_doubles import Asked
+from test_packaging import trivy
 from test_signing import new_key, private, public
-from test_training_toy import LOCK, MODEL, QUIET, ROOT, Done, Toy, holdout, make_toy
+from test_training_toy import LOCK, MODEL, QUIET, ROOT, Done, Toy, holdout, make_toy, models_python
 
 __all__ = ["containers"]
 pytestmark = [QUIET, pytest.mark.xdist_group("containers")]
 
+LIMITS = {"startup_seconds": 290, "memory_mb": 2000, "image_mb": 2000}
 ROWS = [[0.5, 1.0], [-1.25, 0.0], [2.0, 3.5]]
 
 
@@ -43,11 +51,12 @@ class Place:
 
     toy: Toy
     containers: Containers
+    valve: Valve
     key: Any
 
     @property
     def repository(self) -> Repository:
-        return Repository(f"{self.containers.host}/octo/toy")
+        return Repository(f"{self.valve.host}/octo/toy")
 
     def policy(self, **packaging: Any) -> None:
         said = {"base": self.containers.base, "repository": self.repository.name, **packaging}
@@ -71,6 +80,24 @@ class Place:
             golden.keep(registry, found, json.dumps({"request": request, "answer": answer}).encode(), toy.temp)
         return registry.by_version(MODEL, made.version)
 
+    def interrupted(self, version: ModelVersion, stops: Callable[[Asked], bool]) -> str:
+        """A run that is cancelled at a request to the registry, which never arrives; its log."""
+        valve, given = self.valve, {"MODEL_VERSION": version.version, "PRIVATE_KEY": private(self.key)}
+        valve.stops = stops
+        before = self.toy.environ
+        self.toy.environ = {**before, **{f"INPUT_{name}": value for name, value in given.items()}}
+        try:
+            process = self.toy.start("package_model.py", "package-model")
+            assert valve.reached.wait(300), process.communicate()[0]
+            process.send_signal(signal.SIGTERM)
+            log, _ = process.communicate(timeout=120)
+        finally:
+            self.toy.environ = before
+            valve.gone.set()
+            valve.stops = lambda _: False
+        assert process.returncode == 130, log
+        return log
+
     def run(self, **inputs: str) -> Done:
         key = {} if inputs.get("command") == "verify" else {"private_key": private(self.key)}
         return self.toy.run(ROOT / "actions" / "package-model", **key, **inputs)
@@ -91,16 +118,37 @@ def place(
             patch.setenv(name, value)
         toy = make_toy(tmp_path_factory.mktemp("toy"), tmp_path_factory.getbasetemp(), environments_cache)
         toy.environ |= containers.environ
+        toy.environ["TMPDIR"] = str(toy.temp / "temporary")
+        (toy.temp / "temporary").mkdir()
         key = new_key()
         toy.write("keys/model.pub", public(key))
-        made = Place(toy, containers, key)
-        made.policy(limits={"startup_seconds": 290, "memory_mb": 2000, "image_mb": 2000})
-        yield made
+        with through(containers.host) as valve:
+            made = Place(toy, containers, valve, key)
+            made.policy(limits=LIMITS)
+            yield made
 
 
 @pytest.fixture(scope="module")
-def packaged(place: Place) -> tuple[ModelVersion, Done]:
+def cut_short(place: Place) -> tuple[ModelVersion, dict[str, Any]]:
+    """A version whose first packaging was cancelled right before the manifest, and what that left behind."""
     version = place.version()
+    log = place.interrupted(version, lambda asked: asked.method == "PUT" and "/manifests/" in asked.path)
+    containers = place.containers
+    left = {
+        "log": log,
+        "tags": containers.tags("octo/toy"),
+        "of version": [name for name in place.tags_of(version) if name.startswith("slipway.image")],
+        "images": "slipway-build" in containers.run("podman", "images"),
+        "containers": containers.run("podman", "ps", "--all", "--quiet"),
+        "temporary": list((place.toy.temp / "temporary").glob("slipway-*")),
+    }
+    return version, left
+
+
+@pytest.fixture(scope="module")
+def packaged(place: Place, cut_short: tuple[ModelVersion, Any]) -> tuple[ModelVersion, Done]:
+    """The same version, packaged by the next run."""
+    version, _ = cut_short
     return version, place.run(model_version=version.version)
 
 
@@ -116,6 +164,17 @@ def refused(place: Place, said: str, **inputs: str) -> Done:
 
 
 # The image
+
+
+def test_package__cancelled_during_the_push(
+    place: Place, cut_short: tuple[ModelVersion, dict[str, Any]], packaged: tuple[ModelVersion, Done]
+) -> None:
+    """It leaves no image, no tag and nothing on the machine, and the next run completes it."""
+    _, left = cut_short
+    assert "Pushing" in left.pop("log")
+    assert left == {"tags": [], "of version": [], "images": False, "containers": "", "temporary": []}
+    _, done = packaged
+    assert (done.code, done.outputs["tag"] in place.containers.tags("octo/toy")) == (0, True), done.log
 
 
 def test_package__a_version_becomes_an_image_that_was_tried_and_pushed(
@@ -191,13 +250,37 @@ def test_package__evidence_is_attached_and_valid(place: Place, packaged: tuple[M
 
 
 def test_package__again_finds_the_image_and_pushes_nothing(place: Place, packaged: tuple[ModelVersion, Done]) -> None:
+    """It needs neither the base nor a builder for that: this machine has no Docker."""
     version, first = packaged
     before = place.containers.tags("octo/toy")
-    done = place.run(model_version=version.version)
+    done = place.run(model_version=version.version, builder="docker")
     assert done.code == 0, done.log
     assert "Packaged before, and not built again" in done.report["headline"]
     assert (done.outputs["image"], done.outputs["tag"]) == (first.outputs["image"], first.outputs["tag"])
     assert place.containers.tags("octo/toy") == before
+
+
+def test_package__a_scanner_knows_more_of_the_image_by_now(place: Place, packaged: tuple[ModelVersion, Done]) -> None:
+    version, first = packaged
+    _, raw = place.repository.manifest(first.outputs["digest"])
+    scanned = place.toy.temp / "scan.json"
+    place.policy(limits=LIMITS, vulnerabilities={"fail_from": "high"})
+    try:
+        scanned.write_text(json.dumps(trivy("LOW", image_id=json.loads(raw)["config"]["digest"])))
+        done = place.run(model_version=version.version, scan_report=str(scanned))
+        assert (done.code, done.outputs["image"]) == (0, first.outputs["image"]), done.log
+        assert [check["verdict"] for check in done.report["checks"]] == ["pass"]
+        scanned.write_text(json.dumps(trivy("CRITICAL", image_id=json.loads(raw)["config"]["digest"])))
+        done = refused(place, "must not be deployed", model_version=version.version, scan_report=str(scanned))
+        assert (done.outputs["verdict"], done.outputs["digest"]) == ("fail", first.outputs["digest"])
+        assert "CVE-2026-0 (critical)" in json.dumps(done.report)
+        scanned.write_text(json.dumps(trivy("LOW", image_id=f"sha256:{'1' * 64}")))
+        refused(place, "of another image", model_version=version.version, scan_report=str(scanned))
+        place.policy(limits=LIMITS, vulnerabilities={"required": True})
+        done = refused(place, "No scanner's file was given", model_version=version.version)
+        assert done.outputs["verdict"] == "inconclusive"
+    finally:
+        place.policy(limits=LIMITS)
 
 
 def test_package__another_builder_in_another_folder_at_another_time_gives_the_same_digest(
@@ -211,21 +294,56 @@ def test_package__another_builder_in_another_folder_at_another_time_gives_the_sa
         assert {"index.json", "oci-layout"} <= set(archive.getnames())
 
 
-def test_package__an_image_that_answers_one_row_otherwise_is_not_pushed(place: Place, tmp_path: Path) -> None:
-    """A model of scikit-learn that evaluate-model has judged: all answers but the one that is altered are the same."""
-    version = fitted(place, tmp_path)
-    done = place.toy.evaluate(model_version=version.version)
-    assert done.outputs["verdict"] == "pass", done.log
-    registry = place.toy.registry()
-    kept = golden.of_version(registry, registry.by_version(MODEL, version.version), tmp_path / "kept")
-    kept.predictions[3] = 1 - kept.predictions[3]
-    content = json.dumps({"request": kept.request, "answer": kept.answer}).encode()
-    golden.keep(registry, registry.by_version(MODEL, version.version), content, tmp_path)
+def test_package__an_image_that_answers_one_row_otherwise_is_not_pushed(place: Place) -> None:
+    version = place.version(answers=[row[0] + (number == 1) for number, row in enumerate(ROWS)])
     done = refused(place, "is not pushed", model_version=version.version)
     checks = {check["name"]: check for check in done.report["checks"]}
     assert (done.outputs["verdict"], checks["golden /invocations"]["verdict"]) == ("fail", "fail")
     assert checks["golden /invocations"]["count"] == checks["golden /v2/…/infer"]["count"] == 1
     assert "slipway.image" not in place.tags_of(version)
+
+
+def test_server__answers_as_a_model_of_scikit_learn_did_when_it_was_judged(place: Place, tmp_path: Path) -> None:
+    """What goes into the image, without one around it: evaluate-model's batch, and the locked packages."""
+    import requests
+
+    version = fitted(place, tmp_path)
+    done = place.toy.evaluate(model_version=version.version)
+    assert done.outputs["verdict"] == "pass", done.log
+    registry = place.toy.registry()
+    batch = golden.of_version(registry, registry.by_version(MODEL, version.version), tmp_path / "kept")
+    app = tmp_path / "app"
+    shutil.copytree(registry.download(version, tmp_path / "served"), app / "model")
+    shutil.copy(contents.SERVE, app)
+    port = free_port()
+    told = {"SLIPWAY_MODEL_NAME": MODEL, "SLIPWAY_MODEL_VERSION": "1", "SLIPWAY_HOST": "127.0.0.1", "PORT": str(port)}
+    program = [str(models_python(place.toy.cache)), "serve.py"]
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(program, cwd=app, env={**os.environ, **told}, stdout=log, stderr=log)
+    base = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 120
+        while not is_ready(f"{base}/v2/health/ready"):
+            assert server.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()
+            time.sleep(0.05)
+        plain = requests.post(f"{base}/invocations", json=batch.request, timeout=60)
+        found = smoke.predictions_of((plain.status_code, plain.text))
+        assert list(smoke.differences(found, batch.predictions, 0)) == [] and len(found) == batch.rows
+        v2 = requests.post(f"{base}/v2/models/{MODEL}/infer", json=smoke.request_v2(batch.request), timeout=60)
+        found = smoke.outputs_of((v2.status_code, v2.text))
+        assert list(smoke.differences(found, smoke.tensors(batch.predictions), 0)) == []
+    finally:
+        server.terminate()
+        assert server.wait(60) in smoke.TERMINATED or server.returncode == -signal.SIGTERM
+
+
+def is_ready(address: str) -> bool:
+    import requests
+
+    try:
+        return requests.get(address, timeout=5).status_code == 200
+    except requests.ConnectionError:
+        return False
 
 
 def fitted(place: Place, folder: Path) -> ModelVersion:
@@ -325,7 +443,7 @@ def test_package__a_base_that_cannot_be_pulled(place: Place, packaged: tuple[Mod
     try:
         done = refused(place, "could not be pulled", model_version=packaged[0].version)
     finally:
-        place.policy(limits={"startup_seconds": 290, "memory_mb": 2000, "image_mb": 2000})
+        place.policy(limits=LIMITS)
     assert done.outputs["verdict"] == "inconclusive"
 
 
@@ -336,9 +454,9 @@ def test_package__no_key_where_signatures_are_demanded(place: Place, packaged: t
 
 
 def test_package__another_python_than_the_models(place: Place) -> None:
-    base = builders.look_into(builders.choose("auto"), place.containers.base)
+    base = bases.look_into(engines.choose("auto"), place.containers.base)
     with pytest.raises(InputError, match=r"has Python 3\.11\.\d+, and the model was trained with 3\.12\.1"):
-        builders.require_python(base, place.containers.base, "3.12.1")
+        contents.require_python(base, place.containers.base, "3.12.1")
     assert base.target.platform == f"{os.uname().machine}-manylinux_2_36"
 
 
@@ -349,7 +467,7 @@ def test_builder__a_disk_that_is_full(place: Place, tmp_path: Path) -> None:
     place.containers.run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small))
     try:
         with pytest.raises((InputError, RemoteError)) as failure:
-            builders.said(
+            programs.said(
                 "skopeo", "copy", "--src-tls-verify=false", f"docker://{place.containers.base}", f"oci:{small}/x"
             )
     finally:

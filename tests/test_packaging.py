@@ -5,34 +5,42 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from packaging_kit import SMALL, require_programs, serving
-from slipway.packaging import builders, contents, distribution, scan, serve, smoke
+from packaging_kit import SMALL, require_programs, serving, serving_referrers
+from slipway.containers import engines, programs
+from slipway.containers.bases import Base
+from slipway.containers.layout import Layout
+from slipway.containers.work import Work
+from slipway.packaging import contents, distribution, scan, serve, smoke
 from slipway.packaging.contents import Lock, Plan
 from slipway.packaging.distribution import Descriptor, Repository, sha256
-from slipway.packaging.layout import Layout
 from slipway.policy import Policy, Vulnerabilities, read_text
 from slipway.prediction import golden
 from slipway.registry.mlflow import ModelVersion
-from slipway.report import Verdict
+from slipway.report import Check, Verdict
 from slipway.runner import wheels
 from slipway.runner.errors import ConflictError, GateError, InputError, PolicyError, RemoteError
 from slipway.runner.inputs import Secret
 from slipway.runner.wheels import Target
+from store_doubles import HttpDouble, Said
 from test_training_toy import QUIET, save_toy
 
 HERE = Target("3.11", "x86_64", "glibc", "2.36")
 ZEROS = f"sha256:{'0' * 64}"
+INSIDE = Base("/usr/bin/python3", "/usr/bin/python3.11", "3.11.2", HERE, "/usr/bin", "debian", "12", ())
 
 
 # The policy
@@ -47,6 +55,29 @@ def test_policy__a_base_by_tag_is_refused_with_the_way_to_its_digest() -> None:
         policy("  base: docker.io/library/python:3.11-slim\n  repository: ghcr.io/octo/toy\n")
     assert "skopeo inspect --format '{{.Digest}}' docker://docker.io/library/python:3.11-slim" in str(failure.value)
     assert failure.value.line == 4
+
+
+def training(container: str, more: str = "") -> Policy:
+    text = f"version: 1\nmodel: toy\ntraining:\n  command: python train.py\n  container: {container}\n{more}"
+    return read_text(text, Policy, file="slipway.yml")
+
+
+def test_policy__the_container_of_a_training() -> None:
+    image = f"ghcr.io/octo/train@{ZEROS}"
+    assert training(f"{{image: '{image}'}}").training_image == image
+    packaging = f"packaging: {{base: 'python@{ZEROS}', repository: ghcr.io/octo/toy}}\n"
+    assert training("{}", packaging).training_image == f"python@{ZEROS}", "the image that serves, where none is named"
+    assert policy(f"  base: python@{ZEROS}\n  repository: ghcr.io/octo/toy\n").training_image == ""
+    for wrong, said in (
+        ("{image: 'python:3.11'}", "names an image by what can move"),
+        ("{}", "needs `image`, by digest, or the section `packaging`"),
+        (f"{{image: '{image}', network: off}}", "network"),
+        (f"{{image: '{image}', variables: ['A=b']}}", "variables"),
+        (f"{{image: '{image}', devices: ['--privileged']}}", "devices"),
+    ):
+        with pytest.raises(PolicyError, match=said) as failure:
+            training(wrong)
+        assert failure.value.line == 5, wrong
 
 
 @pytest.mark.parametrize("repository", ["ghcr.io/octo/toy:1", "ghcr.io/Octo/toy", "toy", f"ghcr.io/octo/toy@{ZEROS}"])
@@ -81,7 +112,8 @@ def lock_of(tmp_path: Path, locked: str, recorded: str = "", tags: dict[str, str
         (model / "requirements.txt").write_text(recorded)
     files = {"slipway/requirements.txt": locked} if locked else {}
     registry: Any = Registry({**files, **more}, tmp_path / "kept")
-    return contents.lock_of(registry, ModelVersion("toy", "1", "run", "", tags or {}), model, HERE, scratch)
+    version = ModelVersion("toy", "1", "run", "", tags or {})
+    return contents.wanted_by(registry, version, model, scratch).resolve(HERE, scratch)
 
 
 def test_lock__the_trainings_own_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -173,9 +205,9 @@ def plan(**change: Any) -> Plan:
             "version": "7",
             "model_digest": ZEROS,
             "base": f"python@{ZEROS}",
-            "python": "/usr/bin/python3",
+            "machine": "x86_64",
         },
-        **{"target": HERE, "lock": Lock("", ""), "epoch": 1_700_000_000, "labels": {"slipway.golden": ZEROS}},
+        **{"lock": Lock("", ""), "epoch": 1_700_000_000, "labels": {"slipway.golden": ZEROS}, "inside": INSIDE},
     }
     return Plan(**{**said, **change})
 
@@ -353,6 +385,10 @@ def image(tmp_path: Path, content: bytes = b"layer") -> Layout:
     return Layout.of(folder)
 
 
+def judged(found: scan.Scan | None, rules: Vulnerabilities, of: Layout) -> Check:
+    return scan.judge(found, rules, of.digest, of.config_digest)
+
+
 def trivy(*severities: str, image_id: str = "") -> dict[str, Any]:
     found = [
         {"VulnerabilityID": f"CVE-2026-{n}", "PkgName": "zlib", "InstalledVersion": "1.2", "Severity": each}
@@ -401,23 +437,23 @@ def test_scan__findings_from_the_policys_severity_on_fail(
     file = tmp_path / "scan.json"
     file.write_text(json.dumps(said))
     found = scan.read(file)
-    assert scan.judge(found, Vulnerabilities(), image(tmp_path)).verdict is verdict
+    assert judged(found, Vulnerabilities(), image(tmp_path)).verdict is verdict
     scan.table(found, Vulnerabilities())
 
 
 def test_scan__what_somebody_accepts_does_not_count(tmp_path: Path) -> None:
     file = tmp_path / "scan.json"
     file.write_text(json.dumps(trivy("HIGH")))
-    check = scan.judge(scan.read(file), Vulnerabilities(ignore=("CVE-2026-0",)), image(tmp_path))
+    check = judged(scan.read(file), Vulnerabilities(ignore=("CVE-2026-0",)), image(tmp_path))
     assert (check.verdict, "1 are ignored" in check.detail) == (Verdict.PASS, True)
 
 
 def test_scan__of_another_image(tmp_path: Path) -> None:
     file, here = tmp_path / "scan.json", image(tmp_path)
     file.write_text(json.dumps(trivy(image_id=here.config_digest)))
-    assert scan.judge(scan.read(file), Vulnerabilities(), here).verdict is Verdict.PASS
+    assert judged(scan.read(file), Vulnerabilities(), here).verdict is Verdict.PASS
     with pytest.raises(InputError, match="of another image"):
-        scan.judge(scan.read(file), Vulnerabilities(), image(tmp_path, b"another layer"))
+        judged(scan.read(file), Vulnerabilities(), image(tmp_path, b"another layer"))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"matches": 1}', '{"runs": [{}]}', '{"SchemaVersion": 2}'])
@@ -429,7 +465,7 @@ def test_scan__a_file_that_is_none(tmp_path: Path, text: str) -> None:
 
 
 def test_scan__none_where_one_is_required(tmp_path: Path) -> None:
-    check = scan.judge(None, Vulnerabilities(required=True), image(tmp_path))
+    check = judged(None, Vulnerabilities(required=True), image(tmp_path))
     assert check.verdict is Verdict.INCONCLUSIVE
 
 
@@ -476,6 +512,36 @@ def test_attach__the_list_of_artifacts_is_kept_under_the_tag(registry: str, tmp_
     assert sorted(repository.attached(subject.digest, "application/vnd.test")) == [b"one", b"two"]
     assert len(repository.referrers(subject.digest)) == 3
     assert list(repository.attached(ZEROS, "application/vnd.test")) == []
+
+
+@pytest.mark.parametrize("limit", [4 * 2**20, 1_000])
+def test_attach__the_registry_keeps_the_list_itself(tmp_path: Path, limit: int) -> None:
+    """By the referrers API, also where the list comes in pages, of which the small limit makes several."""
+    with serving_referrers(limit) as host:
+        repository = Repository(f"{host}/a/attached")
+        subject = repository.push(image(tmp_path), "1")
+        assert repository.referrers(subject.digest) == []
+        for number in range(7):
+            repository.attach(subject, "application/vnd.test", f"{number}.txt", str(number).encode())
+        repository.attach(subject, "application/vnd.test", "0.txt", b"0")
+        repository.attach(subject, "application/vnd.other", "other.txt", b"other")
+        first = repository._ask_referrers(subject.digest)
+        assert first is not None and ("next" in first.links) == (limit < 2_000)
+        assert len(repository.referrers(subject.digest)) == 8
+        assert sorted(repository.attached(subject.digest, "application/vnd.test")) == [b"%d" % n for n in range(7)]
+        assert list(repository.attached(subject.digest, "application/vnd.other")) == [b"other"]
+        assert repository.digest_of(distribution.tag_of(subject.digest)) == "", "no list under a tag beside it"
+
+
+@pytest.mark.parametrize(
+    ("link", "said"),
+    [("<https://elsewhere.invalid/v2/x>; rel=next", "sends elsewhere"), ("<?page=1>; rel=next", "without end")],
+)
+def test_referrers__a_list_that_leads_astray(link: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distribution, "MOST_PAGES", 3)
+    page = Said(body=b'{"manifests": []}', headers={"Content-Type": distribution.INDEX, "Link": link})
+    with HttpDouble(lambda _: page) as double, pytest.raises(RemoteError, match=said):
+        Repository(f"{double.url.removeprefix('http://')}/octo/toy").referrers(ZEROS)
 
 
 def test_registry__credentials_are_needed_and_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -610,10 +676,10 @@ def test_docker__its_command_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent))
     monkeypatch.setenv("INPUT_REGISTRY_TOKEN", "hidden")
-    assert "INPUT_REGISTRY_TOKEN" not in builders.environ()
-    docker = builders.choose("auto")
+    assert "INPUT_REGISTRY_TOKEN" not in programs.environ()
+    docker = engines.choose("auto")
     context = tmp_path / "context"
-    built = docker.build(context, plan(labels={"slipway.golden": '$HOME "x"'}), tmp_path / "layout")
+    built = docker.build(context, plan(labels={"slipway.golden": '$HOME "x"'}).recipe, tmp_path / "layout")
     assert built.layout.digest == made.digest
     docker.pull(f"python@{ZEROS}")
     container = docker.start(built.name)
@@ -632,15 +698,58 @@ def test_docker__its_command_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert ["rm", "--force", "c0ffee"] in said
 
 
+@pytest.mark.parametrize(("security", "user"), [("[name=seccomp]", ""), ("[name=seccomp name=rootless]", "0:0")])
+def test_docker__a_command_in_a_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, security: str, user: str
+) -> None:
+    """https://docs.docker.com/reference/cli/docker/container/run/; values of variables stand on no command line."""
+    program = tmp_path / "docker"
+    program.write_text(f"#!/bin/sh\necho '{security}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(os, "getuid", lambda: 1001)
+    monkeypatch.setattr(os, "getgid", lambda: 121)
+    work = Work(
+        name="mine",
+        image=f"python@{ZEROS}",
+        arguments=["/usr/bin/python3", "-I", "x.py"],
+        folder=Path("/work/a b"),
+        writable=[Path("/work/a b"), Path("/scratch")],
+        readable=[Path("/work/a b/.git")],
+        settings={"HOME": "/scratch/home"},
+        handed=["MLFLOW_TRACKING_TOKEN"],
+        network=False,
+        devices=["nvidia.com/gpu=all"],
+    )
+    said = engines.Docker().command(work)
+    assert said[:3] == ["docker", "run", "--rm"]
+    pairs = list(pairwise(said))
+    for pair in (
+        *(("--name", "mine"), ("--network", "none"), ("--workdir", "/work/a b"), ("--cap-drop", "all")),
+        *(("--user", user or "1001:121"), ("--env", "MLFLOW_TRACKING_TOKEN"), ("--env", "HOME=/scratch/home")),
+        *(("--device", "nvidia.com/gpu=all"), ("--security-opt", "no-new-privileges")),
+    ):
+        assert pair in pairs
+    mounts = [value for option, value in pairs if option == "--mount"]
+    assert mounts == [
+        "type=bind,source=/scratch,target=/scratch",
+        "type=bind,source=/work/a b,target=/work/a b",
+        "type=bind,source=/work/a b/.git,target=/work/a b/.git,readonly",
+    ]
+    assert said[-4:] == ["/usr/bin/python3", f"python@{ZEROS}", "-I", "x.py"]
+    with pytest.raises(InputError, match="cannot be handed to a container"):
+        engines.Docker().command(replace(work, writable=[Path("/work/a,b")]))
+
+
 def test_choose__a_builder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="The builder `buildah` is not on this machine"):
-        builders.choose("buildah")
+        engines.choose("buildah")
     with pytest.raises(InputError, match="No builder of images is"):
-        builders.choose("auto")
+        engines.choose("auto")
 
 
 def test_failed__a_full_disk_is_told_as_such() -> None:
-    failure = builders.failed(("buildah", "bud"), 1, "write /var/x: no space left on device", "", "")
+    failure = programs.failed(("buildah", "bud"), 1, "write /var/x: no space left on device", "", "")
     assert isinstance(failure, InputError)
     assert failure.what == "The runner's disk is full."

@@ -139,12 +139,12 @@ def test_start_run__another_creates_the_experiment_in_between(
     store: str, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Registry(store).start_run("flights", "first", {})
-    look = registry._client.get_experiment_by_name
+    look = registry.client.get_experiment_by_name
     answers = iter([None])  # what it read before the other created it
-    monkeypatch.setattr(registry._client, "get_experiment_by_name", lambda name: next(answers, look(name)))
+    monkeypatch.setattr(registry.client, "get_experiment_by_name", lambda name: next(answers, look(name)))
     run_id = registry.start_run("flights", "second", {})
     found = look("flights")
-    assert found is not None and registry._client.get_run(run_id).info.experiment_id == found.experiment_id
+    assert found is not None and registry.client.get_run(run_id).info.experiment_id == found.experiment_id
 
 
 def test_registry__life_of_a_version_on_sqlite(registry: Registry, tmp_path: Path) -> None:

@@ -43,6 +43,24 @@ def kinds(candidate: Version, production: Version | None = None, files: Files = 
     return [each.kind for each in found]
 
 
+CONTAINER = Base(kind="container", image=f"ghcr.io/octo/train@sha256:{'1' * 64}", id=f"sha256:{'2' * 64}")
+
+
+def test_between__another_container_is_told_once() -> None:
+    """By its digest: what was built above it differs with the packages, and these are told by name."""
+    key = "training.container.image"
+    before = version("1", made={"base": CONTAINER}, policy={key: CONTAINER.image})
+    other = dataclasses.replace(CONTAINER, image=CONTAINER.image.replace("1" * 64, "3" * 64))
+    now = version(made={"base": other}, policy={key: other.image})
+    (found,) = between(now, before, NONE, covered=())
+    assert (found.kind, found.name) == ("image", "trained on")
+    assert (found.production, found.candidate) == (f"container: {CONTAINER.image}", f"container: {other.image}")
+    rebuilt = version(made={"base": dataclasses.replace(CONTAINER, id="sha256:4")}, policy={key: CONTAINER.image})
+    assert kinds(rebuilt, before) == []
+    network = {"training.container.network": "deny", key: CONTAINER.image}
+    assert kinds(version(made={"base": CONTAINER}, policy=network), before) == ["policy"]
+
+
 def test_between__the_same_again() -> None:
     assert kinds(version()) == []
     assert tiers.assess([], rules(), [], inside_envelope=False).tier == "low"

@@ -39,10 +39,17 @@ from slipway.reproduction.structure_worker import Description
 from slipway.reproduction.worktree import Source
 from slipway.runner.context import Run
 from slipway.runner.errors import GateError, InputError
+from test_evaluate_text import RESPONDER, SCORERS
 from test_training_toy import POLICY, QUIET, ROOT, Toy, git, make_toy, models_python, save_toy
 
 pytestmark = [QUIET, pytest.mark.xdist_group("reproduction")]
 
+TEXT = {
+    "task": "text",
+    "holdout": "holdout",
+    "target": "answer",
+    "scorers": {"close": {"use": "scorers:close", "greater_is_better": True}},
+}
 FAIL, OPEN, PASS = Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS
 
 
@@ -415,12 +422,46 @@ def test_grades__of_models_that_run(tmp_path: Path, environments_cache: Path, tr
         sourced=SourcedPolicy(policy, Path("slipway.yml")),
     )
     before = save_toy(tmp_path / "recorded", {"x1": 2.0, "x2": 1.0})
-    found = Matcher(models_python(environments_cache), 1e-6, tmp_path).compare(before, rebuilt)
+    found = Matcher(lambda: models_python(environments_cache), 1e-6, tmp_path).compare(before, rebuilt)
     assert found.grade == "metrics", found
     assert [step.verdict for step in found.steps] == [FAIL, FAIL, FAIL, PASS]
     assert "weights" in found.detail("structure")
     assert "of 1,500 predictions differ, by up to" in found.detail("predictions")
     assert "roc_auc differs by" in found.detail("metrics") and "within its margin of 0.02" in found.detail("metrics")
+
+
+def test_grades__of_models_of_text(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, environments_cache: Path, trained: Toy
+) -> None:
+    """Other texts with the same scores are the same by the metrics, by a scorer of the team's own as well."""
+    toy = make_toy(tmp_path, tmp_path_factory.getbasetemp(), environments_cache)
+    rows = {"question": [f"{a} plus {a}" for a in range(150)], "answer": [str(2 * a) for a in range(150)]}
+    pl.DataFrame(rows).write_parquet(toy.folder / "data" / "holdout.parquet")
+    toy.write("scorers.py", SCORERS)
+    found = {}
+    for name, metrics in (("same scores", ("close",)), ("another score", ("close", "exact_match"))):
+        evaluation = {**TEXT, "metrics": {metric: {"margin": 0.02} for metric in metrics}}
+        toy.policy({"evaluation": evaluation})
+        policy = Policy.model_validate({**POLICY, "evaluation": evaluation})
+        scratch = tmp_path / name
+        scratch.mkdir()
+        before, after = (
+            save_toy(scratch / f"model {number}", {"prompt": prompt}, model_code=RESPONDER, columns=())
+            for number, prompt in enumerate(("answer", "answer in JSON"))
+        )
+        rebuilt = Rebuilt(
+            made=dataclasses.replace(read(trained, "1", scratch / "read").made, datasets={}),
+            model=after,
+            folder=toy.folder,
+            sourced=SourcedPolicy(policy, Path("slipway.yml")),
+        )
+        found[name] = Matcher(lambda: models_python(environments_cache), 1e-6, scratch).compare(before, rebuilt)
+    same, other = found["same scores"], found["another score"]
+    assert [step.verdict for step in same.steps] == [FAIL, FAIL, FAIL, PASS], same
+    assert "150 of 150 predictions differ" in same.detail("predictions")
+    assert "close differs by +0 " in same.detail("metrics")
+    assert (other.grade, other.steps[-1].verdict) == ("none", FAIL), other
+    assert "exact_match differs by -1" in other.detail("metrics")
 
 
 # The example, the disk and the ledger

@@ -36,6 +36,10 @@ CACHES: list[Path] = []
 IMPORTED_LATER = {
     "audit_trail": ("mlflow", "jinja2", "tabulate", "prometheus_client", "cyclonedx.validation.json"),
     "evaluate_model": ("mlflow", "polars", "tabulate"),
+    "package_model": (
+        *("mlflow", "sigstore.oidc", "sigstore.models", "model_signing.signing", "model_signing.verifying"),
+        *("requests", "packageurl", "cyclonedx.model.bom", "cyclonedx.output.json", "tabulate"),
+    ),
     "post_report": ("github", "jinja2"),
     "reproduce_model": ("mlflow", "polars", "tabulate", "jinja2"),
     "sign_model": ("mlflow", "sigstore.oidc", "sigstore.models", "model_signing.signing", "model_signing.verifying"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway.registry.mlflow import Registry
+from slipway.registry.mlflow import Registry, default_store
 from slipway.runner import stages
 from slipway.runner.context import Run, home
 from slipway.runner.errors import InputError
@@ -75,8 +74,7 @@ def _trained(commit: str, model: str, folder: Path, policy: Path, scratch: Path)
             why=f"Its train-model ended with exit code {ran.code}; the log above says why.",
             fix="Mend the base branch, or compare with the registry's version (`baseline: registry`).",
         )
-    ours = os.environ.get("MLFLOW_TRACKING_URI", "")
-    try:
+    with default_store(uri):  # it is gone in a moment
         registry = Registry(uri)
         version = registry.by_version(model, ran.said["model-version"])
         found = registry.download(version, scratch / "base-branch-download")
@@ -84,9 +82,6 @@ def _trained(commit: str, model: str, folder: Path, policy: Path, scratch: Path)
         files = Path(shutil.copytree(found, scratch / "base-branch-model"))
         lock = registry.run_file(version.run_id, "slipway/requirements.txt", scratch / "base-branch-report")
         kept = Path(shutil.copy(lock, scratch / "base-branch-requirements.txt")) if lock else None
-    finally:
-        # A registry that is opened becomes MLflow's default; this one is gone in a moment.
-        os.environ["MLFLOW_TRACKING_URI"] = ours
     return Rebuilt(files, kept)
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from slipway.containers.bases import Base
+from slipway.containers.contexts import normalise, require_no_links
+from slipway.containers.engines import Recipe
 from slipway.registry.digests import DOWNLOAD_MARK, digest
 from slipway.registry.mlflow import ModelVersion, Registry
 from slipway.runner import wheels
@@ -38,9 +42,6 @@ FOLDER, LOCK = "slipway", "requirements.txt"
 LOCK_FILE, LOCK_TAG = "image-requirements.txt", "slipway.image_lock"
 """Where a version's run keeps the lock of its image, and the tag with its digest."""
 
-UNWANTED = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"})
-"""Files of an installation that say when, how and from where it was made."""
-
 
 @dataclass(frozen=True)
 class Lock:
@@ -59,18 +60,29 @@ class Lock:
 class Plan:
     """All that an image follows from.
 
-    base: by digest. python: the interpreter in it. epoch: seconds; every file and the image carry this time.
+    base: by digest. machine: its architecture; what lies in the base follows from both. epoch: seconds; every file and
+    the image carry this time. inside: what lies in the base, once it was looked into.
     """
 
     model: str
     version: str
     model_digest: str
     base: str
-    python: str
-    target: Target
+    machine: str
     lock: Lock
     epoch: int
     labels: Mapping[str, str]
+    inside: Base | None = None
+
+    def on(self, found: Base) -> Plan:
+        """The plan, once its base was looked into: it may be for another machine than this one."""
+        return replace(self, inside=found, machine=found.target.machine)
+
+    @property
+    def found(self) -> Base:
+        """What lies in the base. Only asked for where somebody has looked."""
+        assert self.inside is not None
+        return self.inside
 
     @property
     def digest(self) -> str:
@@ -78,7 +90,7 @@ class Plan:
         said = {
             "format": FORMAT,
             "model": [self.model, self.version, self.model_digest],
-            "base": [self.base, self.python, self.target.platform],
+            "base": [self.base, self.machine],
             "lock": self.lock.digest,
             "serve": hashlib.sha256(SERVE.read_bytes()).hexdigest(),
             "epoch": self.epoch,
@@ -92,19 +104,20 @@ class Plan:
         return f"{self.version}-{self.digest.removeprefix('sha256:')[:12]}"
 
     @property
-    def created(self) -> str:
-        """The time that the image carries, as OCI's annotations write it."""
-        return f"{datetime.fromtimestamp(self.epoch, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    def recipe(self) -> Recipe:
+        """For the builder, under a name that another job of the machine does not use."""
+        return Recipe(f"slipway-build:{self.tag.lower()}-{os.getpid()}", self.epoch, self.labels)
 
     @property
     def facts(self) -> dict[str, str]:
         """For a report's provenance."""
+        target = self.inside.target if self.inside else None
         return {
             "base": self.base,
             "lock": f"{self.lock.digest} ({self.lock.origin})",
             "golden_digest": self.labels["slipway.golden"],
-            "platform": f"Python {self.target.version}, {self.target.platform}",
-            "time_of_files": self.created,
+            **({"platform": f"Python {target.version}, {target.platform}"} if target else {}),
+            "time_of_files": self.recipe.created,
         }
 
     @property
@@ -122,17 +135,15 @@ class Plan:
         }
 
 
-def plan_of(
-    version: ModelVersion, base: str, python: str, target: Target, lock: Lock, golden: str, source: str
-) -> Plan:
-    """All that the image of a version follows from. source: address of the repository, if there is one."""
+def plan_of(version: ModelVersion, base: str, lock: Lock, golden: str, source: str) -> Plan:
+    """All that the image of a version follows from, made for a machine like this one. source: address of the
+    repository, if there is one."""
     return Plan(
         model=version.model,
         version=version.version,
         model_digest=version.tags["slipway.model_digest"],
         base=base,
-        python=python,
-        target=target,
+        machine=platform.machine(),
         lock=lock,
         epoch=epoch_of(version),
         labels=labels_of(version, base, lock, golden, source),
@@ -159,8 +170,37 @@ def files_of(registry: Registry, version: ModelVersion, scratch: Path) -> Path:
     return folder
 
 
-def lock_of(registry: Registry, version: ModelVersion, model: Path, target: Target, scratch: Path) -> Lock:
-    """The lock of what the model needs: the one that it was trained and judged with, or else one resolved now.
+@dataclass(frozen=True)
+class Wanted:
+    """What a version needs to be served. settled: its lock, where no index need be asked for it.
+
+    source: the file that says so; missing: what serving needs beside it. locked: text of the training's lock with
+    hashes, if it has such a one.
+    """
+
+    settled: Lock | None
+    source: Path
+    missing: tuple[str, ...] = ()
+    locked: str = ""
+    origin: str = ""
+
+    def resolve(self, target: Target, scratch: Path) -> Lock:
+        """The lock: the settled one, or else one resolved now. Errors as `wheels.lock_for` has them, and GateError
+        where the index has other files than were locked."""
+        if self.settled:
+            return self.settled
+        extra, made = scratch / "serving.in", scratch / "resolved.txt"
+        extra.write_text("".join(f"{line}\n" for line in self.missing), encoding="utf-8")
+        wheels.lock_for(self.source, extra, made, target)
+        resolved = made.read_text(encoding="utf-8")
+        if self.locked:
+            _require_same_files(self.locked, resolved)
+        added = f" with {', '.join(sorted(self.missing))}" if self.missing else ""
+        return Lock(resolved, f"{self.origin}{added}, resolved when it was packaged")
+
+
+def wanted_by(registry: Registry, version: ModelVersion, model: Path, scratch: Path) -> Wanted:
+    """What the model needs: the lock that it was trained and judged with, or else what is recorded.
 
     A lock with hashes is taken as it is where it has all that serving needs. InputError where nothing is recorded.
     """
@@ -185,18 +225,21 @@ def lock_of(registry: Registry, version: ModelVersion, model: Path, target: Targ
     missing += [name for name in SERVING if name not in known]
     hashed = locked is not None and "--hash=" in text
     if hashed and not missing:
-        return Lock(text, "the training's lock")
-    if earlier := _resolved_before(registry, version, scratch):
-        return earlier
-    extra, made = scratch / "serving.in", scratch / "resolved.txt"
-    extra.write_text("".join(f"{line}\n" for line in missing), encoding="utf-8")
-    wheels.lock_for(source, extra, made, target)
-    resolved = made.read_text(encoding="utf-8")
-    if hashed:
-        _require_same_files(text, resolved)
-    added = f" with {', '.join(sorted(missing))}" if missing else ""
+        return Wanted(Lock(text, "the training's lock"), source)
     origin = "the training's lock" if locked else "the model's requirements"
-    return Lock(resolved, f"{origin}{added}, resolved when it was packaged")
+    settled = _resolved_before(registry, version, scratch)
+    return Wanted(settled, source, tuple(missing), text if hashed else "", origin)
+
+
+def require_python(base: Base, image: str, model_python: str) -> None:
+    """InputError where the base has another Python than the model was trained with."""
+    wanted = ".".join(model_python.split(".")[:2])
+    if wanted and wanted != base.target.version:
+        raise InputError(
+            f"The base image has Python {base.full_version}, and the model was trained with {model_python}.",
+            why=f"Its packages and its files are for Python {wanted}: {image}.",
+            fix=f"Set `packaging.base` to an image of Python {wanted}, by digest.",
+        )
 
 
 def _resolved_before(registry: Registry, version: ModelVersion, scratch: Path) -> Lock | None:
@@ -296,13 +339,9 @@ def write(plan: Plan, model: Path, folder: Path) -> Path:
     (app / LOCK).write_text(plan.lock.text, encoding="utf-8")
     shutil.copyfile(SERVE, app / SERVE.name)
     shutil.copytree(model, folder / "model", ignore=shutil.ignore_patterns(DOWNLOAD_MARK, "__pycache__"))
-    wheels.install(app / LOCK, site, plan.target)
+    wheels.install(app / LOCK, site, plan.found.target)
     shutil.rmtree(site / "bin", ignore_errors=True)  # commands whose first line names a Python of this machine
-    for file in [*folder.rglob("*")]:
-        if file.name in ("__pycache__", ".lock"):
-            shutil.rmtree(file) if file.is_dir() else file.unlink()
-        elif file.name in UNWANTED and file.parent.name.endswith(".dist-info"):
-            file.unlink()
+    require_no_links(folder)
     (folder / "Containerfile").write_text(containerfile(plan), encoding="utf-8")
     normalise(folder, plan.epoch)
     return folder
@@ -322,24 +361,11 @@ def containerfile(plan: Plan) -> str:
             f"USER {USER}",
             f"EXPOSE {PORT}",
             "STOPSIGNAL SIGTERM",
-            f"ENTRYPOINT {json.dumps([plan.python, f'{ROOT}/{SERVE.name}'])}",
+            f"ENTRYPOINT {json.dumps([plan.found.python, f'{ROOT}/{SERVE.name}'])}",
             "CMD []",
             "",
         )
     )
-
-
-def normalise(folder: Path, epoch: int) -> None:
-    """One time for everything, and modes that follow from what a file is and not from who unpacked it."""
-    for place, folders, files in os.walk(folder, topdown=False):
-        for name in (*files, *folders):
-            path = Path(place, name)
-            if path.is_symlink():
-                raise InputError(f"{path.relative_to(folder)} is a link.", fix="Take it out of the model or package.")
-            executable = path.is_dir() or bool(path.stat().st_mode & 0o100)
-            path.chmod(0o755 if executable else 0o644)
-            os.utime(path, (epoch, epoch))
-    folder.chmod(0o755)
 
 
 def labels_of(version: ModelVersion, base: str, lock: Lock, golden: str, repository: str) -> dict[str, str]:

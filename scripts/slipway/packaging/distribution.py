@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from slipway.packaging.layout import Json, Layout
+from slipway.containers.layout import Json, Layout
 from slipway.runner.errors import ConflictError, InputError, RemoteError
 from slipway.runner.inputs import NO_SECRET, Secret
 
@@ -38,6 +38,8 @@ EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 LARGEST_MANIFEST = 4 * 2**20
 LARGEST_BLOB = 64 * 2**20
 """Bytes of an artifact that is read back."""
+
+MOST_PAGES = 1_000
 
 SECONDS = (10, 300)
 """How long to wait for a connection, and for each answer."""
@@ -156,7 +158,7 @@ class Repository:
         raw = json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
         self._put_bytes(content)
         pushed = self._put_manifest(raw, MANIFEST, sha256(raw))
-        if not self._knows_referrers(subject.digest):
+        if self._ask_referrers(subject.digest) is None:
             self._list_under_tag(subject.digest, {**pushed.json, "artifactType": artifact_type})
         return pushed
 
@@ -173,17 +175,34 @@ class Repository:
 
     def referrers(self, digest: str) -> list[Json]:
         """Descriptors of the artifacts that refer to an image, by the API or else by the tag."""
-        answer = self._ask("GET", f"{self.base}/referrers/{digest}", known=(200, 404, 405))
-        if answer.status_code == 200 and answer.headers.get("Content-Type", "").startswith(INDEX):
-            return list(answer.json().get("manifests", []))
+        answer = self._ask_referrers(digest)
+        if answer is not None:
+            return list(self._pages(answer))
         if not self.digest_of(tag_of(digest)):
             return []
         _, raw = self.manifest(tag_of(digest))
         return list(json.loads(raw).get("manifests", []))
 
-    def _knows_referrers(self, digest: str) -> bool:
+    def _ask_referrers(self, digest: str) -> Response | None:
+        """The API's first page; None where the registry does not have the API."""
         answer = self._ask("GET", f"{self.base}/referrers/{digest}", known=(200, 404, 405))
-        return answer.status_code == 200 and answer.headers.get("Content-Type", "").startswith(INDEX)
+        known = answer.status_code == 200 and answer.headers.get("Content-Type", "").startswith(INDEX)
+        return answer if known else None
+
+    def _pages(self, answer: Response) -> Iterator[Json]:
+        """What all pages of a list hold."""
+        for _ in range(MOST_PAGES):
+            yield from answer.json().get("manifests", [])
+            following = answer.links.get("next", {}).get("url")
+            if not following:
+                return
+            address = urljoin(answer.url, following)
+            if urlsplit(address).netloc != urlsplit(self.base).netloc:
+                raise RemoteError(f"{self.name} sends elsewhere for its list of artifacts.", why=address[:200])
+            answer = self._ask("GET", address, known=(200,))
+        raise RemoteError(
+            f"{self.name} gives its list of artifacts without end.", why=f"{MOST_PAGES:,} pages were read."
+        )
 
     def _list_under_tag(self, digest: str, entry: Json) -> None:
         listed = [each for each in self.referrers(digest) if each.get("digest") != entry["digest"]]

@@ -14,11 +14,10 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
+from slipway.containers.layout import Layout
 from slipway.packaging import contents
-from slipway.packaging.builders import Base
 from slipway.packaging.contents import Plan
 from slipway.packaging.distribution import Descriptor, Repository
-from slipway.packaging.layout import Layout
 from slipway.runner.context import Run
 from slipway.signing import Signer, Trust, verify_named
 
@@ -51,10 +50,10 @@ class Evidence:
             yield SIGNATURE_TYPE, SIGNATURE, self.signature
 
 
-def make(plan: Plan, base: Base, site: Path, repository: str, image: Layout, run: Run, builder: str) -> Evidence:
+def make(plan: Plan, site: Path, repository: str, image: Layout, run: Run, builder: str) -> Evidence:
     """Bill of materials and statement for an image that was built. site: the folder with its packages."""
     return Evidence(
-        bill_of_materials(plan, base, site, repository, image).encode(),
+        bill_of_materials(plan, site, repository, image).encode(),
         (json.dumps(statement(plan, repository, image.digest, run, builder), indent=2) + "\n").encode(),
     )
 
@@ -94,7 +93,7 @@ def name_of(repository: str, digest: str) -> str:
     return f"{repository}@{digest}"
 
 
-def bill_of_materials(plan: Plan, base: Base, site: Path, repository: str, image: Layout) -> str:
+def bill_of_materials(plan: Plan, site: Path, repository: str, image: Layout) -> str:
     """Packages of the model and of the system, the model itself and the base image, as CycloneDX 1.6 (JSON).
 
     https://cyclonedx.org/docs/1.6/json/
@@ -108,7 +107,7 @@ def bill_of_materials(plan: Plan, base: Base, site: Path, repository: str, image
     def sha256(digest: str) -> list[HashType]:
         return [HashType(alg=HashAlgorithm.SHA_256, content=digest.rpartition(":")[2])]
 
-    name, _, base_digest = plan.base.partition("@")
+    base, (name, _, base_digest) = plan.found, plan.base.partition("@")
     whole = Component(
         name=repository,
         version=plan.tag,
@@ -228,8 +227,8 @@ def statement(plan: Plan, repository: str, digest: str, run: Run, builder: str) 
                 },
                 "internalParameters": {
                     "builder": builder,
-                    "python": plan.target.version,
-                    "platform": plan.target.platform,
+                    "python": plan.found.target.version,
+                    "platform": plan.found.target.platform,
                     "sourceDateEpoch": str(plan.epoch),
                     **({"github": {k: v for k, v in github.items() if v}} if run.repository else {}),
                 },

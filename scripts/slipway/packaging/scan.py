@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway.packaging.layout import Layout
 from slipway.policy import Vulnerabilities
 from slipway.report import Check, Column, Table, Verdict
 from slipway.runner.errors import InputError
@@ -62,18 +61,19 @@ def read(path: Path) -> Scan:
         ) from error
 
 
-def judge(scan: Scan | None, rules: Vulnerabilities, image: Layout) -> Check:
-    """What the findings mean for the image. InputError where they are of another one.
+def judge(scan: Scan | None, rules: Vulnerabilities, digest: str, config_digest: str) -> Check:
+    """What the findings mean for the image with these digests, of its manifest and its configuration.
 
-    A finding without a severity leaves the verdict open: nobody knows how bad it is.
+    A finding without a severity leaves the verdict open: nobody knows how bad it is. InputError where the findings are
+    of another image.
     """
     if scan is None:
         detail = "No scanner's file was given (`scan-report`), and the policy requires one."
         return Check(name="vulnerabilities", verdict=Verdict.INCONCLUSIVE, detail=detail)
-    if scan.images and not scan.images & {image.digest, image.config_digest}:
+    if scan.images and not scan.images & {digest, config_digest}:
         raise InputError(
             "The scanner's file is of another image.",
-            why=f"It is of {', '.join(sorted(scan.images))}; this image is {image.digest} ({image.config_digest}).",
+            why=f"It is of {', '.join(sorted(scan.images))}; this image is {digest} ({config_digest}).",
             fix="Scan the archive that this stage leaves with `push: false`, in the same job.",
         )
     counted = [each for each in scan.findings if each.id not in rules.ignore]

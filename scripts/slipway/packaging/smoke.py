@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from slipway.containers.engines import Builder, Built, started
 from slipway.packaging import contents
-from slipway.packaging.builders import Builder, Built, started
 from slipway.policy import Packaging, PackagingLimits
 from slipway.prediction.golden import Golden
 from slipway.report import Check, Column, Table, Verdict

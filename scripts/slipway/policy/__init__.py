@@ -8,7 +8,7 @@ from slipway.policy.drift import Drift
 from slipway.policy.evaluation import Evaluation, Isolation, Leakage
 from slipway.policy.groups import Fairness, Slices
 from slipway.policy.latency import Latency, LeastRule, MostRule
-from slipway.policy.model import Dataset, Policy, PullRequest, Signing, SigningMethod, Training
+from slipway.policy.model import Dataset, Policy, PullRequest, Signing, SigningMethod
 from slipway.policy.packaging import Packaging, PackagingLimits, Vulnerabilities
 from slipway.policy.reading import read_text
 from slipway.policy.retraining import BackOff, Persistence, Retraining
@@ -16,6 +16,7 @@ from slipway.policy.robustness import Missing, Noise, Perturbation, Robustness, 
 from slipway.policy.rules import GapRule, MetricRule
 from slipway.policy.scorers import Scorer
 from slipway.policy.source import SourcedPolicy, load
+from slipway.policy.training import Container, Training
 
 __all__ = [
     "Against",
@@ -23,6 +24,7 @@ __all__ = [
     "Canary",
     "CanaryMetrics",
     "CanaryStage",
+    "Container",
     "Dataset",
     "Deployment",
     "DeploymentEnvironment",

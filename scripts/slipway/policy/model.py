@@ -18,6 +18,7 @@ from slipway.policy.packaging import Packaging
 from slipway.policy.release import Release
 from slipway.policy.retraining import Retraining
 from slipway.policy.strict import NUMBER, Name, Strict, misplaced
+from slipway.policy.training import Training
 
 TRAINING_NAMES = ("train", "training")
 """What a policy calls the dataset that its model is trained on."""
@@ -76,36 +77,6 @@ class Spark(Strict):
         if any(each.partition("=")[0].lower() == "token" for each in (found["said"] or "").split(";")):
             raise ValueError("must not carry the token: give it to the step as SLIPWAY_SPARK_TOKEN, from a secret")
         return given
-
-
-class Training(Strict):
-    """How a candidate is made."""
-
-    command: str | Annotated[list[str], Field(min_length=1)]
-    """The command, run without a shell from the repository's root: `python train.py`, `dvc repro`, `mlflow run .`."""
-
-    requirements: str | None = None
-    """A requirements file (best: hash-locked) from which Slipway builds the command's Python environment.
-    Without it the command runs with the Python that the job has on its PATH."""
-
-    parameters: str | None = None
-    """A YAML or JSON file of parameters; logged to the run and kept in the provenance."""
-
-    model: str | None = None
-    """Where the command leaves an MLflow model folder, if it does not log the model to the run itself."""
-
-    code: Annotated[list[str], Field(min_length=1)] | None = None
-    """Files and folders of the repository that the model follows from. Where they, the data, the environment and the
-    policy are as in an earlier training, that one is reused. By default everything in the repository."""
-
-    seed: Annotated[int, NUMBER] | None = None
-    """Exported to the command as SLIPWAY_SEED and PYTHONHASHSEED, and kept in the provenance."""
-
-    timeout_minutes: Annotated[FiniteFloat, Field(gt=0, le=7200), NUMBER] = 350
-    """The command is stopped after this time; below GitHub's own limit of 6 hours by default."""
-
-    experiment: str | None = None
-    """The MLflow experiment; the model's name by default."""
 
 
 class Signing(Strict):
@@ -243,6 +214,21 @@ class Policy(Strict):
             problem = f"names the environment `{named}`, which `deployment` does not declare (declared: {known})"
             raise misplaced([(("canary", "observations", "target"), problem)])
         return self
+
+    def _a_container_has_an_image(self) -> Self:
+        container = self.training.container if self.training else None
+        if container and not container.image and not self.packaging:
+            why = "needs `image`, by digest, or the section `packaging`, whose `base` it is then"
+            raise misplaced([(("training", "container"), why)])
+        return self
+
+    @property
+    def training_image(self) -> str:
+        """The image of the container that the training command runs in; empty where it runs on the machine."""
+        container = self.training.container if self.training else None
+        if container is None:
+            return ""
+        return container.image or (self.packaging.base if self.packaging else "")
 
     @property
     def training_dataset(self) -> str:

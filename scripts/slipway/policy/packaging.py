@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, StrictBool, field_validator
 
+from slipway.policy.images import ImageByDigest
 from slipway.policy.strict import NUMBER, Strict
 
 Severity = Literal["low", "medium", "high", "critical"]
 Positive = Annotated[FiniteFloat, Field(gt=0), NUMBER]
 
-DIGEST = re.compile(r"[a-z0-9][^\s@]*@sha256:[0-9a-f]{64}")
 REPOSITORY = re.compile(r"[a-zA-Z0-9.-]+(:\d{1,5})?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+")
 """A registry's host and a repository: https://github.com/opencontainers/distribution-spec/blob/main/spec.md"""
 
@@ -46,7 +46,7 @@ class Vulnerabilities(Strict):
 class Packaging(Strict):
     """How a registered version becomes an image."""
 
-    base: Annotated[str, Field(max_length=500)]
+    base: ImageByDigest
     """The image below, with the model's Python in it, by digest: `docker.io/library/python@sha256:…`."""
 
     repository: Annotated[str, Field(max_length=400)]
@@ -63,18 +63,6 @@ class Packaging(Strict):
 
     vulnerabilities: Vulnerabilities | None = None
     """What a scanner's findings do to the package."""
-
-    @field_validator("base")
-    @classmethod
-    def _is_by_digest(cls, given: str) -> str:
-        if not DIGEST.fullmatch(given):
-            name = given.partition("@")[0]
-            raise ValueError(
-                f"names an image by what can move: write its digest, `{name}@sha256:…`. "
-                f"`skopeo inspect --format '{{{{.Digest}}}}' docker://{name}` (or `docker buildx imagetools inspect "
-                f"{name}`) prints it"
-            )
-        return given
 
     @field_validator("repository")
     @classmethod

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from slipway.runner.errors import InputError, RemoteError
 
@@ -74,22 +74,22 @@ class Registry:
             os.environ.setdefault(name, value)
         os.environ["MLFLOW_TRACKING_URI"] = self.uri = uri
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        with _talking(f"open the MLflow store {shown(uri)}"):
+        with talking(f"open the MLflow store {shown(uri)}"):
             from mlflow import MlflowClient
 
-            self._client = MlflowClient(uri, os.environ.get("MLFLOW_REGISTRY_URI") or uri)
+            self.client = MlflowClient(uri, os.environ.get("MLFLOW_REGISTRY_URI") or uri)
 
     def start_run(self, experiment: str, name: str, tags: Mapping[str, str]) -> str:
         """Start a run, creating the experiment where it is new. Returns the run's id."""
-        with _talking("start an MLflow run"):
-            found = self._client.get_experiment_by_name(experiment)
+        with talking("start an MLflow run"):
+            found = self.client.get_experiment_by_name(experiment)
             if found is not None and found.lifecycle_stage != "active":
                 raise InputError(
                     f"The MLflow experiment `{experiment}` was deleted.",
                     fix="Restore it, or name another one in `training.experiment`.",
                 )
             experiment_id = found.experiment_id if found else self._create_experiment(experiment)
-            run = self._client.create_run(experiment_id, run_name=name, tags=dict(tags))
+            run = self.client.create_run(experiment_id, run_name=name, tags=dict(tags))
             return str(run.info.run_id)
 
     def _create_experiment(self, experiment: str) -> str:
@@ -97,77 +97,87 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         try:
-            return str(self._client.create_experiment(experiment, artifact_location=beside_database(self.uri)))
+            return str(self.client.create_experiment(experiment, artifact_location=beside_database(self.uri)))
         except MlflowException:
-            made = self._client.get_experiment_by_name(experiment)
+            made = self.client.get_experiment_by_name(experiment)
             if made is None:
                 raise
             return str(made.experiment_id)
 
     def end_run(self, run_id: str, status: str) -> None:
         """Set a run FINISHED, FAILED or KILLED."""
-        with _talking(f"end the MLflow run {run_id}"):
-            self._client.set_terminated(run_id, status)
+        with talking(f"end the MLflow run {run_id}"):
+            self.client.set_terminated(run_id, status)
 
     def log(self, run_id: str, *, tags: Mapping[str, str], parameters: Mapping[str, str]) -> None:
         """Add tags and parameters to a run. A parameter that the run has already keeps its value."""
         from mlflow.entities import Param, RunTag
 
-        with _talking(f"log to the MLflow run {run_id}"):
-            known = self._client.get_run(run_id).data.params
+        with talking(f"log to the MLflow run {run_id}"):
+            known = self.client.get_run(run_id).data.params
             named = {parameter_name(key): value for key, value in parameters.items()}
             fresh = [Param(key, value[:6000]) for key, value in named.items() if key not in known]
             batch = [RunTag(key, value[:5000]) for key, value in tags.items()]
             for start in range(0, max(len(fresh), 1), 100):
-                self._client.log_batch(run_id, params=fresh[start : start + 100], tags=batch if start == 0 else [])
+                self.client.log_batch(run_id, params=fresh[start : start + 100], tags=batch if start == 0 else [])
+
+    def folders(self, run_id: str) -> tuple[Path, ...]:
+        """The folders of this machine in which the store keeps the run and its files; none for a server."""
+        with talking(f"read the MLflow run {run_id}"):
+            run = self.client.get_run(run_id)
+            experiment = self.client.get_experiment(run.info.experiment_id)
+        parts = urlsplit(self.uri)
+        database = Path(parts.path[1:]).resolve().parent if parts.scheme == "sqlite" else local_path(self.uri)
+        kept = [database, local_path(experiment.artifact_location), local_path(run.info.artifact_uri)]
+        return tuple(dict.fromkeys(each for each in kept if each))
 
     def log_file(self, run_id: str, file: Path, folder: str) -> None:
         """Keep a file among the run's artifacts."""
-        with _talking(f"store {file.name} with the MLflow run {run_id}"):
-            self._client.log_artifact(run_id, str(file), folder)
+        with talking(f"store {file.name} with the MLflow run {run_id}"):
+            self.client.log_artifact(run_id, str(file), folder)
 
     def parameters(self, run_id: str) -> dict[str, str]:
         """The run's parameters."""
-        with _talking(f"read the MLflow run {run_id}"):
-            return dict(self._client.get_run(run_id).data.params)
+        with talking(f"read the MLflow run {run_id}"):
+            return dict(self.client.get_run(run_id).data.params)
 
     def said_of_run(self, run_id: str, name: str) -> str:
         """What a run says under `name`, as a parameter or else as a tag; nothing where it says nothing."""
-        with _talking(f"read the MLflow run {run_id}"):
-            data = self._client.get_run(run_id).data
+        with talking(f"read the MLflow run {run_id}"):
+            data = self.client.get_run(run_id).data
             return str(data.params.get(name) or data.tags.get(name) or "")
 
     def logged_models(self, run_id: str) -> list[LoggedModel]:
         """The models that the run has logged."""
-        with _talking(f"read the models of the MLflow run {run_id}"):
-            outputs = self._client.get_run(run_id).outputs
+        with talking(f"read the models of the MLflow run {run_id}"):
+            outputs = self.client.get_run(run_id).outputs
             ids = [output.model_id for output in outputs.model_outputs] if outputs else []
-            models = [self._client.get_logged_model(model_id) for model_id in dict.fromkeys(ids)]
+            models = [self.client.get_logged_model(model_id) for model_id in dict.fromkeys(ids)]
             return [LoggedModel(str(m.model_id), f"models:/{m.model_id}", str(m.name)) for m in models]
 
-    def log_model_folder(self, run_id: str, folder: Path) -> None:
+    def log_model_folder(self, run_id: str, folder: Path, name: str = "model") -> None:
         """Log an MLflow model folder, as `save_model` writes it, to the run. InputError where it is none."""
         flavours = ",".join(_flavours(folder))
-        with _talking(f"log the model folder {folder}"):
-            experiment_id = self._client.get_run(run_id).info.experiment_id
-            logged = self._client.create_logged_model(
-                experiment_id, name="model", source_run_id=run_id, model_type=flavours
+        with talking(f"log the model folder {folder}"):
+            experiment_id = self.client.get_run(run_id).info.experiment_id
+            logged = self.client.create_logged_model(
+                experiment_id, name=name, source_run_id=run_id, model_type=flavours
             )
-            self._client.log_model_artifacts(logged.model_id, str(folder))
-            self._client.finalize_logged_model(logged.model_id, "READY")
-            self._client.log_outputs(run_id, [_output(logged.model_id)])
+            self.client.log_model_artifacts(logged.model_id, str(folder))
+            self.client.finalize_logged_model(logged.model_id, "READY")
+            self.client.log_outputs(run_id, [_output(logged.model_id)])
 
     def register(self, model: str, logged: LoggedModel, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
         """Register a logged model as a new version. Version and tags appear together or not at all."""
         from mlflow.exceptions import MlflowException
 
-        with _talking(f"register a version of `{model}`"):
+        with talking(f"register a version of `{model}`"):
             try:
-                self._client.create_registered_model(model)
+                self.client.create_registered_model(model)
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-            made = self._client.create_model_version(
+            made = self.client.create_model_version(
                 model, logged.uri, run_id, tags=dict(tags), model_id=logged.model_id, await_creation_for=60
             )
             return _version(made)
@@ -177,9 +187,9 @@ class Registry:
         it began with the model. It stays when the server gets another address; empty where the model does not exist."""
         from mlflow.exceptions import MlflowException
 
-        with _talking(f"read the registered model `{model}`"):
+        with talking(f"read the registered model `{model}`"):
             try:
-                milliseconds = self._client.get_registered_model(model).creation_timestamp
+                milliseconds = self.client.get_registered_model(model).creation_timestamp
             except MlflowException as error:
                 if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                     return ""
@@ -189,22 +199,22 @@ class Registry:
 
     def set_alias(self, model: str, alias: str, version: str) -> None:
         """Point an alias (`production`, `candidate`, an environment) at a version."""
-        with _talking(f"set the alias `{alias}` of `{model}`"):
-            self._client.set_registered_model_alias(model, alias, version)
+        with talking(f"set the alias `{alias}` of `{model}`"):
+            self.client.set_registered_model_alias(model, alias, version)
 
     def tag_version(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
         """Add tags to a version."""
-        with _talking(f"tag {version.name} of `{version.model}`"):
+        with talking(f"tag {version.name} of `{version.model}`"):
             for name, value in tags.items():
-                self._client.set_model_version_tag(version.model, version.version, name, value[:5000])
+                self.client.set_model_version_tag(version.model, version.version, name, value[:5000])
 
     def by_alias(self, model: str, alias: str) -> ModelVersion | None:
         """The version that an alias points at; None where the model or the alias does not exist."""
         from mlflow.exceptions import MlflowException
 
-        with _talking(f"read the alias `{alias}` of `{model}`"):
+        with talking(f"read the alias `{alias}` of `{model}`"):
             try:
-                return _version(self._client.get_model_version_by_alias(model, alias))
+                return _version(self.client.get_model_version_by_alias(model, alias))
             except MlflowException as error:
                 # A missing model has a code of its own; a missing alias of a known model is an invalid parameter.
                 # Anything else (no answer, no permission) must never look like a first release.
@@ -215,12 +225,12 @@ class Registry:
 
     def versions(self, model: str) -> list[ModelVersion]:
         """Every version of a model, oldest first; none where the model does not exist."""
-        with _talking(f"list the versions of `{model}`"):
+        with talking(f"list the versions of `{model}`"):
             found, token = [], None
             # A filter has no escape for quotation marks; no name that MLflow took from us has one.
             wanted = None if "'" in model else f"name='{model}'"
             while True:
-                page = self._client.search_model_versions(wanted, 1_000, page_token=token)
+                page = self.client.search_model_versions(wanted, 1_000, page_token=token)
                 found += [_version(each) for each in page if each.name == model]
                 token = page.token
                 if not token:
@@ -230,11 +240,9 @@ class Registry:
         """The version that each alias of a model points at; none where the model does not exist."""
         from mlflow.exceptions import MlflowException
 
-        with _talking(f"read the aliases of `{model}`"):
+        with talking(f"read the aliases of `{model}`"):
             try:
-                return {
-                    name: str(version) for name, version in self._client.get_registered_model(model).aliases.items()
-                }
+                return {name: str(version) for name, version in self.client.get_registered_model(model).aliases.items()}
             except MlflowException as error:
                 if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                     return {}
@@ -257,9 +265,9 @@ class Registry:
         """One version; InputError where it does not exist."""
         from mlflow.exceptions import MlflowException
 
-        with _talking(f"read version {version} of `{model}`"):
+        with talking(f"read version {version} of `{model}`"):
             try:
-                return _version(self._client.get_model_version(model, version))
+                return _version(self.client.get_model_version(model, version))
             except MlflowException as error:
                 if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                     raise
@@ -272,7 +280,7 @@ class Registry:
         """The files of a version below `folder` (or where they lie, for a store on this machine)."""
         from mlflow.artifacts import download_artifacts
 
-        with _talking(f"download {version.name} of `{version.model}`"):
+        with talking(f"download {version.name} of `{version.model}`"):
             uri = f"models:/{version.model}/{version.version}"
             return Path(download_artifacts(uri, dst_path=str(folder), tracking_uri=self.uri))
 
@@ -280,17 +288,30 @@ class Registry:
         """The files of a logged model below `folder`."""
         from mlflow.artifacts import download_artifacts
 
-        with _talking(f"download the logged model {logged.name}"):
+        with talking(f"download the logged model {logged.name}"):
             return Path(download_artifacts(logged.uri, dst_path=str(folder), tracking_uri=self.uri))
 
     def run_file(self, run_id: str, path: str, folder: Path) -> Path | None:
         """A file of the run's artifacts; None where the run has none of that name."""
-        with _talking(f"read {path} of the MLflow run {run_id}"):
+        with talking(f"read {path} of the MLflow run {run_id}"):
             parent = path.rpartition("/")[0] or None
-            if path not in {entry.path for entry in self._client.list_artifacts(run_id, parent)}:
+            if path not in {entry.path for entry in self.client.list_artifacts(run_id, parent)}:
                 return None
             folder.mkdir(parents=True, exist_ok=True)
-            return Path(self._client.download_artifacts(run_id, path, str(folder)))
+            return Path(self.client.download_artifacts(run_id, path, str(folder)))
+
+
+@contextmanager
+def default_store(uri: str) -> Iterator[None]:
+    """Have MLflow take the store at `uri` for its default meanwhile; a registry that is opened becomes it for good."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    try:
+        yield
+    finally:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 def beside_database(uri: str) -> str | None:
@@ -301,6 +322,14 @@ def beside_database(uri: str) -> str | None:
         return None
     folder = Path(parts.path[1:]).resolve().parent
     return None if folder == Path.cwd().resolve() else str(folder / "mlruns")
+
+
+def local_path(uri: str) -> Path | None:
+    """The folder of this machine that an address stands for; None for a server's or a store's."""
+    parts = urlsplit(uri)
+    if parts.scheme not in ("", "file"):
+        return None
+    return Path(unquote(parts.path) if parts.scheme else uri).resolve()
 
 
 def shown(text: str) -> str:
@@ -347,7 +376,7 @@ def _version(found: Any) -> ModelVersion:
 
 
 @contextmanager
-def _talking(doing: str) -> Iterator[None]:
+def talking(doing: str) -> Iterator[None]:
     """Turn what MLflow, its HTTP client and its database raise into one RemoteError."""
     try:
         yield

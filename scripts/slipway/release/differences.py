@@ -130,7 +130,7 @@ def _environment(old: Provenance, new: Provenance) -> Iterator[Difference]:
     if old.environment.python != new.environment.python:
         yield Difference("dependencies", "Python", old.environment.python, new.environment.python)
     yield from _named("dependencies", _packages(old), _packages(new))
-    if old.base != new.base:
+    if str(old.base) != str(new.base):  # what was built above it differs with the packages, which are told
         yield Difference("image", "trained on", str(old.base), str(new.base))
 
 
@@ -142,8 +142,9 @@ def _policy(candidate: Version, production: Version) -> Iterator[Difference]:
     for each in changes(production.policy, candidate.policy):
         if each.name == "evaluation.threshold":
             yield Difference("threshold", each.name, each.production or "", each.candidate or "")
-        # `data.<name>.path` with a version in it is how some datasets are pinned: it is told as data.
-        elif not fnmatchcase(each.name, "data.*.path"):
+        # `data.<name>.path` with a version in it is how some datasets are pinned: it is told as data. The container's
+        # image is told as the base of the training.
+        elif not fnmatchcase(each.name, "data.*.path") and each.name != "training.container.image":
             kind: Kind = "features" if fnmatchcase(each.name, "data.*.schema") else "policy"
             yield Difference(kind, each.name, each.production or "", each.candidate or "")
 

@@ -64,6 +64,8 @@ def _pairs(recorded: Provenance, rebuilt: Provenance | None) -> Iterator[tuple[s
     for each in dict.fromkeys((*recorded.machine, *later)):
         yield both("machine", each, lambda made, each=each: made.machine.get(each, ""))
     yield both("machine", "base", lambda made: made.base)
+    if recorded.base.id:
+        yield both("machine", "container", lambda made: made.base.id)
     for each in sorted({*recorded.parameters, *(rebuilt.parameters if rebuilt else ())}):
         yield both("parameters", f"parameter `{each}`", lambda made, each=each: made.parameters.get(each, "none"))
     yield both("command", "command", lambda made: " ".join(made.command))

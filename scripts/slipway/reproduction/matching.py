@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import chdir
 from dataclasses import dataclass
 from functools import cached_property
@@ -77,9 +77,10 @@ def rank(grade: Grade) -> int:
 
 @dataclass(frozen=True)
 class Matcher:
-    """Compares models that one environment runs. python: of that. tolerance: of predictions."""
+    """Compares models that one environment runs. python: makes that, and is asked only where files do not decide.
+    tolerance: of predictions."""
 
-    python: Path
+    python: Callable[[], Path]
     tolerance: float
     scratch: Path
 
@@ -103,7 +104,7 @@ class Matcher:
             return "structure"
         try:
             first, second = self._structures(one, other, Isolation())
-        except (GateError, RemoteError):
+        except (GateError, InputError, RemoteError):
             return "none"
         return "structure" if first.digest == second.digest else "none"
 
@@ -133,7 +134,7 @@ class Matcher:
             return Step("structure", Verdict.PASS, said)
         try:
             before, after = self._structures(recorded, rebuilt, isolation)
-        except (GateError, RemoteError) as failure:
+        except (GateError, InputError, RemoteError) as failure:
             return Step("structure", Verdict.INCONCLUSIVE, f"It could not be told: {failure.what}")
         if before.digest == after.digest:
             return Step("structure", Verdict.PASS, "Types, parameters and arrays are the same, value by value.")
@@ -144,7 +145,7 @@ class Matcher:
     def _structures(self, one: Path, other: Path, isolation: Isolation) -> list[structure.Structure]:
         with tempfile.TemporaryDirectory(dir=self.scratch) as output:
             jobs = [
-                Job(name, model, self.python, Path(output) / name[4:12].strip())
+                Job(name, model, self.python(), Path(output) / name[4:12].strip())
                 for name, model in ((RECORDED, one), (REBUILT, other))
             ]
             return structure.describe_all(jobs, confinement(isolation))
@@ -179,7 +180,7 @@ class Asked:
         commands.say(f"Predicting {rows:,} rows with both models")
         folder = self.matcher.scratch / "predictions"
         models = {RECORDED: self.recorded, REBUILT: self.rebuilt.model}
-        jobs = [Job(name, model, self.matcher.python, folder / name[4:12].strip()) for name, model in models.items()]
+        jobs = [Job(name, model, self.matcher.python(), folder / name[4:12].strip()) for name, model in models.items()]
         said = predict_all(
             jobs,
             self._holdout.features,

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,22 +21,18 @@ from slipway.reproduction.recorded import Recorded
 from slipway.reproduction.worktree import Source
 from slipway.runner import commands, context, environments
 from slipway.runner.errors import GateError, InputError, PolicyError, RemoteError, SlipwayError
-from slipway.training import fitting, provenance, repository
+from slipway.training import contained, fitting, provenance, repository
+from slipway.training.contained import Contained
+from slipway.training.places import Machine, Place
 from slipway.training.provenance import Provenance
 
 STORES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
-THREADS = (
-    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
-    *("NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
-    *("RAYON_NUM_THREADS", "POLARS_MAX_THREADS", "LOKY_MAX_CPU_COUNT"),
-)
-"""What libraries read how many threads they may start from."""
-
 LITTLE_SPACE = 10_000_000
 """Bytes that are left on a full disk."""
 
 NOT_ON_INDEX = ("was not found in the package registry", "there is no version of", "has no wheels with a matching")
 OTHER_FILE = ("hash mismatch",)
+NOT_IN_REGISTRY = ("manifest unknown", "manifest_unknown", "name unknown", "not found")
 LOST_BY_DVC = ("do not exist neither locally nor on remote",)
 
 
@@ -53,6 +49,7 @@ class Rebuilt:
 @dataclass(frozen=True, kw_only=True)
 class Workshop:
     """What all attempts at one version share. store: address of a throw-away one. scratch: a folder that goes away.
+    folders: of the attempts so far.
 
     What costs more is made later, when what costs less was found to be there.
     """
@@ -61,6 +58,7 @@ class Workshop:
     source: Source
     store: str
     scratch: Path
+    folders: list[Path] = field(default_factory=list)
 
     @cached_property
     def registry(self) -> Registry:
@@ -69,8 +67,25 @@ class Workshop:
 
     @cached_property
     def python(self) -> Path:
-        """Of the recorded environment, which is built when commit and data are found to be there."""
-        return build_environment(self.recorded.made, self.scratch)
+        """Of the recorded environment, built on this machine when commit and data are found to be there."""
+        with contextlib.chdir(self.folders[0]):
+            return build_environment(self.recorded, self.scratch)
+
+    @cached_property
+    def place(self) -> Place:
+        """Where the command runs: with that environment, or in the recorded container."""
+        made = self.recorded.made
+        lock = self.scratch / "requirements.txt"
+        lock.write_bytes(made.environment.lock.encode())
+        if made.base.id:
+            return build_container(made, lock if made.environment.lock else None)
+        return Machine(self.python, lock)
+
+    def clear(self) -> None:
+        """Take away the image that was built, if one was."""
+        place = self.__dict__.get("place")
+        if isinstance(place, Contained) and place.lock:
+            place.builder.remove(image=place.image)
 
     def attempt(self, name: str, *, one_thread: bool = False) -> Rebuilt:
         """Train once more, from nothing, in a folder of its own below `scratch`.
@@ -87,25 +102,24 @@ class Workshop:
         made, tree = self.recorded.made, self.scratch / name
         commands.say(f"Checking out {made.commit[:12]}")
         folder = self.source.check_out(made.commit, tree)
+        self.folders.append(folder)
         _share_cache(folder, tree, self.scratch / "dvc-cache")
         with contextlib.chdir(folder):
             sourced = policy_of(made)
             training = sourced.policy.training
             assert training is not None
             found = bring(made.datasets)
-            python = self.python
+            place = self.place
             parameters = provenance.read_parameters(Path(training.parameters)) if training.parameters else {}
-            lock = self.scratch / "requirements.txt"
-            lock.write_bytes(made.environment.lock.encode())
             before = replace(
                 made,
                 commit=repository.look().commit,
                 datasets=found,
                 parameters=parameters,
-                environment=provenance.describe_environment(python, lock),
+                environment=place.environment(),
                 policy=sourced.provenance,
-                machine=provenance.describe_machine(),
-                base=provenance.describe_base(),
+                machine=place.machine(),
+                base=place.base(),
                 model_digest="",
                 payload_digest="",
             )
@@ -118,7 +132,7 @@ class Workshop:
         experiment = training.experiment or before.model
         run_id = self.registry.start_run(experiment, scratch.name, {"slipway.commit": before.commit})
         try:
-            fitted = fitting.fit(self.registry, training, before, run_id, self.python.parent, scratch)
+            fitted = fitting.fit(self.registry, training, before, run_id, self.place, scratch)
         except fitting.CommandFailedError as failed:
             raise self._in_our_words(failed, training) from failed
         # A store on this machine may answer with its own folder.
@@ -153,7 +167,9 @@ class Workshop:
 @contextlib.contextmanager
 def throw_away_store(scratch: Path) -> Iterator[str]:
     """The address of a store that nobody else sees. What a command logs or registers goes there, and then goes away."""
-    uri = f"sqlite:///{(scratch / 'throw-away.db').resolve()}"
+    # In a folder of its own: a container that logs there sees that folder, and not the recorded model's.
+    (scratch / "store").mkdir()
+    uri = f"sqlite:///{(scratch / 'store' / 'throw-away.db').resolve()}"
     # The command inherits these: one that registers its model by itself must not reach the team's registry.
     # What Slipway keeps stays where it is, whatever folder an attempt works in.
     with _variables({**dict.fromkeys(STORES, uri), "SLIPWAY_HOME": str(context.home())}):
@@ -174,24 +190,63 @@ def _variables(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def build_environment(made: Provenance, scratch: Path) -> Path:
+def build_environment(recorded: Recorded, scratch: Path) -> Path:
     """The Python of an environment made now from the recorded lock; none that an earlier step may have changed.
 
-    The current folder is the commit's: a lock may name files beside it.
+    The current folder is the commit's: a lock may name files beside it. A version without a lock, whose packages came
+    with its container, has the requirements that lie beside the model.
 
     Raises:
         GateError: a package is gone from the index, or is another file there now.
         InputError: this machine has no Python of the recorded version.
         RemoteError: the index did not answer.
     """
+    made = recorded.made
     training = policy_of(made).policy.training
     beside = Path(training.requirements or "").parent if training else Path()
     lock = beside / "slipway-recorded-lock.txt"
-    lock.write_bytes(made.environment.lock.encode())
-    python = find_python(made.environment.python)
+    kept = recorded.model / "requirements.txt"
+    lock.write_bytes(made.environment.lock.encode() or (kept.read_bytes() if kept.is_file() else b""))
     try:
-        return environments.fresh(lock, scratch / "environment", python)
+        python = find_python(made.environment.python)
+        with _of_index():
+            return environments.fresh(lock, scratch / "environment", python)
+    finally:
+        lock.unlink()
+
+
+def build_container(made: Provenance, lock: Path | None) -> Contained:
+    """The recorded container, with the packages of the recorded lock above its image, built anew.
+
+    Raises GateError where the image is gone from its registry, or as `build_environment` does; InputError where this
+    machine has no engine; RemoteError where registry or index did not answer.
+    """
+    training = policy_of(made).policy.training
+    rules = training.container if training else None
+    if rules is None:
+        raise GateError(
+            f"The version was trained in the container {made.base.image}, and the policy of its commit names none.",
+            fix="Its provenance is not that of its commit. Do not trust the version.",
+        )
+    try:
+        with _of_index():
+            return contained.made(rules, made.base.image, lock, anew=True)
     except RemoteError as failed:
+        if any(each in failed.why.lower() for each in NOT_IN_REGISTRY):
+            raise GateError(
+                f"The image {made.base.image}, in which the version was trained, is gone from its registry.",
+                why=failed.why,
+                fix="Push it there again from a machine that has it; else train again in an image that stays.",
+            ) from failed
+        raise
+
+
+@contextlib.contextmanager
+def _of_index() -> Iterator[None]:
+    """What the index does not have any more, or has otherwise, shows that the record leads nowhere."""
+    try:
+        yield
+    except (InputError, RemoteError) as failed:
         said = " ".join(failed.why.lower().split())
         if any(each in said for each in OTHER_FILE):
             raise GateError(
@@ -206,8 +261,6 @@ def build_environment(made: Provenance, scratch: Path) -> Path:
                 fix="Put the file on an index of your own and name that in the job (`UV_INDEX`), or train again.",
             ) from failed
         raise
-    finally:
-        lock.unlink()
 
 
 def find_python(version: str) -> str:
@@ -334,7 +387,7 @@ def _one_thread(wanted: bool) -> Iterator[None]:
         return
     pins = hasattr(os, "sched_setaffinity")  # Linux
     processors = os.sched_getaffinity(0) if pins else set()
-    with _variables(dict.fromkeys(THREADS, "1")):
+    with _variables(dict.fromkeys(provenance.THREADS, "1")):
         try:
             if pins:
                 os.sched_setaffinity(0, {min(processors)})

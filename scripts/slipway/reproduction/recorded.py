@@ -115,6 +115,8 @@ def _require_rebuildable(made: Provenance, version: ModelVersion) -> None:
             fix="Commit, train again without `allow-dirty-tree`, and release that version.",
         )
     lock = made.environment.lock
+    if not lock and made.base.id:
+        return  # all packages came with the container, which is pinned by digest
     if not lock:
         raise GateError(
             f"{version.name.capitalize()} has no environment lock, so its environment cannot be made again.",

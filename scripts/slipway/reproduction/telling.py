@@ -32,11 +32,12 @@ def subjects(version: ModelVersion, registry: str) -> tuple[Subject, ...]:
 
 def of_record(recorded: Recorded) -> tuple[Subject, ...]:
     """What the rebuild rests on, by digest."""
-    made = recorded.made
+    made, lock = recorded.made, recorded.made.environment.lock
     return (
         Subject(role="commit", name="clean", id=made.commit),
         *(Subject(role="data", name=name, id=str(found)) for name, found in made.datasets.items()),
-        Subject(role="environment", name=made.environment.python, id=made.environment.lock_digest),
+        *([Subject(role="environment", name=made.environment.python, id=made.environment.lock_digest)] * bool(lock)),
+        *([Subject(role="container", name=made.base.image, id=made.base.id)] if made.base.id else []),
         Subject(role="provenance", name="provenance.json", id=recorded.digest),
     )
 
@@ -49,7 +50,8 @@ def facts(version: ModelVersion, recorded: Recorded | None) -> dict[str, str]:
         said |= {
             "commit": made.commit,
             **{f"data_{name}": found.in_words for name, found in made.datasets.items()},
-            "environment": made.environment.lock_digest,
+            "environment": made.environment.lock_digest or "as the container has it",
+            **({"container": f"{made.base.image} ({made.base.id})"} if made.base.id else {}),
             "python": made.environment.python,
             "command": " ".join(made.command),
             "seed": "none" if made.seed is None else str(made.seed),
@@ -62,7 +64,7 @@ def remarks(recorded: Recorded) -> tuple[str, ...]:
     """What a reader should know of the record, whatever came out."""
     made = recorded.made
     unhashed = ("The recorded lock has no hashes, so nothing vouches for the packages it brought.",)
-    return (*made.remarks, *(() if made.environment.hash_locked else unhashed))
+    return (*made.remarks, *(() if made.environment.hash_locked or not made.environment.lock else unhashed))
 
 
 def outcome(

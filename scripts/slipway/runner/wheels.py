@@ -75,7 +75,7 @@ def _uv(arguments: list[str], folder: Path, target: Target) -> None:
             ) from failure
         if re.search(r"no (usable )?wheels|no-build|source distribution|building", said, re.IGNORECASE):
             raise InputError(
-                f"A package of the model has no wheel for Python {target.version} on {target.platform}.",
+                f"A package of the lock has no wheel for Python {target.version} on {target.platform}.",
                 why=said[-1500:],
                 fix="A package that is built from source would bring a compiler and run its code. Put a wheel of it on "
                 "your index, or take a base image for which there is one.",

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -122,11 +122,19 @@ def environ_for(extra: Mapping[str, str], *, path_first: Path | None = None) -> 
     return {**kept, **extra}
 
 
-def run(arguments: Sequence[str], environ: Mapping[str, str], *, timeout: float, log: Path) -> Ended:
+def run(
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    timeout: float,
+    log: Path,
+    elsewhere: Callable[[], None] | None = None,
+) -> Ended:
     """Run the command, copying its output byte by byte to ours and to `log`.
 
     It runs in a session of its own. When it ends, fails, is timed out or the stage is cancelled, whatever it left
-    running is ended too, daemons included. `timeout` is in seconds.
+    running is ended too, daemons included. `timeout` is in seconds. elsewhere: ends what the command only stands for, a
+    container, whose processes are then its engine's to end.
 
     Raises InputError where the command cannot be started.
     """
@@ -143,7 +151,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], *, timeout: float,
         try:
             process = subprocess.Popen(
                 [program, *arguments[1:]],
-                env={**environ, MARK: mark},
+                env={**environ, **({} if elsewhere else {MARK: mark})},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -160,7 +168,11 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], *, timeout: float,
             grace = GRACE_WHEN_CANCELLED
             raise
         finally:
-            usage = _end_all(process, mark, grace)
+            try:
+                usage = _end_all(process, mark, grace)
+            finally:
+                if elsewhere:
+                    elsewhere()
     code = process.returncode if in_time else None
     return Ended(code, time.monotonic() - started, usage.ru_maxrss * 1024)
 

@@ -14,7 +14,9 @@ from slipway.registry.mlflow import LoggedModel, Registry
 from slipway.runner import commands
 from slipway.runner.errors import GateError, InputError
 from slipway.training import command, provenance, telling
+from slipway.training.places import Place
 from slipway.training.provenance import Provenance
+from slipway.training.stores import Store, store_for
 
 KEPT_IN = "slipway"
 """Folder of the run's artifacts for provenance, statement, lock and log."""
@@ -40,12 +42,8 @@ class CommandFailedError(GateError):
         self.ended = ended
 
 
-def fit(
-    registry: Registry, training: Training, before: Provenance, run_id: str, bin_folder: Path | None, scratch: Path
-) -> Fitted:
+def fit(registry: Registry, training: Training, before: Provenance, run_id: str, place: Place, scratch: Path) -> Fitted:
     """Run the command that `before` names, from the current folder, and fetch the model that it logged or left.
-
-    bin_folder: of the environment that was made for the command; None where it takes the job's Python.
 
     Raises:
         GateError: the command failed, or its time was over.
@@ -55,7 +53,9 @@ def fit(
     log = scratch / "training.log"
     earlier = _written(training)
     started = provenance.now()
-    ended = _run(registry, training, before, run_id, bin_folder, log)
+    experiment = training.experiment or before.model
+    with store_for(registry, run_id, experiment, scratch, offline=place.offline) as store:
+        ended = _run(training, before, store, place, log)
     finished = provenance.now()
     registry.log_file(run_id, log, KEPT_IN)
     if not ended.succeeded:
@@ -76,24 +76,21 @@ def fit(
     return Fitted(logged=logged, files=files, log=log, ended=ended, started=started, finished=finished)
 
 
-def _run(
-    registry: Registry, training: Training, before: Provenance, run_id: str, bin_folder: Path | None, log: Path
-) -> command.Ended:
-    """Run the user's command with the MLflow run handed to it, so that autologging lands in it."""
-    extra = {
-        "MLFLOW_TRACKING_URI": registry.uri,
-        "MLFLOW_RUN_ID": run_id,
+def _run(training: Training, before: Provenance, store: Store, place: Place, log: Path) -> command.Ended:
+    """Run the user's command with an MLflow run handed to it, so that autologging lands in it."""
+    told = {
+        "MLFLOW_TRACKING_URI": store.uri,
+        "MLFLOW_RUN_ID": store.run_id,
         "MLFLOW_EXPERIMENT_NAME": training.experiment or before.model,
         "SLIPWAY_COMMIT": before.commit,
         **datasets.variables(before.datasets),
     }
     if before.seed is not None:
         # Python does not start with a hash seed beyond 32 bits.
-        extra |= {"SLIPWAY_SEED": str(before.seed), "PYTHONHASHSEED": str(before.seed % 2**32)}
-    environ = command.environ_for(extra, path_first=bin_folder)
+        told |= {"SLIPWAY_SEED": str(before.seed), "PYTHONHASHSEED": str(before.seed % 2**32)}
     commands.say(f"Training: {' '.join(before.command)}")
-    arguments = command.in_run(before.command, run_id)
-    return command.run(arguments, environ, timeout=training.timeout_minutes * 60, log=log)
+    arguments = command.in_run(before.command, store.run_id)
+    return place.run(arguments, told, store.folders, timeout=training.timeout_minutes * 60, log=log)
 
 
 def _written(training: Training) -> tuple[int, int] | None:

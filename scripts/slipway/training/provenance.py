@@ -36,10 +36,17 @@ NUMERICAL = (
 )
 """Variables by which the job chooses the numerical libraries' code and threads: they round otherwise by them."""
 
+THREADS = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
+    *("NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+    *("RAYON_NUM_THREADS", "POLARS_MAX_THREADS", "LOKY_MAX_CPU_COUNT"),
+)
+"""What libraries read how many threads they may start from."""
+
 FREEZE = (
     "import importlib.metadata as m, json, platform; "
     "print(json.dumps([platform.python_version(), sorted({f\"{d.metadata['Name']}=={d.version}\" "
-    "for d in m.distributions() if d.metadata['Name']}, key=str.lower)]))"
+    "for d in m.distributions() if d.metadata['Name']}, key=str.lower), platform.platform()]))"
 )
 
 
@@ -59,12 +66,14 @@ class Environment:
 class Base:
     """What the environment was built on: the hosted runner's image, a container, or nothing that could be told.
 
-    image, version: as the runner or the job names them; empty where neither does.
+    image, version: as the policy, the runner or the job names them; empty where none does. id: where the policy names a
+    container, of the image that ran (the digest of its configuration); with a lock that was built above `image`.
     """
 
     kind: Literal["hosted image", "container", "unknown"]
     image: str = ""
     version: str = ""
+    id: str = ""
 
     def __str__(self) -> str:
         named = " ".join(filter(None, (self.image, self.version)))
@@ -147,7 +156,12 @@ def describe_environment(python: Path, lock: Path | None) -> Environment:
     done = subprocess.run([str(python), "-I", "-c", FREEZE], capture_output=True, text=True, check=False)
     if done.returncode:
         raise InputError(f"The Python of the training command, {python}, does not work.", why=done.stderr.strip())
-    version, packages = json.loads(done.stdout)
+    return environment_of(done.stdout, lock)
+
+
+def environment_of(said: str, lock: Path | None) -> Environment:
+    """What a Python answered to FREEZE, with the lock that its environment was built from."""
+    version, packages, _ = json.loads(said)
     if lock is None:
         return Environment(python=version, packages=tuple(packages))
     text = lock.read_text(encoding="utf-8")

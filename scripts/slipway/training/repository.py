@@ -80,9 +80,28 @@ def git_folder(folder: Path = Path()) -> Path:
     return Path(_git(folder, "rev-parse", "--path-format=absolute", "--git-common-dir").strip())
 
 
+def top(folder: Path = Path()) -> Path:
+    """The outermost folder of the work tree."""
+    return Path(_git(folder, "rev-parse", "--show-toplevel").rstrip("\n"))
+
+
+def git_folders(folder: Path = Path()) -> list[Path]:
+    """Where git keeps the repository: its git directory, and those of others whose objects it borrows."""
+    own = git_folder(folder)
+    borrowed = own / "objects" / "info" / "alternates"
+    lines = borrowed.read_text(encoding="utf-8").splitlines() if borrowed.is_file() else []
+    return [own, *((own / "objects" / line).resolve() for line in lines if line)]
+
+
+def linked_caches(folder: Path = Path()) -> list[Path]:
+    """What links of this name lead to: DVC's cache, where it is shared with other work trees."""
+    links = {each / ".dvc" / "cache" for each in (folder, top(folder))}
+    return sorted({each.resolve() for each in links if each.is_symlink()})
+
+
 def exclude_own(folder: Path = Path()) -> list[str]:
     """Pathspecs that leave out Slipway's own files, where a workflow checked them out inside of the repository."""
-    root = Path(_git(folder, "rev-parse", "--show-toplevel").strip())
+    root = top(folder)
     own = environments.REPOSITORY
     inside = own != root and own.is_relative_to(root)
     return [f":(top,exclude){own.relative_to(root).as_posix()}"] if inside else []

@@ -18,7 +18,7 @@ from slipway.datasets import DatasetVersion
 from slipway.datasets.address import is_remote
 from slipway.policy.source import file_digest
 from slipway.registry.digests import file_digests
-from slipway.training.provenance import Provenance
+from slipway.training.provenance import Base, Provenance
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
@@ -137,7 +137,7 @@ def _dependencies(made: Provenance, kept: str) -> Iterator[Descriptor]:
         yield _dataset(name, version, f"git+{repository}@{made.commit}" if repository else "")
     yield from _environment(made, kept)
     if made.base.kind == "container" and made.base.image:
-        yield _named(made.base.image, role="container")
+        yield _container(made.base)
     if made.base_model:
         yield _named(made.base_model, role="base model")
 
@@ -180,6 +180,12 @@ def _environment(made: Provenance, kept: str) -> Iterator[Descriptor]:
             "uri": f"pkg:pypi/{re.sub(r'[-_.]+', '-', name).lower()}@{quote(version, safe='')}",
             "annotations": {"role": "package"},
         }
+
+
+def _container(base: Base) -> Descriptor:
+    """The image that the job names, or the one of the policy and what ran: both are known, and not only said."""
+    named = _named(base.image, role="container")
+    return {**named, "annotations": {"role": "container", "id": base.id}} if base.id else named
 
 
 def _named(text: str, *, role: str) -> Descriptor:

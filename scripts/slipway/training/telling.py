@@ -40,6 +40,7 @@ def facts(after: Provenance, version: ModelVersion) -> dict[str, str | bool]:
         **{f"data_{name}": found.in_words for name, found in after.datasets.items()},
         "environment": after.environment.lock_digest or f"unlocked, {len(after.environment.packages)} packages",
         "python": after.environment.python,
+        **({"container": f"{after.base.image} ({after.base.id})"} if after.base.id else {}),
         "command": " ".join(after.command),
         "seed": "none" if after.seed is None else str(after.seed),
         "peak_memory": f"{after.peak_memory / 2**20:.0f} MiB",
@@ -58,6 +59,7 @@ def subjects(after: Provenance, version: ModelVersion, registry: str = "") -> tu
         Subject(role="commit", name="clean" if after.clean else "with uncommitted changes", id=after.commit),
         *(Subject(role="data", name=name, id=str(found)) for name, found in after.datasets.items()),
         *([Subject(role="environment", name=after.environment.python, id=lock)] if lock else []),
+        *([Subject(role="container", name=after.base.image, id=after.base.id)] if after.base.id else []),
         *([Subject(role="registry", name=version.model, id=registry)] if registry else []),
     )
 

@@ -7,22 +7,20 @@ wherever it goes: what `docker inspect` or `podman images` call a digest may be 
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
-from slipway.packaging import contents
-from slipway.packaging.layout import Layout
-from slipway.runner.errors import InputError, RemoteError, SlipwayError
-from slipway.runner.inputs import variable
-from slipway.runner.redaction import without_secrets
-from slipway.runner.wheels import Target
+from slipway.containers.layout import Layout
+from slipway.containers.programs import environ, said, succeeds
+from slipway.containers.work import Work, as_user, options_of
+from slipway.runner.errors import InputError
 
 BuilderName = Literal["auto", "buildah", "podman", "docker"]
 
@@ -32,44 +30,22 @@ CONFINED = (
 )
 """How a container is tried: nothing but its own loopback, nothing that it could write, none of root's powers."""
 
-PROBE = """
-import json, os, platform, sys
-libc, version = platform.libc_ver()
-if not libc and any(name.startswith("ld-musl") for name in os.listdir("/lib")):
-    libc = "musl"
-packages = []
-try:
-    with open("/var/lib/dpkg/status", encoding="utf-8", errors="replace") as file:
-        for part in file.read().split("\\n\\n"):
-            said = dict(line.split(": ", 1) for line in part.splitlines() if ": " in line and line[0] != " ")
-            if said.get("Status", "").endswith(" installed"):
-                packages.append(["deb", said["Package"], said["Version"], said.get("Architecture", "")])
-except OSError:
-    pass
-release = {}
-try:
-    with open("/etc/os-release", encoding="utf-8", errors="replace") as file:
-        release = dict(line.strip().replace('"', "").split("=", 1) for line in file if "=" in line)
-except OSError:
-    pass
-print(json.dumps({"python": sys.executable, "version": "%d.%d" % sys.version_info[:2],
-    "full": platform.python_version(),
-    "machine": platform.machine(), "libc": libc, "libc_version": version, "packages": packages,
-    "system": release.get("ID", ""), "system_version": release.get("VERSION_ID", "")}))
-"""
-"""Asked of the base image's Python, from 3.8 on."""
-
 
 @dataclass(frozen=True)
-class Base:
-    """What is in a base image. packages: the system's own, as kind, name, version and architecture."""
+class Recipe:
+    """What an image is built with beside its context. name: in the builder's own store; no part of the image.
 
-    python: str
-    full_version: str
-    target: Target
-    system: str
-    system_version: str
-    packages: tuple[tuple[str, str, str, str], ...]
+    epoch: seconds; every file and the image carry this time.
+    """
+
+    name: str
+    epoch: int
+    labels: Mapping[str, str]
+
+    @property
+    def created(self) -> str:
+        """The time that the image carries, as OCI's annotations write it."""
+        return f"{datetime.fromtimestamp(self.epoch, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @dataclass(frozen=True)
@@ -91,8 +67,27 @@ class Builder(Protocol):
     def pull(self, image: str) -> None:
         """Bring an image here. RemoteError where that fails."""
 
-    def build(self, context: Path, plan: contents.Plan, layout: Path) -> Built:
+    def build(self, context: Path, recipe: Recipe, layout: Path) -> Built:
         """Build the image of a context, without any cache, and write its layout."""
+
+    def build_here(self, context: Path, recipe: Recipe) -> str:
+        """The same without a layout: an image that stays on this machine. Its name as `name_of` gives it."""
+
+    def name_of(self, recipe: Recipe) -> str:
+        """The name of an image of this recipe in the builder's own store."""
+
+    def identity(self, image: str) -> str:
+        """What tells the content of an image here from any other's (`sha256:…`); empty where there is no such image.
+
+        It is the digest of the image's configuration, which names each layer by its unpacked content; of Docker with
+        containerd's store that of its manifest.
+        """
+
+    def command(self, work: Work) -> list[str]:
+        """The command line that does some work, attached: its output is the work's, and SIGTERM reaches it."""
+
+    def end(self, container: str) -> None:
+        """Kill a container at once and take it away, if it is there."""
 
     def run(self, image: str, *arguments: str) -> str:
         """Run something once in an image, confined; what it printed."""
@@ -124,7 +119,10 @@ class _Engine:
     """The program that runs containers."""
 
     running: Sequence[str] = ()
-    """Options of `run` that only this one has."""
+    """Options of `run` that only this one has, where an image is tried."""
+
+    working: Sequence[str] = ()
+    """The same where a command works in it."""
 
     def version(self) -> str:
         """As the program tells it."""
@@ -132,10 +130,33 @@ class _Engine:
 
     def pull(self, image: str) -> None:
         """Bring an image here."""
-        if not _succeeds(self.engine, "image", "inspect", image):
-            said(
-                self.engine, "pull", "--quiet", image, what=f"The base image {image} could not be pulled.", fix=PULL_FIX
-            )
+        if not succeeds(self.engine, "image", "inspect", image):
+            said(self.engine, "pull", "--quiet", image, what=f"The image {image} could not be pulled.", fix=PULL_FIX)
+
+    def identity(self, image: str) -> str:
+        """The digest of its configuration."""
+        ask = [self.engine, "image", "inspect", "--format", "{{.Id}}", image]
+        done = subprocess.run(ask, env=environ(), capture_output=True, text=True, check=False)
+        return f"sha256:{done.stdout.strip().removeprefix('sha256:')}" if done.returncode == 0 else ""
+
+    def name_of(self, recipe: Recipe) -> str:
+        """As it is."""
+        return recipe.name
+
+    def command(self, work: Work) -> list[str]:
+        """The command line of an attached container."""
+        program, *rest = work.arguments
+        options = [*options_of(work), *self.as_whom(), *self.working]
+        return [self.engine, "run", "--rm", *options, "--entrypoint", program, work.image, *rest]
+
+    def as_whom(self) -> list[str]:
+        """Options by which files that a container writes belong to the job's user."""
+        return as_user(os.getuid(), os.getgid())
+
+    def end(self, container: str) -> None:
+        """Kill a container and take it away."""
+        for command in (["kill", "--signal", "KILL", container], ["rm", "--force", container]):
+            subprocess.run([self.engine, *command], env=environ(), capture_output=True, check=False)
 
     def run(self, image: str, *arguments: str) -> str:
         """Run something once, confined."""
@@ -190,31 +211,33 @@ class Podman(_Engine):
 
     name = engine = "podman"
     running = ("--http-proxy=false", "--read-only-tmpfs=false", "--pull", "never")
+    # A label of SELinux would keep the container from the user's files, or change theirs.
+    working = ("--http-proxy=false", "--pull", "never", "--security-opt", "label=disable")
     builder: tuple[str, ...] = ("podman", "build")
 
-    def build(self, context: Path, plan: contents.Plan, layout: Path) -> Built:
+    def build(self, context: Path, recipe: Recipe, layout: Path) -> Built:
         """Build without a cache, and write the layout."""
-        name = f"localhost/{_own(plan)}"
-        program = self.builder[0]
-        options = [
-            "--format",
-            "oci",
-            "--identity-label=false",
-            "--layers",
-            "--no-cache",
-            "--pull-never" if program == "buildah" else "--pull=never",
-        ]
-        command = [*self.builder, "--quiet", *options, "--timestamp", str(plan.epoch), "--tag", name]
-        said(
-            *command,
-            *_labels(plan),
-            "--file",
-            str(context / "Containerfile"),
-            str(context),
-            what="The image could not be built.",
-        )
-        said(program, "push", "--quiet", name, f"oci:{layout}", what="The image could not be written.")
+        name = self.build_here(context, recipe)
+        said(self.builder[0], "push", "--quiet", name, f"oci:{layout}", what="The image could not be written.")
         return Built(name, Layout.of(layout))
+
+    def build_here(self, context: Path, recipe: Recipe) -> str:
+        """Build without a cache."""
+        name = self.name_of(recipe)
+        never = "--pull-never" if self.builder[0] == "buildah" else "--pull=never"
+        options = ["--format", "oci", "--identity-label=false", "--layers", "--no-cache", never]
+        command = [*self.builder, "--quiet", *options, "--timestamp", str(recipe.epoch), "--tag", name]
+        file = ["--file", str(context / "Containerfile"), str(context)]
+        said(*command, *_labels(recipe), *file, what="The image could not be built.")
+        return name
+
+    def name_of(self, recipe: Recipe) -> str:
+        """On a host that no registry has."""
+        return f"localhost/{recipe.name}"
+
+    def as_whom(self) -> list[str]:
+        """Without root's powers Podman maps users: the job's own stays who it is."""
+        return super().as_whom() if os.getuid() == 0 else [*super().as_whom(), "--userns", "keep-id"]
 
 
 class Buildah(Podman):
@@ -240,15 +263,30 @@ class Docker(_Engine):
         """As the program tells it."""
         return f"{super().version()}, {said('docker', 'buildx', 'version').strip()}"
 
-    def build(self, context: Path, plan: contents.Plan, layout: Path) -> Built:
+    def build(self, context: Path, recipe: Recipe, layout: Path) -> Built:
         """Build without a cache, and write the layout."""
-        name = _own(plan)
-        options = ["--no-cache", "--provenance=false", "--sbom=false", "--build-arg", f"SOURCE_DATE_EPOCH={plan.epoch}"]
-        outputs = ["--output", f"type=oci,dest={layout},tar=false,rewrite-timestamp=true"]
-        outputs += ["--output", f"type=docker,name={name},rewrite-timestamp=true"]
-        command = ["docker", "buildx", "build", "--quiet", *options, *outputs, *_labels(plan)]
+        self._build(context, recipe, "--output", f"type=oci,dest={layout},tar=false,rewrite-timestamp=true")
+        return Built(recipe.name, Layout.of(layout))
+
+    def build_here(self, context: Path, recipe: Recipe) -> str:
+        """Build without a cache."""
+        self._build(context, recipe)
+        return recipe.name
+
+    def _build(self, context: Path, recipe: Recipe, *outputs: str) -> None:
+        options = ["--no-cache", "--provenance=false", "--sbom=false"]
+        options += ["--build-arg", f"SOURCE_DATE_EPOCH={recipe.epoch}"]
+        here = ["--output", f"type=docker,name={recipe.name},rewrite-timestamp=true"]
+        command = ["docker", "buildx", "build", "--quiet", *options, *outputs, *here, *_labels(recipe)]
         said(*command, "--file", str(context / "Containerfile"), str(context), what="The image could not be built.")
-        return Built(name, Layout.of(layout))
+
+    def as_whom(self) -> list[str]:
+        """Of an engine without root's powers the container's root is the job's user.
+
+        https://docs.docker.com/engine/security/rootless/
+        """
+        rootless = "name=rootless" in said("docker", "info", "--format", "{{.SecurityOptions}}")
+        return as_user(0, 0) if rootless else super().as_whom()
 
 
 def choose(wanted: BuilderName) -> Builder:
@@ -259,7 +297,7 @@ def choose(wanted: BuilderName) -> Builder:
         found["buildah"] = Buildah()
     if podman:
         found["podman"] = Podman()
-    if shutil.which("docker") and wanted in ("auto", "docker") and _succeeds("docker", "buildx", "version"):
+    if shutil.which("docker") and wanted in ("auto", "docker") and succeeds("docker", "buildx", "version"):
         found["docker"] = Docker()
     chosen = next(iter(found.values()), None) if wanted == "auto" else found.get(wanted)
     if chosen is None:
@@ -272,28 +310,6 @@ def choose(wanted: BuilderName) -> Builder:
     return chosen
 
 
-def look_into(builder: Builder, base: str) -> Base:
-    """Pull a base image and ask its Python. RemoteError or InputError where it cannot be had or has none."""
-    builder.pull(base)
-    told: dict[str, Any] = json.loads(builder.run(base, "python3", "-I", "-c", PROBE))
-    target = Target(str(told["version"]), str(told["machine"]), str(told["libc"]), str(told["libc_version"]))
-    packages = tuple((str(a), str(b), str(c), str(d)) for a, b, c, d in told["packages"])
-    return Base(
-        str(told["python"]), str(told["full"]), target, str(told["system"]), str(told["system_version"]), packages
-    )
-
-
-def require_python(base: Base, image: str, model_python: str) -> None:
-    """InputError where the base has another Python than the model was trained with."""
-    wanted = ".".join(model_python.split(".")[:2])
-    if wanted and wanted != base.target.version:
-        raise InputError(
-            f"The base image has Python {base.full_version}, and the model was trained with {model_python}.",
-            why=f"Its packages and its files are for Python {wanted}: {image}.",
-            fix=f"Set `packaging.base` to an image of Python {wanted}, by digest.",
-        )
-
-
 @contextmanager
 def started(builder: Builder, image: str) -> Iterator[str]:
     """A running container, which is gone afterwards whatever happens."""
@@ -304,54 +320,6 @@ def started(builder: Builder, image: str) -> Iterator[str]:
         builder.remove(container=container)
 
 
-def said(*command: str, what: str = "", fix: str = "", given: str = "", seconds: float = 3_600) -> str:
-    """What a program printed. RemoteError where it fails, InputError where the disk is full."""
-    try:
-        done = subprocess.run(
-            command,
-            input=given,
-            env=environ(),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as late:
-        raise RemoteError(f"{command[0]} {command[1]} did not end within {seconds:g} s.", fix=fix) from late
-    if done.returncode == 0:
-        return done.stdout
-    raise failed(command, done.returncode, without_secrets(done.stderr.strip() or done.stdout.strip()), what, fix)
-
-
-def failed(command: Sequence[str], code: int, why: str, what: str, fix: str) -> SlipwayError:
-    """The error for a program that failed, in its own last words."""
-    if "no space left on device" in why.lower():
-        return InputError(
-            "The runner's disk is full.",
-            why=why[-500:],
-            fix="Free some space (an image needs some four times the size of its packages), or take a larger runner.",
-        )
-    doing = what or f"{command[0]} {command[1]} failed."
-    return RemoteError(doing, why=f"{command[0]} ended with {code}: {why[-1_500:]}", fix=fix)
-
-
-def environ() -> Mapping[str, str]:
-    """The job's environment without the inputs, among which are the tokens."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(variable(""))}
-
-
-def _own(plan: contents.Plan) -> str:
-    """A name that another job of the machine does not use; the image does not have it."""
-    return f"slipway-build:{plan.tag.lower()}-{os.getpid()}"
-
-
-def _labels(plan: contents.Plan) -> Iterator[str]:
-    for name, value in plan.labels.items():
+def _labels(recipe: Recipe) -> Iterator[str]:
+    for name, value in {**recipe.labels, "org.opencontainers.image.created": recipe.created}.items():
         yield from ("--label", f"{name}={value}")
-    for name, value in (("created", plan.created),):
-        yield from ("--label", f"org.opencontainers.image.{name}={value}")
-
-
-def _succeeds(*command: str) -> bool:
-    return subprocess.run(command, env=environ(), capture_output=True, check=False).returncode == 0

@@ -1,0 +1,1 @@
+"""Container images and containers, through the programs that are there: Buildah, Podman, Docker."""
