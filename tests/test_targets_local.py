@@ -337,6 +337,34 @@ def test_gateway__refuses_requests_that_are_too_large(both: Stand) -> None:
     connection.close()
 
 
+@BUILTIN
+def test_gateway__a_client_that_leaves_is_no_error_of_the_version(both: Stand) -> None:
+    both.behave("8", predictions=["x" * 20_000_000])
+    key = both.key_of("8")
+
+    def leave() -> None:
+        head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nX-Slipway-Key: {key}\r\nContent-Length: 2\r\n\r\n{{}}"
+        with socket.create_connection(("127.0.0.1", both.port), timeout=10) as client:
+            client.sendall(head.encode())
+            assert client.recv(100)
+        _until(lambda: both.target().gateway.in_flight("8") == 0)
+
+    assert added(both, leave)["8"] == (1, 0)
+
+
+def test_gateway__a_request_that_is_slow_to_come_is_answered_by_whoever_is_there_then(stand: Stand) -> None:
+    stand.start("7")
+    target = stand.start("8")
+    target.set_traffic({"7": 1.0})
+    with socket.create_connection(("127.0.0.1", stand.port), timeout=10) as client:
+        client.sendall(b"POST /invocations HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{")
+        target.set_traffic({"8": 1.0})
+        target.stop("7")
+        client.sendall(b"}")
+        answer = b"".join(iter(lambda: client.recv(4096), b"")).lower()
+    assert answer.startswith(b"http/1.1 200") and b"x-slipway-version: 8" in answer
+
+
 # What is counted.
 
 

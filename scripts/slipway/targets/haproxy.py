@@ -181,7 +181,11 @@ class HAProxy:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise InputError(f"{self._book} cannot be read.", why=str(error)) from error
+            raise InputError(
+                f"{self._book} cannot be read.",
+                why=str(error),
+                fix="Remove the file: the versions are given slots anew, and what HAProxy has counted begins anew.",
+            ) from error
 
     def _start(self, ports: Mapping[int, int], entries: Mapping[str, str]) -> None:
         table = "".join(f"{name} {value}\n" for name, value in entries.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from time import perf_counter
 from typing import Any
@@ -84,6 +84,10 @@ class Gateway:
         return web.Response(body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
+        if (request.content_length or 0) > LARGEST_REQUEST:
+            return refusal(413, "The request is too large.")
+        body = await request.read()  # which refuses a larger one without a length in the same way
+        # Only now: the traffic may be another one when a slow request is here at last.
         table, asked = self.table, request.headers.get(VERSION_HEADER)
         given = request.headers.get(KEY_HEADER) or request.cookies.get(KEY_COOKIE)
         key = given or secrets.token_urlsafe(16)
@@ -92,9 +96,6 @@ class Gateway:
             return refusal(503, "No version has any traffic here.")
         if version not in table.ports or not request.raw_path.startswith("/"):
             return refusal(404, "There is no such version here.")
-        if (request.content_length or 0) > LARGEST_REQUEST:
-            return refusal(413, "The request is too large.")
-        body = await request.read()  # which refuses a larger one without a length in the same way
         own = CIMultiDict({VERSION_HEADER: version})
         if given is None and asked is None:
             own["Set-Cookie"] = f"{KEY_COOKIE}={key}; {COOKIE}"
@@ -147,12 +148,11 @@ class Gateway:
         """An answer as it comes. Where it breaks off, so does ours: the client must not take it for whole."""
         said = web.StreamResponse(status=answer.status, headers=headers)
         said.content_length = answer.content_length
-        await said.prepare(request)
-        there = True
+        # A client that has gone says nothing of the version: its answer is read to the end.
+        there = await _taken(said.prepare(request))
         try:
             async for part in answer.content.iter_any():
-                # A client that has gone says nothing of the version: its answer is read to the end.
-                there = there and await _written(said, part)
+                there = there and await _taken(said.write(part))
         except (ClientError, TimeoutError):
             if request.transport is not None:
                 request.transport.abort()
@@ -176,10 +176,10 @@ class Gateway:
             arm.ready = ready
 
 
-async def _written(said: web.StreamResponse, part: bytes) -> bool:
-    """Whether the client took it."""
+async def _taken(writing: Awaitable[Any]) -> bool:
+    """Whether the client is still there."""
     try:
-        await said.write(part)
+        await writing
     except ConnectionError:
         return False
     return True
