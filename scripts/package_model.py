@@ -12,15 +12,15 @@ from typing import Literal
 from slipway import signing
 from slipway.containers import bases, engines
 from slipway.containers.engines import BuilderName, Built
-from slipway.packaging import contents, evidence, records, scan, smoke, verification
+from slipway.packaging import contents, evidence, records, scan, smoke, telling, verification
 from slipway.packaging.contents import Plan
 from slipway.packaging.distribution import Repository
 from slipway.packaging.evidence import Evidence
-from slipway.packaging.smoke import Tried
+from slipway.packaging.telling import Findings
 from slipway.policy import Packaging, SourcedPolicy, load
 from slipway.prediction import golden
 from slipway.registry.mlflow import ModelVersion, Registry
-from slipway.report import Check, Report, Subject, Table, Verdict, combine, enforce
+from slipway.report import Report, Subject, Verdict, enforce
 from slipway.report.publishing import publish
 from slipway.runner import commands, context, stage
 from slipway.runner.context import Run
@@ -94,7 +94,7 @@ def main(given: Inputs) -> None:
     try:
         registry = Registry(given.tracking_uri)
         version = registry.candidate(model, given.model_version)
-        report = of_version(report, version)
+        report = telling.of_version(report, version)
         username = given.registry_username or run.actor or "slipway"
         with tempfile.TemporaryDirectory(prefix="slipway-package-") as scratch:
             case = Case(
@@ -155,14 +155,6 @@ def signer_of(given: Inputs, sourced: SourcedPolicy) -> Signer | None:
     return None
 
 
-def of_version(report: Report, version: ModelVersion) -> Report:
-    """The report, once it is known what it is about."""
-    digest = version.tags.get("slipway.model_digest", "")
-    facts = {"model_version": version.version, "model_digest": digest, **report.provenance}
-    subject = Subject(role="candidate", name=version.version, id=digest)
-    return report.model_copy(update={"provenance": facts, "subjects": (*report.subjects, subject)})
-
-
 def package(report: Report, case: Case) -> tuple[Report, Outputs]:
     """The image of one version: found where it was packaged before, else built, tried and pushed."""
     given, packaging, version, scratch = case.given, case.packaging, case.version, case.scratch
@@ -179,7 +171,7 @@ def package(report: Report, case: Case) -> tuple[Report, Outputs]:
         # The base need not be had for this: what lies in it follows from its digest.
         plan = contents.plan_of(version, packaging.base, wanted.settled, batch.digest, source)
         if earlier := records.packaged_before(version, plan, case.repository):
-            return found_again(report, case, plan, earlier, scanned)
+            return found(report, case, plan, earlier, scanned)
     builder = engines.choose(given.builder)
     base = bases.look_into(builder, packaging.base)
     contents.require_python(base, packaging.base, version.tags.get("slipway.python", ""))
@@ -196,63 +188,24 @@ def package(report: Report, case: Case) -> tuple[Report, Outputs]:
     finally:
         builder.remove(image=built.name)
     made = evidence.make(plan, folder / "site", packaging.repository, built.layout, case.run, builder.version())
-    report = judged(report, case, built, tried, plan, scanned)
+    image = built.layout
+    known = findings(case, scanned, image.digest, image.config_digest)
+    report = telling.of_tried(report, built, tried, plan, known)
     report = report.model_copy(update={"attachments": records.keep(made.files(), case.path)})
     if report.verdict is not Verdict.PASS or not given.push:
-        archive = built.layout.archive(case.path.with_name(ARCHIVE)) if not given.push else None
-        digest, verdict = built.layout.digest, report.verdict
-        return report, Outputs(report=case.path, verdict=verdict, tag=plan.tag, digest=digest, archive=archive)
+        archive = image.archive(case.path.with_name(ARCHIVE)) if not given.push else None
+        said = Outputs(report=case.path, verdict=report.verdict, tag=plan.tag, digest=image.digest, archive=archive)
+        return report, said
     return pushed(report, case, plan, built, made)
 
 
-def judged(report: Report, case: Case, built: Built, tried: Tried, plan: Plan, scanned: scan.Scan | None) -> Report:
-    """The report on an image that was built and tried."""
-    image = built.layout
-    vulnerable, findings = scanned_for(case, scanned, image.digest, image.config_digest)
-    checks, tables = (*tried.checks, *vulnerable), (smoke.table(tried, image.bytes_to_push), *findings)
-    verdict = combine(check.verdict for check in checks)
-    wrong = tuple(check.detail for check in checks if check.verdict is not Verdict.PASS)
-    outcome = "was built and tried" if verdict is Verdict.PASS else "was built, and is not pushed"
-    update = {
-        "verdict": verdict,
-        "headline": f"The image {plan.tag} of version {plan.version} {outcome}.",
-        "reasons": (*wrong, *report.reasons),
-        "checks": checks,
-        "tables": tables,
-        "provenance": {**report.provenance, "image_digest": image.digest},
-    }
-    return report.model_copy(update=update)
-
-
-def scanned_for(
-    case: Case, scanned: scan.Scan | None, digest: str, config_digest: str
-) -> tuple[tuple[Check, ...], tuple[Table, ...]]:
+def findings(case: Case, scanned: scan.Scan | None, digest: str, config_digest: str) -> Findings:
     """What the policy makes of a scanner's file on the image with these digests; nothing where it asks for none."""
     rules = case.packaging.vulnerabilities
     if rules is None or not (scanned or (rules.required and case.given.push)):
         return (), ()
     tables = (scan.table(scanned, rules),) if scanned and scanned.findings else ()
     return (scan.judge(scanned, rules, digest, config_digest),), tables
-
-
-def found_again(
-    report: Report, case: Case, plan: Plan, digest: str, scanned: scan.Scan | None
-) -> tuple[Report, Outputs]:
-    """The report on an image that is in the registry since an earlier run: a scanner may know more of it by now."""
-    _, raw = case.repository.manifest(digest)
-    checks, tables = scanned_for(case, scanned, digest, str(json.loads(raw)["config"]["digest"]))
-    facts = {**report.provenance, **plan.facts}
-    report = report.model_copy(update={"checks": checks, "tables": tables, "provenance": facts})
-    verdict = combine(check.verdict for check in checks) if checks else Verdict.PASS
-    if verdict is Verdict.PASS:
-        return found(report, case, plan, digest)
-    update = {
-        "verdict": verdict,
-        "headline": f"The image {plan.tag} of version {plan.version} was packaged before, and must not be deployed.",
-        "reasons": (*(check.detail for check in checks), *report.reasons),
-        "provenance": {**facts, "image_digest": digest},
-    }
-    return report.model_copy(update=update), Outputs(report=case.path, verdict=verdict, digest=digest, tag=plan.tag)
 
 
 def pushed(report: Report, case: Case, plan: Plan, built: Built, made: Evidence) -> tuple[Report, Outputs]:
@@ -265,41 +218,30 @@ def pushed(report: Report, case: Case, plan: Plan, built: Built, made: Evidence)
     image = case.repository.push(built.layout, plan.tag)
     evidence.attach(case.repository, image, made)
     records.record(case.registry, case.version, plan, f"{name}@{image.digest}", case.scratch)
-    return found(report, case, plan, image.digest, new=True)
+    report = telling.of_pushed(report, plan, name, image.digest, new=True)
+    return report, outputs(case, plan, report, image.digest)
 
 
-def found(report: Report, case: Case, plan: Plan, digest: str, *, new: bool = False) -> tuple[Report, Outputs]:
-    """Report and outputs for an image that is in the registry."""
-    name = case.packaging.repository
-    image = f"{name}@{digest}"
-    told = "Packaged" if new else "Packaged before, and not built again:"
-    update = {
-        "verdict": Verdict.PASS,
-        "headline": f"{told} version {plan.version} as {name}:{plan.tag}.",
-        "provenance": {**report.provenance, "image": image},
-        "subjects": (*report.subjects, Subject(role="image", name=f"{name}:{plan.tag}", id=image)),
-    }
-    outputs = Outputs(report=case.path, verdict=Verdict.PASS, image=image, digest=digest, tag=plan.tag)
-    return report.model_copy(update=update), outputs
+def found(report: Report, case: Case, plan: Plan, digest: str, scanned: scan.Scan | None) -> tuple[Report, Outputs]:
+    """Report and outputs for an image that is in the registry since an earlier run."""
+    _, raw = case.repository.manifest(digest)
+    known = findings(case, scanned, digest, str(json.loads(raw)["config"]["digest"]))
+    report = telling.of_found(report, plan, case.packaging.repository, digest, known)
+    return report, outputs(case, plan, report, digest)
+
+
+def outputs(case: Case, plan: Plan, report: Report, digest: str) -> Outputs:
+    """Of an image in the registry, which has a name for later steps only where it may be deployed."""
+    image = f"{case.packaging.repository}@{digest}" if report.verdict is Verdict.PASS else ""
+    return Outputs(report=case.path, verdict=report.verdict, image=image, digest=digest, tag=plan.tag)
 
 
 def verify(report: Report, case: Case) -> tuple[Report, Outputs]:
     """Hold the image that the version names to its digest, labels, evidence and signature."""
     checked = verification.verify_image(case.version, case.repository, case.trust, case.scratch)
-    state = {Verdict.PASS: "may be deployed", Verdict.FAIL: "must not be deployed"}.get(
-        checked.verdict, "is not signed"
-    )
-    update = {
-        "verdict": checked.verdict,
-        "headline": f"The image of {case.version.name} {state}: {checked.image}.",
-        "reasons": (*(each.detail for each in checked.checks if each.verdict is not Verdict.PASS), *report.reasons),
-        "checks": checked.checks,
-        "provenance": {**report.provenance, "image": checked.image},
-        "subjects": (*report.subjects, Subject(role="image", name=case.repository.name, id=checked.image)),
-    }
     digest = checked.image.rpartition("@")[2]
-    outputs = Outputs(report=case.path, verdict=checked.verdict, image=checked.image, digest=digest)
-    return report.model_copy(update=update), outputs
+    said = Outputs(report=case.path, verdict=checked.verdict, image=checked.image, digest=digest)
+    return telling.of_verified(report, case.version, case.repository.name, checked), said
 
 
 if __name__ == "__main__":

@@ -246,7 +246,7 @@ def test_require_pinned__takes_lfs_for_pinned(repository: Path) -> None:
 def test_rebuild__of_data_that_have_moved_on(
     clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_content: str
 ) -> None:
-    """The recorded commit is checked out beside the clone, and borrows its files in LFS with its objects."""
+    """reproduce-model checks the recorded commit out beside the clone and borrows its objects, those in LFS as well."""
     commit_ = git(clone, "rev-parse", "HEAD").strip()
     if has_content == "the clone":
         git(clone, "lfs", "pull")

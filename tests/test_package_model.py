@@ -187,7 +187,7 @@ def test_package__a_version_becomes_an_image_that_was_tried_and_pushed(
     assert done.outputs["tag"].startswith(f"{version.version}-")
     inspected = place.containers.run(
         *("skopeo", "inspect", "--tls-verify=false", "--format", "{{.Digest}}"),
-        f"docker://{place.repository.name}:{done.outputs['tag']}",
+        f"docker://{place.containers.host}/octo/toy:{done.outputs['tag']}",
     )
     assert inspected.strip() == found, "another program finds the same digest under the tag"
     tags = place.tags_of(version)

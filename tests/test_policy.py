@@ -101,6 +101,7 @@ def test_read__every_key() -> None:
         "seed": 2013,
         "timeout_minutes": 20,
         "experiment": "flights",
+        "container": None,
     }
     assert evaluation.metrics == {
         "roc_auc": MetricRule(margin=0.005, min=0.55),

@@ -181,7 +181,7 @@ class Repository:
         if not self.digest_of(tag_of(digest)):
             return []
         _, raw = self.manifest(tag_of(digest))
-        return list(json.loads(raw).get("manifests", []))
+        return list(json.loads(raw).get("manifests") or [])
 
     def _ask_referrers(self, digest: str) -> Response | None:
         """The API's first page; None where the registry does not have the API."""
@@ -192,7 +192,7 @@ class Repository:
     def _pages(self, answer: Response) -> Iterator[Json]:
         """What all pages of a list hold."""
         for _ in range(MOST_PAGES):
-            yield from answer.json().get("manifests", [])
+            yield from answer.json().get("manifests") or []  # null is how some write an empty list
             following = answer.links.get("next", {}).get("url")
             if not following:
                 return

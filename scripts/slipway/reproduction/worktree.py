@@ -94,6 +94,10 @@ class Source:
         git.run("init", "--quiet")
         # DVC and Git LFS look for their remotes from here.
         git.run("config", "remote.origin.url", self.place.upstream)
+        if shutil.which("git-lfs"):
+            # Without its filter git-lfs brings contents and leaves the pointers. Few machines have it for all clones;
+            # actions/checkout sets it in the clone alone.
+            git.run("lfs", "install", "--local", "--skip-repo")
         if borrow:
             (git.folder / "objects" / "info").mkdir(parents=True, exist_ok=True)
             borrowed = self.clone / "objects"
