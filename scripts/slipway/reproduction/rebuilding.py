@@ -363,7 +363,7 @@ class DataChangedError(GateError):
 
 
 def _advice(wanted: DatasetVersion) -> str:
-    if wanted.immutable:
+    if wanted.immutable or wanted.pinned:
         return "Bring that version back to its store, or train again and release that version."
     return (
         "It was not versioned when the model was trained, so nothing holds on to it. Version it (docs/datasets.md), "
