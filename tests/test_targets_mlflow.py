@@ -7,7 +7,6 @@ models, and lets MLflow's own exceptions out.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,7 +113,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def registry(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_job: None) -> Iterator[Registry]:
+def registry(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_job: None) -> Registry:
     packages = tmp_path / "packages"
     information = packages / "slipway_test_plugin-1.dist-info"
     information.mkdir(parents=True)
@@ -123,12 +122,10 @@ def registry(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_j
     (information / "entry_points.txt").write_text("[mlflow.deployments]\nslipway-test = slipway_test_plugin\n")
     monkeypatch.syspath_prepend(str(packages))
     monkeypatch.setattr(interface, "plugin_store", DeploymentPlugins())
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(store)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)  # mlflow.set_tracking_uri would outlast the test
     remote_kit.here(monkeypatch, deployments)
     monkeypatch.setattr(environments, "for_lock", lambda _: Path("python"))
-    yield Registry(tmp_path)
-    mlflow.set_tracking_uri(before)
+    return Registry(tmp_path)
 
 
 def asked(*values: int) -> dict[str, Any]:

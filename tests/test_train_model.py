@@ -106,7 +106,7 @@ def test_train__everything_a_rebuild_needs(toy: Toy) -> None:
         "ref": "",  # the runner's GITHUB_SHA is not the toy's commit
         "workflow": "https://github.invalid/octo/models/.github/workflows/model.yml@refs/heads/main",
     }
-    assert kept.pop("base").keys() == {"kind", "image", "version"}
+    assert kept.pop("base").keys() == {"kind", "image", "id", "version"}
     started, finished = (datetime.fromisoformat(kept.pop(name)) for name in ("started", "finished"))
     assert timedelta(0) <= finished - started < timedelta(minutes=1)
     assert 0 < kept.pop("seconds") < 60

@@ -215,6 +215,7 @@ class Policy(Strict):
             raise misplaced([(("canary", "observations", "target"), problem)])
         return self
 
+    @model_validator(mode="after")
     def _a_container_has_an_image(self) -> Self:
         container = self.training.container if self.training else None
         if container and not container.image and not self.packaging:
