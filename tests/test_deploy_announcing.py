@@ -123,7 +123,7 @@ def test_fault__what_github_does_not_take_stops_no_release(told: Place, hub: Git
     if fault in ("502", "403"):
         hub.fail_next(int(fault), times=2, operation=operation)
     elif fault == "limit":
-        hub.limit_next(times=2, operation=operation)
+        hub.limit_next(times=2, operation=operation, retry_after=1)
     elif fault == "cut":
         hub.cut_next(times=2, operation=operation, applied=True)
     else:
