@@ -76,6 +76,9 @@ def main(given: Inputs) -> None:
         registry = Registry(given.tracking_uri)
         candidate = registry.candidate(model, given.model_version)
         production = registry.by_alias(model, PRODUCTION)
+        if production and production.version == candidate.version:
+            publish(nothing_new(report, sourced, candidate), path, replace(said, model_version=candidate.version))
+            return
         file = given.evaluation_report or on_record(given, run, candidate, path)
         evaluation = judged(file, candidate)
         found, made = compare(registry, sourced, rules, candidate, production)
@@ -121,6 +124,19 @@ def require_release(sourced: SourcedPolicy) -> Release:
     return sourced.policy.release
 
 
+def nothing_new(report: Report, sourced: SourcedPolicy, candidate: ModelVersion) -> Report:
+    """The report where the version is the one in production, as after a training that was reused: nothing is sealed."""
+    return report.model_copy(
+        update={
+            "headline": f"{candidate.name} is in production already, so there is nothing to release.",
+            "subjects": (*report.subjects, subject("candidate", candidate)),
+            "advice": "Nothing, where it is served. Where somebody gave it the alias by hand and nothing serves it yet, take "
+            f"the alias `{PRODUCTION}` away in the registry and release it: as a first version.",
+            "provenance": {"candidate": candidate.version, "production": candidate.version, **sourced.provenance},
+        }
+    )
+
+
 def on_record(given: Inputs, run: Run, candidate: ModelVersion, path: Path) -> Path:
     """The evaluation of the version that the ledger holds, beside the report."""
     ledger = Ledger(place.find(run, remote=given.remote, token=given.github_token))
@@ -160,10 +176,6 @@ def compare(
     registry: Registry, sourced: SourcedPolicy, rules: Release, candidate: ModelVersion, production: ModelVersion | None
 ) -> tuple[list[Difference], Version]:
     """Every difference between the two versions, and what is known of the candidate."""
-    if production and production.version == candidate.version:
-        raise InputError(
-            f"{candidate.name} is in production already.", fix="Give the `model-version` that is to be released."
-        )
     with tempfile.TemporaryDirectory() as scratch:
         made = reading.version_of(registry, candidate, sourced.path, Path(scratch) / "candidate")
         before = (
@@ -198,13 +210,9 @@ def told(
     checks: tuple[Check, ...],
 ) -> Report:
     """The report on tier and environment."""
-    subjects = [
-        *report.subjects,
-        Subject(role="candidate", name=candidate.version, id=candidate.tags.get(reading.MODEL_DIGEST, "")),
-    ]
+    subjects = [*report.subjects, subject("candidate", candidate)]
     if production:
-        production_digest = production.tags.get(reading.MODEL_DIGEST, "")
-        subjects.append(Subject(role="production", name=production.version, id=production_digest))
+        subjects.append(subject("production", production))
     against = f"production ({production.name})" if production else "nothing: it is the first release"
     return report.model_copy(
         update={
@@ -217,6 +225,11 @@ def told(
             "provenance": {"tier": rated.tier, "environment": wanted.name, "labels": ", ".join(named.names) or "none"},
         }
     )
+
+
+def subject(role: str, version: ModelVersion) -> Subject:
+    """A version, by its number and the digest of its files."""
+    return Subject(role=role, name=version.version, id=version.tags.get(reading.MODEL_DIGEST, ""))
 
 
 def seal_of(
