@@ -77,7 +77,8 @@ def main(given: Inputs) -> None:
         candidate = registry.candidate(model, given.model_version)
         production = registry.by_alias(model, PRODUCTION)
         if production and production.version == candidate.version:
-            publish(nothing_new(report, sourced, candidate), path, replace(said, model_version=candidate.version))
+            said = replace(said, model_version=candidate.version)
+            publish(telling.nothing_new(report, sourced, candidate), path, said)
             return
         file = given.evaluation_report or on_record(given, run, candidate, path)
         evaluation = judged(file, candidate)
@@ -122,19 +123,6 @@ def require_release(sourced: SourcedPolicy) -> Release:
             file=str(sourced.path),
         )
     return sourced.policy.release
-
-
-def nothing_new(report: Report, sourced: SourcedPolicy, candidate: ModelVersion) -> Report:
-    """The report where the version is the one in production, as after a training that was reused: nothing is sealed."""
-    return report.model_copy(
-        update={
-            "headline": f"{candidate.name} is in production already, so there is nothing to release.",
-            "subjects": (*report.subjects, subject("candidate", candidate)),
-            "advice": "Nothing, where it is served. Where somebody gave it the alias by hand and nothing serves it yet, take "
-            f"the alias `{PRODUCTION}` away in the registry and release it: as a first version.",
-            "provenance": {"candidate": candidate.version, "production": candidate.version, **sourced.provenance},
-        }
-    )
 
 
 def on_record(given: Inputs, run: Run, candidate: ModelVersion, path: Path) -> Path:
@@ -210,9 +198,9 @@ def told(
     checks: tuple[Check, ...],
 ) -> Report:
     """The report on tier and environment."""
-    subjects = [*report.subjects, subject("candidate", candidate)]
+    subjects = [*report.subjects, telling.subject("candidate", candidate)]
     if production:
-        subjects.append(subject("production", production))
+        subjects.append(telling.subject("production", production))
     against = f"production ({production.name})" if production else "nothing: it is the first release"
     return report.model_copy(
         update={
@@ -225,11 +213,6 @@ def told(
             "provenance": {"tier": rated.tier, "environment": wanted.name, "labels": ", ".join(named.names) or "none"},
         }
     )
-
-
-def subject(role: str, version: ModelVersion) -> Subject:
-    """A version, by its number and the digest of its files."""
-    return Subject(role=role, name=version.version, id=version.tags.get(reading.MODEL_DIGEST, ""))
 
 
 def seal_of(
