@@ -1,9 +1,9 @@
 """release.yml, canary.yml and rollback.yml under act: from the seal to a canary, its look, live, and the way back.
 
-The version that is replaced was released before, without act. Everything but GitHub is real: MLflow, the ledger, the model's
-servers, the gateway that splits the requests. What act cannot show: that a job waits for its environment (the double says
-who approved), that GitHub queues jobs of one `concurrency` group, and what each job's token may do. Below the runs, the files
-are read for some of it.
+The version that is replaced was released before, without act. Everything but GitHub is real: MLflow, the ledger, the
+model's servers, the gateway that splits the requests. What act cannot show: that a job waits for its environment (the
+double says who approved), that GitHub queues jobs of one `concurrency` group, and what each job's token may do. Below
+the runs, the files are read for some of it.
 """
 
 from __future__ import annotations
