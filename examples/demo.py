@@ -9,12 +9,15 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -68,6 +71,10 @@ class Story:
     seconds: float
 
 
+RUNNING: set[subprocess.Popen[bytes]] = set()
+"""Slipway's scripts that run now, some of them for threads of ours."""
+
+
 def main() -> None:
     """Build the repository, release once, judge three candidates, and say where to look."""
     started = time.monotonic()
@@ -77,12 +84,28 @@ def main() -> None:
     say(started, f"first-release: {release.verdict}; version {release.version} is in production")
     print("Judging three pull requests at once, each in a clone of its own as on a runner …", flush=True)
     stories = [release]
-    with ThreadPoolExecutor(max_workers=len(CANDIDATES)) as pool:
+    with ThreadPoolExecutor(max_workers=len(CANDIDATES)) as pool, ended_with_us():
         for story in pool.map(pull_request, CANDIDATES):
             say(started, f"{story.name}: {story.verdict} ({story.seconds:.0f} s)")
             stories.append(story)
     remember("judged", stories)
     say_what_happened(stories, time.monotonic() - started)
+
+
+def stop_at_sigterm() -> None:
+    """Let SIGTERM end the demo as Ctrl-C does, by what stands in its `finally` blocks."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+@contextmanager
+def ended_with_us() -> Iterator[None]:
+    """Whoever breaks the demo off does not wait for what its threads have started."""
+    try:
+        yield
+    except BaseException:
+        for each in tuple(RUNNING):
+            each.terminate()
+        raise
 
 
 def first_release(started: float) -> Story:
@@ -260,26 +283,36 @@ def judge(
     (folder / "event.json").write_text(json.dumps(event), encoding="utf-8")
     written = folder / "outputs.txt"
     written.touch()
-    with (folder / "log.txt").open("wb") as log:
-        subprocess.run(
-            [sys.executable, str(ROOT / "scripts" / "run_pipeline.py"), "--record", "true"],
-            cwd=clone,
-            env=environ(
-                SLIPWAY_HOME=str(folder),
-                GITHUB_OUTPUT=str(written),
-                GITHUB_EVENT_PATH=str(folder / "event.json"),
-                GITHUB_EVENT_NAME=event_name,
-            ),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
+    run_script(
+        [sys.executable, str(ROOT / "scripts" / "run_pipeline.py"), "--record", "true"],
+        clone,
+        folder / "log.txt",
+        SLIPWAY_HOME=str(folder),
+        GITHUB_OUTPUT=str(written),
+        GITHUB_EVENT_PATH=str(folder / "event.json"),
+        GITHUB_EVENT_NAME=event_name,
+    )
     found = outputs.read(written)
     if not found.get("comment-file"):
         sys.exit(f"The pipeline broke. Its log is {folder / 'log.txt'}:\n{(folder / 'log.txt').read_text()}")
     comment = Path(shutil.copy(found["comment-file"], folder / "comment.md"))
     shutil.copy(found["page"], folder / "report.html")
     return Story(name, found["verdict"], comment, found["model-version"], time.monotonic() - started)
+
+
+def run_script(command: list[str], folder: Path, log: Path, **extra: str) -> None:
+    """Run a script of Slipway, whatever it finds. It is asked to end where we are, and leaves nothing half begun."""
+    with log.open("wb") as file:
+        script = subprocess.Popen(command, cwd=folder, env=environ(**extra), stdout=file, stderr=subprocess.STDOUT)
+        RUNNING.add(script)
+        try:
+            script.wait()
+        except BaseException:
+            script.terminate()
+            script.wait()
+            raise
+        finally:
+            RUNNING.discard(script)
 
 
 def say_what_happened(stories: list[Story], seconds: float) -> None:
@@ -342,4 +375,5 @@ def run(command: list[str], *, folder: Path = FLIGHTS, **extra: str) -> str:
 
 
 if __name__ == "__main__":
+    stop_at_sigterm()
     main()

@@ -12,7 +12,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import textwrap
 import threading
@@ -25,12 +24,16 @@ import demo
 from demo import DEMO, FLIGHTS, HOME, LATER, LEDGER, RESULTS, ROOT, SERVING, STORE, Story, git, say
 
 from slipway.runner import environments, outputs
+from slipway.targets import processes
 
 PLACE = RESULTS / "release"
 """What each deployment has left: report, page, summary and log."""
 
 JULY = DEMO / "july.jsonl"
 """Flights of July, as clients ask about them."""
+
+END_SECONDS = 35
+"""A little more than a server gives requests that have begun."""
 
 CLIENTS = 4
 REQUESTS = 200
@@ -107,7 +110,6 @@ class Traffic:
 def main() -> None:
     """Deploy the first release, promote the better one by evidence, and have a harmful one taken back."""
     started = time.monotonic()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     stories = {story.name: story for story in judged_before()}
     released, better = stories["first-release"], stories["better"]
     flights_of_july()
@@ -115,9 +117,9 @@ def main() -> None:
     print(
         "Releasing on model servers of this machine, under requests; meanwhile a pull request is judged …", flush=True
     )
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        judging = pool.submit(demo.pull_request, LATER)
+    with ThreadPoolExecutor(max_workers=1) as pool, demo.ended_with_us():
         try:
+            judging = pool.submit(demo.pull_request, LATER)
             first = deploy("first-release", released.version)
             say(started, f"version {first['live']} answers at {first['url']}")
             with Traffic(int(first["url"].rpartition(":")[2])) as traffic:
@@ -181,19 +183,14 @@ def deploy(name: str, version: str, *options: str) -> dict[str, str]:
     written.touch()
     given = ("--environment", "production", "--model-version", version, "--report", str(PLACE / name / "report.json"))
     script = str(ROOT / "scripts" / "deploy_model.py")
-    with log.open("wb") as file:
-        subprocess.run(
-            [str(environments.for_group("deploy-model")), script, *given, *options],
-            cwd=clone,
-            env=demo.environ(
-                SLIPWAY_HOME=str(PLACE / name),
-                GITHUB_OUTPUT=str(written),
-                GITHUB_STEP_SUMMARY=str(PLACE / name / "summary.md"),
-            ),
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
+    demo.run_script(
+        [str(environments.for_group("deploy-model")), script, *given, *options],
+        clone,
+        log,
+        SLIPWAY_HOME=str(PLACE / name),
+        GITHUB_OUTPUT=str(written),
+        GITHUB_STEP_SUMMARY=str(PLACE / name / "summary.md"),
+    )
     found = outputs.read(written)
     if not found.get("state"):
         sys.exit(f"The deployment broke. Its log is {log}:\n{log.read_text(encoding='utf-8')}")
@@ -201,28 +198,13 @@ def deploy(name: str, version: str, *options: str) -> dict[str, str]:
 
 
 def take_down() -> None:
-    """End the servers and the gateway by the target's own means; nothing happens where none runs."""
-    if not (SERVING / "state.json").exists():
-        return
-    code = """
-        import sys
-        from pathlib import Path
-        from slipway.policy.deployment import LocalTarget
-        from slipway.targets import local
-        from slipway.targets.kept import Place
-
-        kept = Place(Path(sys.argv[1])).read()
-        rules = LocalTarget(folder=sys.argv[1], port=kept.port, gateway=kept.gateway)
-        target = local.target(rules, model=kept.model, ready_seconds=60)
-        target.state()
-        target.set_traffic({})
-        for each in target.state():
-            target.stop(each.version)
-    """
-    python = str(environments.for_group("deploy-model"))
-    command = [python, "-c", textwrap.dedent(code), str(SERVING)]
-    demo.run(command, folder=DEMO, PYTHONPATH=str(ROOT / "scripts"))
-    shutil.rmtree(SERVING)
+    """End the servers and the gateway, however far their start came. Whoever is in a hurry may press Ctrl-C again."""
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    for record in SERVING.rglob("process.json"):
+        processes.Daemon(record.parent).end(END_SECONDS)
+    shutil.rmtree(SERVING, ignore_errors=True)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def flights_of_july() -> None:
@@ -260,4 +242,5 @@ def say_where_to_look(started: float, requests: int, strict: Story) -> None:
 
 
 if __name__ == "__main__":
+    demo.stop_at_sigterm()
     main()

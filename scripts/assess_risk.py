@@ -76,6 +76,10 @@ def main(given: Inputs) -> None:
         registry = Registry(given.tracking_uri)
         candidate = registry.candidate(model, given.model_version)
         production = registry.by_alias(model, PRODUCTION)
+        if production and production.version == candidate.version:
+            said = replace(said, model_version=candidate.version)
+            publish(telling.nothing_new(report, sourced, candidate), path, said)
+            return
         file = given.evaluation_report or on_record(given, run, candidate, path)
         evaluation = judged(file, candidate)
         found, made = compare(registry, sourced, rules, candidate, production)
@@ -160,10 +164,6 @@ def compare(
     registry: Registry, sourced: SourcedPolicy, rules: Release, candidate: ModelVersion, production: ModelVersion | None
 ) -> tuple[list[Difference], Version]:
     """Every difference between the two versions, and what is known of the candidate."""
-    if production and production.version == candidate.version:
-        raise InputError(
-            f"{candidate.name} is in production already.", fix="Give the `model-version` that is to be released."
-        )
     with tempfile.TemporaryDirectory() as scratch:
         made = reading.version_of(registry, candidate, sourced.path, Path(scratch) / "candidate")
         before = (
@@ -198,13 +198,9 @@ def told(
     checks: tuple[Check, ...],
 ) -> Report:
     """The report on tier and environment."""
-    subjects = [
-        *report.subjects,
-        Subject(role="candidate", name=candidate.version, id=candidate.tags.get(reading.MODEL_DIGEST, "")),
-    ]
+    subjects = [*report.subjects, telling.subject("candidate", candidate)]
     if production:
-        production_digest = production.tags.get(reading.MODEL_DIGEST, "")
-        subjects.append(Subject(role="production", name=production.version, id=production_digest))
+        subjects.append(telling.subject("production", production))
     against = f"production ({production.name})" if production else "nothing: it is the first release"
     return report.model_copy(
         update={

@@ -249,8 +249,11 @@ def test_without_a_token_nothing_is_a_pass(toy: Toy, hub: GitHubDouble) -> None:
 def test_what_is_no_release(toy: Toy, hub: GitHubDouble, repository: Repository) -> None:
     first = trained(toy, alias=PRODUCTION)
     report = evaluation(toy, first)
+    # A push that changes nothing of the model is no mistake: its training is reused, and the run ends here.
     done = assess(toy, hub, report, model_version="1")
-    assert "is in production already" in done.error
+    assert (done.code, done.outputs["verdict"]) == (0, "inconclusive")
+    assert (done.outputs["model-version"], done.outputs.get("seal", ""), done.outputs.get("tier", "")) == ("1", "", "")
+    assert done.report["headline"].endswith("is in production already, so there is nothing to release.")
     toy.write("helper.py", "")
     toy.commit()
     second = trained(toy)

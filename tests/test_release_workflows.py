@@ -1,8 +1,9 @@
-"""release.yml, canary.yml and rollback.yml under act: from the seal to live, a canary and its look, and the way back.
+"""release.yml, canary.yml and rollback.yml under act: from the seal to a canary, its look, live, and the way back.
 
-Everything but GitHub is real: MLflow, the ledger, the model's servers, the gateway that splits the requests. What act
-cannot show: that a job waits for its environment (the double says who approved), that GitHub queues jobs of one
-`concurrency` group, and what each job's token may do. Below the runs, the files are read for some of it.
+The version that is replaced was released before, without act. Everything but GitHub is real: MLflow, the ledger, the
+model's servers, the gateway that splits the requests. What act cannot show: that a job waits for its environment (the
+double says who approved), that GitHub queues jobs of one `concurrency` group, and what each job's token may do. Below
+the runs, the files are read for some of it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import http.client
 import json
 import math
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +27,7 @@ from act.harness import SLIPWAY, ActRun, Lab
 from act.site import find_act
 from github_double.server import GitHubDouble
 from github_double.world import Review
+from runner_double import RunnerDouble
 from slipway.ledger import drafting
 from slipway.ledger.entries import Entry
 from slipway.ledger.place import Place
@@ -173,6 +176,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory, environments_cache: Path) ->
             evaluated(stand, version(toy, weight, commit))
         os.chdir(here)
         try:
+            released_before(stand, served)
             yield stand
         finally:
             for record in served.glob("**/process.json"):
@@ -189,7 +193,6 @@ def write_repository(repository: Path, lab: Lab, toy: Toy, served: Path, port: i
                 "medium": {"name": "production-high", "reviewers": ["lena"]},
                 "high": {"name": "production-high", "reviewers": ["lena"]},
             },
-            "tiers": {"parameters": "low"},
         },
         "canary": {
             "stages": [{"share": 0.5, "minutes": 0.01, "requests": 10}],
@@ -235,21 +238,30 @@ def evaluated(stand: Stand, number: str) -> None:
     assert not receipt.waiting, receipt.why_not
 
 
+def released_before(stand: Stand, served: Path) -> None:
+    """Version 1 is live in production; its policy asked nobody, and knew no other environment."""
+    clone = stand.lab.folder / "before"
+    remote = stand.lab.folder / "remotes" / f"{NAME}.git"
+    stand.lab.git(stand.lab.folder, "clone", "--quiet", remote.as_uri(), str(clone))
+    policy = yaml.safe_load((clone / "slipway.yml").read_text())
+    production = policy["deployment"]["environments"]["production"] | {"approval": "none"}
+    policy["deployment"]["environments"] = {"production": production}
+    (clone / "slipway.yml").write_text(yaml.safe_dump(policy))
+    runner = RunnerDouble(clone, served / "before", event={"inputs": {}}, env={"SLIPWAY_CACHE": str(stand.toy.cache)})
+    given = {"environment": "production", "model-version": "1", "tracking-uri": stand.toy.uri}
+    done = runner.run_action(ROOT / "actions" / "deploy-model", {**given, "remote": remote.as_uri()})
+    assert (done.code, done.outputs["state"]) == (0, "live"), done.log
+
+
 @pytest.fixture(scope="module")
-def first(stand: Stand) -> ActRun:
-    """The first release, which lena approves."""
+def released(stand: Stand) -> ActRun:
+    """A second version, of which only a parameter differs; lena approves it."""
     stand.approve(4201, "lena")
-    return stand.start("release", version="1")
-
-
-@pytest.fixture(scope="module")
-def second(stand: Stand, first: ActRun) -> ActRun:
-    """A second version, of which only a parameter differs."""
     return stand.start("release", version="2")
 
 
 @pytest.fixture(scope="module")
-def looked(stand: Stand, second: ActRun) -> ActRun:
+def looked(stand: Stand, released: ActRun) -> ActRun:
     """The morning's look, after as good a night as the other version's."""
     now = datetime.now(UTC)
     arm = {"since": (now - timedelta(minutes=10)).isoformat(), "requests": 40_000, "errors": 400}
@@ -269,53 +281,46 @@ def back(stand: Stand, looked: ActRun) -> ActRun:
     return stand.start("rollback", reason="The phones are ringing.")
 
 
-def test_release__first_version_is_sealed_approved_and_live(stand: Stand, first: ActRun) -> None:
-    assert first.code == 0, str(first)
+def test_release__is_sealed_approved_and_a_canary(stand: Stand, released: ActRun) -> None:
+    assert released.code == 0, str(released)
     jobs = ("assess", "before", "approve", "production")
-    assert {job: first.jobs.get(job) for job in jobs} == dict.fromkeys(jobs, "success")
-    said = told(first)
-    assert (said["tier"], said["environment"], said["approvers"]) == ("high", "production-high", "lena")
-    assert (said["state"], said["live"], said["canary"]) == ("live", "1", "")
+    assert {job: released.jobs.get(job) for job in jobs} == dict.fromkeys(jobs, "success")
+    said = told(released)
+    assert (said["tier"], said["environment"], said["approvers"]) == ("medium", "production-high", "lena")
+    assert (said["state"], said["live"], said["canary"]) == ("canary", "1", "2")
     assert said["url"] == f"http://127.0.0.1:{stand.port}"
-    assert stand.events(first) == [
-        *("risk", "deployment", "promotion"),  # dev
-        *("approval", "deployment", "promotion"),
-    ]
+    assert stand.events(released) == ["risk", "deployment", "promotion", "approval", "deployment"]
 
 
-def test_release__every_step_of_every_job_runs(first: ActRun) -> None:
+def test_release__every_step_of_every_job_runs(released: ActRun) -> None:
     shared = ("Check out Slipway", "Set up Python")
-    assert {job: list(first.steps(job)) for job in ("assess", "before", "approve", "production")} == {
+    assert {job: list(released.steps(job)) for job in ("assess", "before", "approve", "production")} == {
         "assess": [
             *("Check out the repository", *shared, "Assess the risk"),
             *("Keep what is to be approved", "Record the reports"),
         ],
-        "before": ["Check out the policy", *shared, "Deploy"],
+        "before": ["Check out the policy", *shared, "Deploy", "Keep the report"],
         "approve": [
             *("Check out the policy", *shared, "Fetch what was sealed"),
             *("Record the approval", "Record the report"),
         ],
-        "production": ["Check out the policy", *shared, "Deploy"],
+        "production": ["Check out the policy", *shared, "Deploy", "Keep the report"],
     }
-    assert set(first.artifact("slipway-sealed")) == {"assess-risk.json", "evaluation.json", "seal.json"}
+    assert set(released.artifact("slipway-sealed")) == {"assess-risk.json", "evaluation.json", "seal.json"}
+    for environment in ("dev", "production"):
+        kept = released.artifact(f"slipway-deployed-{environment}")
+        assert set(kept) == {"deploy-model.json", "deploy-model.html", "deploy-model.md"}
+        assert f"Serving {environment}" in kept["deploy-model.md"]
 
 
-def test_release__what_was_approved_is_what_is_served(stand: Stand, first: ActRun) -> None:
-    mine = [each for each in stand.entries if each.run.run_id == first.run_id]
+def test_release__what_was_approved_is_what_is_served(stand: Stand, released: ActRun) -> None:
+    mine = [each for each in stand.entries if each.run.run_id == released.run_id]
     approval = next(each for each in mine if each.event == "approval")
     began = next(each for each in mine if "approval" in each.details)
     assert began.details["approval"] == approval.sequence
-    assert (began.details["environment"], began.details["rollout"]) == ("production", "at_once")
+    assert (began.details["environment"], began.details["rollout"]) == ("production", "canary")
     seal = next(each.id for each in began.subjects if each.role == "seal")
-    assert seal == first.outputs("assess", "Assess the risk")["seal"]
-
-
-def test_release__a_canary_of_low_risk_waits_for_nobody(stand: Stand, second: ActRun) -> None:
-    assert second.code == 0, str(second)
-    said = told(second)
-    assert (said["tier"], said["environment"], said["approvers"]) == ("low", "production-low", "")
-    assert (said["state"], said["live"], said["canary"]) == ("canary", "1", "2")
-    assert stand.events(second) == ["risk", "deployment", "promotion", "approval", "deployment"]
+    assert seal == released.outputs("assess", "Assess the risk")["seal"]
 
 
 def test_canary__one_look_and_what_follows_from_it(stand: Stand, looked: ActRun) -> None:
@@ -330,7 +335,8 @@ def test_canary__one_look_and_what_follows_from_it(stand: Stand, looked: ActRun)
 
 def test_rollback__by_the_button(stand: Stand, back: ActRun) -> None:
     assert back.code == 0, str(back)
-    assert list(back.steps("back"))[3:] == ["Roll back"]
+    assert list(back.steps("back"))[3:] == ["Roll back", "Keep the report"]
+    assert "The phones are ringing." in back.artifact("slipway-rollback")["rollback-model.md"]
     said = told(back)
     assert (said["verdict"], said["live"], said["taken-back"]) == ("pass", "1", "2")
     entry = next(each for each in stand.entries if each.run.run_id == back.run_id)
@@ -391,12 +397,58 @@ def test_rollback__waits_for_nobody() -> None:
     assert all("concurrency" not in job and "needs" not in job for job in said["jobs"].values())
 
 
+SUCCESS = {"package": "skipped", "assess": "success", "before": "success", "approve": "success"}
+SEALED = {"assess.seal": "abc", "assess.before": '["dev"]', "approve.model-version": "2"}
+
+
+@pytest.mark.parametrize(
+    ("job", "results", "outputs", "package", "runs"),
+    [
+        *((job, {}, {}, False, True) for job in ("assess", "before", "approve", "production")),
+        ("assess", {"package": "success"}, {}, True, True),
+        *(("assess", {"package": result}, {}, True, False) for result in ("failure", "cancelled", "skipped")),
+        # A job that runs into its time limit is cancelled; one whose last step fails has put out a seal already.
+        *(("before", {"assess": result}, {}, False, False) for result in ("failure", "cancelled", "skipped")),
+        ("before", {}, {"assess.seal": ""}, False, False),
+        ("before", {}, {"assess.before": "[]"}, False, False),
+        ("approve", {"before": "skipped"}, {"assess.before": "[]"}, False, True),
+        *(("approve", {"before": result}, {}, False, False) for result in ("failure", "cancelled", "skipped")),
+        *(("approve", {"assess": result}, {}, False, False) for result in ("failure", "cancelled", "skipped")),
+        ("approve", {"before": "skipped"}, {"assess.seal": "", "assess.before": "[]"}, False, False),
+        *(("production", {"approve": result}, {}, False, False) for result in ("failure", "cancelled", "skipped")),
+        ("production", {}, {"approve.model-version": ""}, False, False),
+    ],
+)
+def test_release__goes_on_only_after_what_it_needs(
+    job: str, results: dict[str, str], outputs: dict[str, str], package: bool, runs: bool
+) -> None:
+    said = jobs_of("release")[job]["if"].removeprefix("${{").removesuffix("}}").strip()
+    results, outputs = SUCCESS | results, SEALED | outputs
+    said = re.sub(r"needs\.(\w+)\.result", lambda found: repr(results[found[1]]), said)
+    said = re.sub(r"needs\.(\w+)\.outputs\.([\w-]+)", lambda found: repr(outputs[f"{found[1]}.{found[2]}"]), said)
+    said = said.replace("cancelled()", "False").replace("inputs.package", str(package))
+    said = re.sub(r"!(?!=)", " not ", said.replace("&&", " and ").replace("||", " or "))
+    assert bool(eval(said)) == runs, said  # noqa: S307 - our own file
+
+
+def test_deploying__a_job_whose_token_reads_images_may() -> None:
+    asking = [
+        (flow, name, job["permissions"].get("packages"))
+        for flow in ("release", "canary", "rollback")
+        for name, job in jobs_of(flow).items()
+        if any("github.token" in str(step.get("with", {}).get("registry-token")) for step in job["steps"])
+    ]
+    assert asking == [
+        *(("release", "package", "write"), ("release", "before", "read"), ("release", "production", "read")),
+        *(("canary", "look", "read"), ("rollback", "back", "read")),
+    ]
+
+
 def test_release__asks_for_approval_in_one_job_before_production() -> None:
     jobs = jobs_of("release")
     asking = [name for name, job in jobs.items() if "needs.assess.outputs.environment" in str(job.get("environment"))]
     assert asking == ["approve"]
     assert jobs["production"]["needs"] == "approve"
-    assert "needs.approve.result == 'success'" in jobs["production"]["if"]
     (deploy,) = (step for step in jobs["production"]["steps"] if step.get("id") == "deploy")
     assert deploy["with"]["model-version"] == "${{ needs.approve.outputs.model-version }}"
     assert deploy["with"]["environment"] == "production"

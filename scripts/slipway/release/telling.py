@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from slipway.policy import SourcedPolicy
 from slipway.policy.release import Environment, Release
+from slipway.registry.mlflow import PRODUCTION, ModelVersion
+from slipway.release import reading
 from slipway.release.differences import Difference
 from slipway.release.tiers import Assessment
-from slipway.report import Check, Column, Table, Verdict
+from slipway.report import Check, Column, Report, Subject, Table, Verdict
 from slipway.runner.context import Run
 from slipway.runner.inputs import Secret
 
@@ -32,6 +35,24 @@ def table(rated: Assessment) -> Table:
 
 def _both(difference: Difference) -> tuple[str, str]:
     return difference.production or "–", difference.candidate or "–"
+
+
+def subject(role: str, version: ModelVersion) -> Subject:
+    """A version, by its number and the digest of its files."""
+    return Subject(role=role, name=version.version, id=version.tags.get(reading.MODEL_DIGEST, ""))
+
+
+def nothing_new(report: Report, sourced: SourcedPolicy, candidate: ModelVersion) -> Report:
+    """The report where the version is the one in production, as after a training that was reused: nothing is sealed."""
+    return report.model_copy(
+        update={
+            "headline": f"{candidate.name} is in production already, so there is nothing to release.",
+            "subjects": (*report.subjects, subject("candidate", candidate)),
+            "advice": "Nothing, where it is served. Where it got its alias by hand and nothing serves it yet, "
+            f"take the alias `{PRODUCTION}` away and release it, as a first version.",
+            "provenance": {"candidate": candidate.version, "production": candidate.version, **sourced.provenance},
+        }
+    )
 
 
 def audited(rules: Release, wanted: Environment, run: Run, token: Secret) -> tuple[tuple[Check, ...], str]:
