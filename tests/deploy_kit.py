@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 import deploy_model
-from conftest import GitRepository
+from conftest import GitRepository, made_once
 from ledger_kit import clone, ledger, subjects
 from runner_double import Annotation, Printed
 from slipway.canary.observations import Observation
@@ -314,12 +314,17 @@ def in_this_process(
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory, environments_cache: Path) -> Path:
+def store(shared: Path, environments_cache: Path) -> Path:
     """The store that every place begins with."""
-    here = Path.cwd()
-    made = make_store(tmp_path_factory.mktemp("store"), environments_cache)
-    os.chdir(here)
-    return made
+    folder = shared / "deploy-store"
+
+    def make() -> None:
+        here = Path.cwd()
+        folder.mkdir()
+        make_store(folder, environments_cache).rename(folder / "mlflow.db")
+        os.chdir(here)
+
+    return made_once(folder, make) / "mlflow.db"
 
 
 @pytest.fixture
@@ -336,6 +341,63 @@ def place(
     made = make_place(tmp_path, store)
     made.execute = in_this_process(made, monkeypatch, capfd)
     return made
+
+
+def begun_as(place: Place, kept: Path, begin: Callable[[Place], None]) -> Place:
+    """The place after `begin`, which is done once in a session; the others get a copy of what it left at `kept`."""
+    mine: list[Place] = []
+
+    def make() -> None:
+        begin(place)
+        mine.append(place)
+        for name in PARTS:
+            copy = shutil.copytree if (place.folder / name).is_dir() else shutil.copy
+            copy(place.folder / name, kept / name)
+
+    kept.mkdir(exist_ok=True)
+    made_once(kept, make)
+    if not mine:
+        for name in PARTS[:2]:
+            shutil.rmtree(place.folder / name)
+        shutil.copytree(kept, place.folder, dirs_exist_ok=True)
+        # The clone was another's: whatever it kept of its ledger is read anew, from where this place has it.
+        shutil.rmtree(place.clone.path / ".git" / "slipway")
+        place.clone.git("remote", "set-url", "origin", str(place.upstream))
+        place.runs = 50
+    return place
+
+
+PARTS = ("up.git", "clone", "mlflow.db", "target-production.json")
+"""What a place with one environment is made of: repositories, registry, target."""
+
+
+@pytest.fixture
+def live(place: Place, shared: Path) -> Place:
+    """A place where version 1 is live."""
+    return begun_as(place, shared / "place-live", lambda place: released(place, "1"))
+
+
+@pytest.fixture
+def canary(place: Place, shared: Path) -> Place:
+    """A place where version 1 is live, and version 2 a canary beside it."""
+
+    def begin(place: Place) -> None:
+        released(place, "1")
+        done = place(deploy_model, model_version="2")
+        assert (done.code, done.said["state"], place.target().shares) == (0, "canary", {"1": 0.95, "2": 0.05}), done.log
+
+    return begun_as(place, shared / "place-canary", begin)
+
+
+@pytest.fixture
+def twice(place: Place, shared: Path) -> Place:
+    """A place where versions 1 and 2 were released, one after the other."""
+
+    def begin(place: Place) -> None:
+        released(place, "1")
+        released(place, "2")
+
+    return begun_as(place, shared / "place-twice", begin)
 
 
 def released(place: Place, version: str) -> None:

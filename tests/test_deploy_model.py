@@ -43,8 +43,8 @@ def test_deploy__a_first_release_has_all_requests_at_once(place: Place) -> None:
     assert [check.name for check in done.report.checks] == ["golden as served"]
 
 
+@pytest.mark.usefixtures("live")
 def test_deploy__a_canary_goes_where_the_looks_say(place: Place) -> None:
-    released(place, "1")
     done = place(deploy_model, model_version="2")
     assert (done.code, done.said["state"], done.said["share"]) == (0, "canary", "0.05")
     assert place.target().shares == {"1": 0.95, "2": 0.05}
@@ -61,17 +61,16 @@ def test_deploy__a_canary_goes_where_the_looks_say(place: Place) -> None:
     assert place.events[-2:] == ["look", "promotion"]
 
 
+@pytest.mark.usefixtures("live")
 def test_deploy__again_changes_nothing(place: Place) -> None:
-    released(place, "1")
     before = place.subjects
     done = place(deploy_model, model_version="1")
     assert (done.code, done.said["state"]) == (0, "live")
     assert place.subjects == before
 
 
+@pytest.mark.usefixtures("canary")
 def test_deploy__harm_takes_it_back(place: Place) -> None:
-    released(place, "1")
-    place(deploy_model, model_version="2")
     place.look("2", "roll-back")
     done = place(deploy_model)
     assert (done.code, done.said["verdict"], done.said["state"]) == (1, "fail", "rolled-back")
@@ -92,8 +91,8 @@ def test_deploy__harm_takes_it_back(place: Place) -> None:
         ("refusing", "golden", "The rows do not fit."),
     ],
 )
+@pytest.mark.usefixtures("live")
 def test_deploy__one_that_is_not_fit_never_gets_a_request(place: Place, fault: str, cause: str, said: str) -> None:
-    released(place, "1")
     place.target().change(**{fault: ["2"]})
     seen: list[dict[str, float]] = []
     place.target().before = lambda _: seen.append(place.target().shares)
@@ -138,9 +137,8 @@ def test_deploy__a_version_that_nobody_has_signed(place: Place) -> None:
     assert (place.target().shares, place.live(), place.events) == ({}, "", ["deployment", "rollback"])
 
 
+@pytest.mark.usefixtures("canary")
 def test_deploy__an_unhealthy_canary_does_not_wait_for_a_look(place: Place) -> None:
-    released(place, "1")
-    place(deploy_model, model_version="2")
     said = place.target().read()
     said["versions"]["2"]["health"] = "failed"
     place.target().write(said)
@@ -151,9 +149,8 @@ def test_deploy__an_unhealthy_canary_does_not_wait_for_a_look(place: Place) -> N
 
 
 @pytest.mark.parametrize("comes_up", [True, False])
+@pytest.mark.usefixtures("twice")
 def test_deploy__production_that_ended_is_brought_up_or_else_the_version_before(place: Place, comes_up: bool) -> None:
-    released(place, "1")
-    released(place, "2")
     said = place.target().read()
     said["versions"]["2"]["health"] = "failed"
     place.target().write({**said, "broken": [] if comes_up else ["2"]})
@@ -166,8 +163,8 @@ def test_deploy__production_that_ended_is_brought_up_or_else_the_version_before(
         assert (back.event, back.details["cause"], back.details["previous_version"]) == ("rollback", "unhealthy", "2")
 
 
+@pytest.mark.usefixtures("live")
 def test_deploy__production_that_cannot_be_brought_up_and_has_nothing_before_it(place: Place) -> None:
-    released(place, "1")
     place.target().change(versions={}, broken=["1"])
     done = place(deploy_model)
     assert done.code == 1
@@ -208,9 +205,9 @@ def test_deploy__production_asks_for_an_approval(place: Place, monkeypatch: pyte
     assert {subject.role for subject in began.subjects} >= {"seal", "approval", "candidate", "policy", "registry"}
 
 
+@pytest.mark.usefixtures("live")
 def test_deploy__an_approval_holds_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place.folder)
-    released(place, "1")
     place.policy(approval="required")
     approved(place, "2")
     assert place(deploy_model, model_version="2").said["state"] == "canary"
@@ -222,12 +219,12 @@ def test_deploy__an_approval_holds_once(place: Place, monkeypatch: pytest.Monkey
     assert place.target().shares == {"1": 1.0}
 
 
+@pytest.mark.usefixtures("live")
 def test_deploy__an_approval_holds_once_whatever_was_released_since(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Version 3 comes and goes, so that the version that it replaces is again the one that was approved to be."""
     monkeypatch.chdir(place.folder)
-    released(place, "1")
     place.policy(approval="required")
     for version in ("2", "3"):
         approved(place, version)
@@ -250,11 +247,11 @@ def test_deploy__an_approval_holds_once_whatever_was_released_since(
         ({"replaces": "9"}, "the version that it replaces: approved was `9`, and it is `1`"),
     ],
 )
+@pytest.mark.usefixtures("live")
 def test_deploy__what_was_approved_is_not_what_would_be_released(
     place: Place, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], said: str
 ) -> None:
     monkeypatch.chdir(place.folder)
-    released(place, "1")
     place.policy(approval="required")
     approved(place, "2", **change)
     done = place(deploy_model, model_version="2")
@@ -277,18 +274,17 @@ def test_deploy__an_approval_of_another_branchs_run_is_none(place: Place, monkey
     assert place(deploy_model, model_version="1").said["state"] == "live"
 
 
+@pytest.mark.usefixtures("canary")
 def test_deploy__two_releases_at_once(place: Place) -> None:
-    released(place, "1")
-    place(deploy_model, model_version="2")
     done = place(deploy_model, model_version="3")
     assert done.code == 1
     assert "Version 2 is being released to production." in done.error
     assert place.target().shares == {"1": 0.95, "2": 0.05}
 
 
+@pytest.mark.usefixtures("live")
 def test_deploy__two_runs_that_begin_at_the_same_moment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other one's entry arrives between our look at the ledger and our own entry."""
-    released(place, "1")
     from slipway.deploying import beginning
 
     real = beginning.require_target
@@ -307,8 +303,8 @@ def test_deploy__two_runs_that_begin_at_the_same_moment(place: Place, monkeypatc
     assert place.target().shares == {"1": 1.0}
 
 
+@pytest.mark.usefixtures("live")
 def test_deploy__a_run_that_comes_late(place: Place) -> None:
-    released(place, "1")
     released(place, "3")
     done = place(deploy_model, model_version="2")
     assert done.code == 1
@@ -357,8 +353,8 @@ def test_deploy__not_from_another_branch(place: Place, ref: str) -> None:
     assert place(deploy_model, model_version="1").said["state"] == "live"
 
 
+@pytest.mark.usefixtures("live")
 def test_deploy__a_target_that_cannot_split_has_no_canary(place: Place) -> None:
-    released(place, "1")
     place.target().splits = False
     done = place(deploy_model, model_version="2")
     assert done.code == 1
@@ -375,9 +371,8 @@ def test_deploy__a_target_that_cannot_be_asked_is_said_to_be_so(place: Place) ->
 # A person decides
 
 
+@pytest.mark.usefixtures("canary")
 def test_promote__a_canary_that_waits(place: Place) -> None:
-    released(place, "1")
-    place(deploy_model, model_version="2")
     done = place(deploy_model, promote="true", reason="We like it.")
     assert done.code == 1
     assert "its canary says `continue`" in done.error
@@ -406,8 +401,8 @@ def test_killed__at_any_step_of_a_first_release(place: Place, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("after", range(4))
+@pytest.mark.usefixtures("live")
 def test_killed__at_any_step_of_a_promotion(place: Place, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    released(place, "1")
     assert killed(place, deploy_model, 2, monkeypatch, model_version="2")
     place(deploy_model)
     assert place.target().shares == {"1": 0.95, "2": 0.05}
@@ -420,9 +415,8 @@ def test_killed__at_any_step_of_a_promotion(place: Place, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("after", range(5))
+@pytest.mark.usefixtures("canary")
 def test_killed__at_any_step_of_a_rollback(place: Place, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    released(place, "1")
-    place(deploy_model, model_version="2")
     place.look("2", "roll-back")
     assert killed(place, deploy_model, after, monkeypatch) == (after < 4)
     place(deploy_model)
@@ -431,10 +425,9 @@ def test_killed__at_any_step_of_a_rollback(place: Place, monkeypatch: pytest.Mon
     assert set(place.target().shares) == {"1"}
 
 
+@pytest.mark.usefixtures("canary")
 def test_rollback__while_a_deployment_is_running_wins(place: Place) -> None:
     """Somebody rolls back at the very moment at which the other run is about to move the traffic."""
-    released(place, "1")
-    place(deploy_model, model_version="2")
     place.look("2", "promote")
     target = place.target()
 
@@ -453,8 +446,8 @@ def test_rollback__while_a_deployment_is_running_wins(place: Place) -> None:
     assert "2" not in target.shares
 
 
+@pytest.mark.usefixtures("live")
 def test_fault__the_target_does_not_answer(place: Place) -> None:
-    released(place, "1")
     place.target().change(down="connection refused")
     done = place(deploy_model, model_version="2")
     assert done.code == 1
@@ -463,10 +456,9 @@ def test_fault__the_target_does_not_answer(place: Place) -> None:
     assert place(deploy_model).said["state"] == "canary"
 
 
+@pytest.mark.usefixtures("canary")
 def test_fault__the_registry_is_gone_after_the_traffic_moved(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    released(place, "1")
-    place(deploy_model, model_version="2")
     place.look("2", "roll-back")
     done = place(deploy_model, tracking_uri="http://127.0.0.1:1")
     assert done.code == 1
@@ -488,8 +480,8 @@ def counted(place: Place, canary: tuple[int, int], baseline: tuple[int, int]) ->
 WATCHED = {"watch_minutes": "0.02", "look_seconds": "0.2"}
 
 
+@pytest.mark.usefixtures("live")
 def test_watch__looks_until_the_canary_is_decided(place: Place) -> None:
-    released(place, "1")
     counted(place, (500, 200), (9_500, 10))
     done = place(deploy_model, model_version="2", **WATCHED)
     assert (done.code, done.said["state"]) == (1, "rolled-back"), done.log
@@ -498,10 +490,10 @@ def test_watch__looks_until_the_canary_is_decided(place: Place) -> None:
     assert {check.name: check.verdict.value for check in done.report.checks}["errors"] == "fail"
 
 
+@pytest.mark.usefixtures("live")
 def test_watch__without_anything_to_see_it_ends_with_its_time(place: Place) -> None:
     """No traffic at all: the canary stays where it is, and at its horizon a person decides."""
     place.policy(canary={"horizon_hours": 0.00005})
-    released(place, "1")
     (place.clone.path / "observations.jsonl").touch()
     done = place(deploy_model, model_version="2", **WATCHED)
     assert (done.code, done.said["state"]) == (0, "waiting"), done.log
@@ -511,10 +503,9 @@ def test_watch__without_anything_to_see_it_ends_with_its_time(place: Place) -> N
 
 
 @pytest.mark.parametrize(("errors", "state"), [(200, "none"), (5, "canary")])
+@pytest.mark.usefixtures("canary")
 def test_fault__the_token_expires_in_mid_canary(place: Place, errors: int, state: str) -> None:
     """Nothing can be put on record any more: a harmful canary loses its requests, any other stays as it is."""
-    released(place, "1")
-    assert place(deploy_model, model_version="2").said["state"] == "canary"
     hook = place.upstream / "hooks" / "pre-receive"
     hook.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
     hook.chmod(0o755)
@@ -530,9 +521,8 @@ def test_fault__the_token_expires_in_mid_canary(place: Place, errors: int, state
         invariants(place, "1")
 
 
+@pytest.mark.usefixtures("canary")
 def test_fault__a_promotion_that_waits_on_this_machine_moves_nothing(place: Place) -> None:
-    released(place, "1")
-    place(deploy_model, model_version="2")
     hook = place.upstream / "hooks" / "pre-receive"
     hook.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
     hook.chmod(0o755)
@@ -545,8 +535,8 @@ def test_fault__a_promotion_that_waits_on_this_machine_moves_nothing(place: Plac
     invariants(place, "2")
 
 
+@pytest.mark.usefixtures("live")
 def test_fault__the_ledger_cannot_be_reached(place: Place) -> None:
-    released(place, "1")
     away = place.upstream.rename(place.folder / "away.git")
     done = place(deploy_model, model_version="2")
     assert done.code == 1
@@ -556,8 +546,8 @@ def test_fault__the_ledger_cannot_be_reached(place: Place) -> None:
     assert place(deploy_model, model_version="2").said["state"] == "canary"
 
 
+@pytest.mark.usefixtures("live")
 def test_fault__what_somebody_changed_by_hand_is_set_back(place: Place) -> None:
-    released(place, "1")
     said = place.target().read()
     said["versions"] = {"1": {"share": 0.2, "health": "ready"}, "9": {"share": 0.8, "health": "ready"}}
     place.target().write(said)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,22 +32,6 @@ def gone(place: Place, version: str) -> None:
     place.target().write(said)
 
 
-@pytest.fixture
-def twice(place: Place, store: Path) -> Place:
-    """A place where versions 1 and 2 were released, one after the other; made once, and copied for every test."""
-    kept = store.parent / "twice"
-    if kept.is_dir():
-        shutil.copytree(kept, place.folder, dirs_exist_ok=True, symlinks=True)
-    else:
-        released(place, "1")
-        released(place, "2")
-        for name in ("up.git", "clone"):
-            shutil.copytree(place.folder / name, kept / name, symlinks=True)
-        for name in ("mlflow.db", "target-production.json"):
-            shutil.copy(place.folder / name, kept)
-    return place
-
-
 # Where it goes
 
 
@@ -69,9 +52,9 @@ def test_rollback__to_the_version_before(twice: Place) -> None:
     assert "Version 1 is live in production again; version 2 was taken back." in done.summary
 
 
+@pytest.mark.usefixtures("twice")
 def test_rollback__to_a_named_version(place: Place) -> None:
-    for version in ("1", "2", "3"):
-        released(place, version)
+    released(place, "3")
     assert rolled_back(place, model_version="1")["taken-back"] == "3"
     invariants(place, "1")
     done = place(deploy_model)
@@ -97,9 +80,8 @@ def test_rollback__again_changes_nothing(twice: Place) -> None:
     assert twice.subjects == before
 
 
+@pytest.mark.usefixtures("canary")
 def test_rollback__of_a_canary_that_runs(place: Place) -> None:
-    released(place, "1")
-    place(deploy_model, model_version="2")
     said = rolled_back(place)
     assert (said["live"], said["taken-back"]) == ("1", "2")
     invariants(place, "1")
@@ -139,8 +121,8 @@ def test_rollback__of_a_first_release_that_never_ended(place: Place, monkeypatch
         ({"reason": "Bad."}, "There is no earlier version in production to go back to."),
     ],
 )
+@pytest.mark.usefixtures("live")
 def test_rollback__bad_inputs(place: Place, inputs: dict[str, str], said: str) -> None:
-    released(place, "1")
     before = (place.subjects, place.target().shares)
     done = place(rollback_model, **inputs)
     assert done.code == 1
@@ -148,10 +130,9 @@ def test_rollback__bad_inputs(place: Place, inputs: dict[str, str], said: str) -
     assert (place.subjects, place.target().shares) == before
 
 
+@pytest.mark.usefixtures("canary")
 def test_rollback__not_to_what_was_only_tried(place: Place) -> None:
     """A canary that was taken back was never live."""
-    released(place, "1")
-    place(deploy_model, model_version="2")
     place.look("2", "roll-back")
     place(deploy_model)
     done = place(rollback_model, reason="Bad.", model_version="2")

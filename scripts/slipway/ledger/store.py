@@ -86,6 +86,9 @@ class Ledger:
         self.unreachable = ""
         """Why `commits` had to answer from what this machine has seen before; empty where it saw the upstream."""
 
+        self._made = False
+        """Whether the store was seen to be there; a stage asks it dozens of times, and each question to git is a process."""
+
         self._altered = ""
         """The upstream's end where an entry before it is bad: it is read, and nothing of ours follows it."""
 
@@ -170,10 +173,12 @@ class Ledger:
                 if left.name != "slipway.lock":
                     left.unlink()
             try:
-                self._git.run("init", "--bare", "--quiet", str(store))
-                # git's own place for what a repository is: `elsewhere` tells it.
-                (store / "description").write_text(f"{self.place.shown}\n", encoding="utf-8")
-                self._adopt()
+                if not self._made:
+                    self._git.run("init", "--bare", "--quiet", str(store))
+                    # git's own place for what a repository is: `elsewhere` tells it.
+                    (store / "description").write_text(f"{self.place.shown}\n", encoding="utf-8")
+                    self._adopt()
+                    self._made = True
                 yield
             except FileNotFoundError as error:
                 raise InputError("git is not installed.", fix="Install git on the runner.") from error
@@ -205,13 +210,17 @@ class Ledger:
                 there = self._git.commit_of(INCOMING)
         except GitError as error:
             return _why_not(error.said)
+        if there == seen:
+            if there:
+                self._rebase(there)
+            return ""
         if seen and not (there and self._git.is_ancestor(seen, there)):
             self._rewritten(seen, there)
-        if there and there != seen and (bad := self._first_bad(seen, there)):
+        if bad := self._first_bad(seen, there):
             if not whole:
                 self._refuse(bad, seen)
             self._altered = there  # whoever reads all of it names the bad entry
-        elif there:
+        else:
             self._git.run("update-ref", SEEN, there)
             self._rebase(there)
         return ""
@@ -256,7 +265,7 @@ class Ledger:
     def _rebase(self, onto: str) -> None:
         """Let our own branch follow the upstream's; what waits gets its place after it."""
         local = self._git.commit_of(LOCAL)
-        if local and self._git.is_ancestor(onto, local):
+        if local and (local == onto or self._git.is_ancestor(onto, local)):
             return
         waiting = self._waiting(local, onto) if local else []
         tip = onto
