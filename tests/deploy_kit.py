@@ -51,7 +51,10 @@ VERSIONS = ("1", "2", "3")
 
 @dataclass
 class FileTarget:
-    """Serves from a file: `{"versions": {version: {share, health}}, "broken": […], "wrong": […], "down": …}`."""
+    """Serves from a file: `{"versions": {version: {share, health}}, "broken": […], "wrong": […], "down": …}`.
+
+    dying: versions that a request ends; silent: those whose answer is lost on the way.
+    """
 
     file: Path
     before: Callable[[str], None] = lambda _: None
@@ -106,6 +109,11 @@ class FileTarget:
         said = self.read()
         if version in said.get("refusing", ()):
             raise GateError("It refuses the request.", why="The rows do not fit.")
+        if version in said.get("dying", ()):
+            said["versions"][version]["health"] = "failed"
+            self.write(said)
+        if version in (*said.get("dying", ()), *said.get("silent", ())):
+            raise RemoteError(f"Version {version} does not answer.", why="The connection was reset.")
         return [0.25, 0.5] if version in said.get("wrong", ()) else ANSWERS
 
     def set_traffic(self, shares: Mapping[str, float]) -> None:

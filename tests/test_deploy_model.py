@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import deploy_model
 import rollback_model
 from canary_kit import arm
-from deploy_kit import Place, approved, invariants, killed, released
+from deploy_kit import Place, Ran, approved, invariants, killed, released
+from ledger_kit import ledger
+from slipway.audit.trail import Trail
 from slipway.canary.observations import Observation
+from slipway.deploying.record import Releases
 from test_training_toy import QUIET
 
 pytestmark = QUIET
@@ -89,6 +94,7 @@ def test_deploy__harm_takes_it_back(place: Place) -> None:
         ("broken", "not ready", "no module named 'tree'"),
         ("wrong", "golden", "recorded 0.75"),
         ("refusing", "golden", "The rows do not fit."),
+        ("dying", "golden", "The request ended it."),
     ],
 )
 @pytest.mark.usefixtures("live")
@@ -102,6 +108,16 @@ def test_deploy__one_that_is_not_fit_never_gets_a_request(place: Place, fault: s
     assert not any(shares.get("2") for shares in seen)
     assert place.target().shares == {"1": 1.0}
     assert place.entries[-1].details["cause"] == cause
+
+
+@pytest.mark.usefixtures("live")
+def test_deploy__an_answer_that_is_lost_on_the_way_says_nothing_of_the_version(place: Place) -> None:
+    place.target().change(silent=["2"])
+    done = place(deploy_model, model_version="2")
+    assert (done.code, done.said["state"], done.said["share"]) == (1, "canary", "0.0")
+    assert "The connection was reset." in done.error
+    place.target().change(silent=[])
+    assert place(deploy_model).said["share"] == "0.05"
 
 
 def test_deploy__without_golden_predictions_nothing_is_served(place: Place) -> None:
@@ -316,6 +332,9 @@ def test_deploy__a_run_that_comes_late(place: Place) -> None:
     [
         ({"environment": "prod"}, "The policy knows no environment `prod`."),
         ({"model_version": "latest"}, "`model-version` must be a number of the registry"),
+        ({"model_version": "01"}, "`model-version` must be a number of the registry"),
+        ({"model_version": "9" * 30}, "`model-version` must be a number of the registry"),
+        ({"model_version": "\N{FULLWIDTH DIGIT ONE}"}, "`model-version` must be a number of the registry"),
         ({"model_version": "9"}, "The registry has no version `9` of `toy`."),
         ({"promote": "true"}, "`promote` needs a `reason`, and no `model-version`."),
         (
@@ -446,12 +465,127 @@ def test_rollback__while_a_deployment_is_running_wins(place: Place) -> None:
     assert "2" not in target.shares
 
 
+@dataclass
+class Late:
+    """Holds an entry up that a run is about to write, until something else has happened."""
+
+    event: str
+    meanwhile: Callable[[], Ran]
+    ran: Ran | None = None
+
+    def hold(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        real = Releases._append
+
+        def held(releases: Releases, event: Any, *given: Any) -> Any:
+            if event == self.event and self.ran is None:
+                monkeypatch.setattr(Releases, "_append", real)
+                here = Path.cwd()
+                self.ran = self.meanwhile()
+                os.chdir(here)
+                assert self.ran.code == 0, self.ran.log
+            return real(releases, event, *given)
+
+        monkeypatch.setattr(Releases, "_append", held)
+
+
+def live_by_the_audit(place: Place) -> str:
+    found = Trail.read(ledger(place.clone.path, remote=str(place.upstream))).live("toy", "production")
+    return found.version if found else ""
+
+
+@pytest.mark.usefixtures("canary")
+def test_rollback__wins_over_a_promotion_whose_entry_comes_later(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody rolls back after the other run has read the ledger, and before its promotion is on record."""
+    place.look("2", "promote")
+    Late("promotion", lambda: place(rollback_model, reason="The phones are ringing.")).hold(monkeypatch)
+    done = place(deploy_model)
+    assert (done.code, done.said["state"], done.said["live"]) == (1, "rolled-back", "1"), done.log
+    assert place.events[-2:] == ["rollback", "promotion"]
+    invariants(place, "1")
+    assert live_by_the_audit(place) == "1"
+    assert place(deploy_model, model_version="2").said["state"] == "canary", "it may be released anew"
+
+
+@pytest.mark.usefixtures("twice")
+def test_rollback__by_hand_wins_over_a_runs_own_whose_entry_comes_later(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(deploy_model, model_version="3")
+    place.look("3", "roll-back")
+    Late("rollback", lambda: place(rollback_model, reason="2 is no better.", model_version="1")).hold(monkeypatch)
+    done = place(deploy_model)
+    assert (done.code, done.said["live"]) == (1, "1"), done.log
+    assert [each.details["cause"] for each in place.entries[-2:]] == ["person", "harm"]
+    invariants(place, "1")
+    assert live_by_the_audit(place) == "1"
+
+
+@pytest.mark.usefixtures("live")
+def test_deploy__a_run_takes_back_no_release_but_the_one_that_it_tried(place: Place) -> None:
+    """While it tries version 2 somebody takes that back, and version 3 begins."""
+    target = place.target()
+    target.change(wrong=["2"])
+
+    def meanwhile(call: str) -> None:
+        if call == "answer":
+            target.before = lambda _: None
+            here = Path.cwd()
+            assert place(rollback_model, reason="3 is the one.").code == 0
+            assert place(deploy_model, model_version="3").said["state"] == "canary"
+            os.chdir(here)
+            target.change(versions={**target.read()["versions"], "2": {"share": 0.0, "health": "ready"}})
+
+    target.before = meanwhile
+    done = place(deploy_model, model_version="2")
+    assert (done.code, done.said["state"], done.said["canary"]) == (1, "rolled-back", "3"), done.log
+    assert {version: share for version, share in target.shares.items() if share} == {"1": 0.95, "3": 0.05}
+    assert place.events[-2:] == ["rollback", "deployment"]
+
+
+@pytest.mark.usefixtures("canary")
+def test_promote__nobody_passes_over_harm_that_a_look_shows_meanwhile(place: Place) -> None:
+    place.look("2", "roll-back")
+    release = place.entries[-2].sequence
+    said = {"environment": "production", "release": release, "decision": "promote", "reason": "It waited."}
+    place.append("override", "2", details=said)
+    done = place(deploy_model)
+    assert (done.code, done.said["state"]) == (1, "rolled-back"), done.log
+    invariants(place, "1")
+
+
+@pytest.mark.usefixtures("canary")
+def test_canary__whose_rules_are_gone_stays_as_it_is(place: Place) -> None:
+    place.look("2", "advance", 1)
+    file = place.clone.path / "slipway.yml"
+    said = yaml.safe_load(file.read_text(encoding="utf-8"))
+    del said["canary"], said["deployment"]["environments"]["production"]["rollout"]
+    place.clone.commit({"slipway.yml": yaml.safe_dump(said)})
+    done = place(deploy_model)
+    assert done.code == 1
+    assert "has no section `canary` any more, and version 2 is one." in done.error
+    assert place.target().shares == {"1": 0.95, "2": 0.05}
+    assert place(rollback_model, reason="It was given up.").said["live"] == "1"
+    invariants(place, "1")
+
+
+@pytest.mark.usefixtures("live")
+def test_watch__without_anything_to_watch_by_nothing_begins(place: Place) -> None:
+    place.policy(canary={"observations": None})
+    before = place.subjects
+    done = place(deploy_model, model_version="2", **WATCHED)
+    assert done.code == 1
+    assert "has no `canary.observations`, so there is nothing to watch." in done.error
+    assert (place.subjects, place.target().shares) == (before, {"1": 1.0})
+
+
 @pytest.mark.usefixtures("live")
 def test_fault__the_target_does_not_answer(place: Place) -> None:
     place.target().change(down="connection refused")
     done = place(deploy_model, model_version="2")
     assert done.code == 1
     assert "The target does not answer." in done.error
+    assert (done.said["state"], done.said["live"], done.said["canary"]) == ("canary", "1", "2"), "as the ledger says"
+    assert done.said["share"] == "", "nobody could ask"
     place.target().change(down="")
     assert place(deploy_model).said["state"] == "canary"
 
@@ -502,22 +636,24 @@ def test_watch__without_anything_to_see_it_ends_with_its_time(place: Place) -> N
     invariants(place, "1")
 
 
-@pytest.mark.parametrize(("errors", "state"), [(200, "none"), (5, "canary")])
+@pytest.mark.parametrize(("errors", "canary"), [(200, "harmful"), (5, "good")])
 @pytest.mark.usefixtures("canary")
-def test_fault__the_token_expires_in_mid_canary(place: Place, errors: int, state: str) -> None:
+def test_fault__the_token_expires_in_mid_canary(place: Place, errors: int, canary: str) -> None:
     """Nothing can be put on record any more: a harmful canary loses its requests, any other stays as it is."""
     hook = place.upstream / "hooks" / "pre-receive"
     hook.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
     hook.chmod(0o755)
     counted(place, (500, errors), (9_500, 100))
     done = place(deploy_model, **WATCHED)
-    assert done.said["state"] == state, done.log
-    assert done.code == (1 if state == "none" else 0)
+    harmful = canary == "harmful"
+    assert done.code == (1 if harmful else 0), done.log
+    said = {name: done.said[name] for name in ("state", "live", "canary", "share")}
+    assert said == {"state": "canary", "live": "1", "canary": "2", "share": "0.0" if harmful else "0.05"}
     assert "not on record" in done.log
-    assert place.target().shares == ({"1": 1.0, "2": 0.0} if state == "none" else {"1": 0.95, "2": 0.05})
+    assert place.target().shares == ({"1": 1.0, "2": 0.0} if harmful else {"1": 0.95, "2": 0.05})
     hook.unlink()
     done = place(deploy_model)
-    if state == "none":
+    if harmful:
         invariants(place, "1")
 
 
@@ -541,6 +677,7 @@ def test_fault__the_ledger_cannot_be_reached(place: Place) -> None:
     done = place(deploy_model, model_version="2")
     assert done.code == 1
     assert "cannot be read" in done.error
+    assert (done.said["state"], done.said["live"]) == ("unknown", "")
     assert place.target().shares == {"1": 1.0}
     away.rename(place.upstream)
     assert place(deploy_model, model_version="2").said["state"] == "canary"

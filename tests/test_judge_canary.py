@@ -176,7 +176,7 @@ def test_main__from_the_first_look_to_promotion(step: Step) -> None:
     assert (third.code, third.said["decision"], third.said["share"]) == (0, "promote", "1.0"), third.log
     assert [each.split(": ")[0] for each in step.entries] == [
         "Begin the ledger",
-        "Canary 8 at 0.1 of the traffic after 1 looks",
+        "Canary 8 at 0.1 of the traffic after 1 look",
         "Canary 8 from 0.1 to 0.5 of the traffic after 2 looks",
         "Canary 8 at 0.5 of the traffic after 4 looks",
     ]
@@ -198,7 +198,7 @@ def test_main__rolls_back_and_succeeds_so_that_the_next_step_can_act(step: Step)
         "fail",
         "0.0",
     )
-    assert "Canary 8 at 0.1 of the traffic after 1 looks: roll-back." in done.messages("error")
+    assert "Canary 8 at 0.1 of the traffic after 1 look: roll-back." in done.messages("error")
     check = next(each for each in done.report.checks if each.name == "errors")
     assert check.verdict == "fail"
     assert check.values["ratio"] == pytest.approx(4.0, rel=0.01)

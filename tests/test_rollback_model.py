@@ -12,6 +12,7 @@ import pytest
 import deploy_model
 import rollback_model
 from deploy_kit import Place, invariants, killed, released
+from slipway.deploying.record import Releases
 from slipway.report import Report, Verdict
 from test_training_toy import QUIET
 
@@ -63,13 +64,62 @@ def test_rollback__to_a_named_version(place: Place) -> None:
 
 def test_rollback__of_a_rollback(twice: Place) -> None:
     rolled_back(twice)
-    done = twice(rollback_model, reason="It was not the model.")
-    assert done.code == 1, "what came after it is gone back to only where somebody names it"
-    assert "There is no earlier version in production to go back to." in done.error
     assert rolled_back(twice, model_version="2")["live"] == "2"
     invariants(twice, "2")
+    assert rolled_back(twice, model_version="1")["live"] == "1"
+    invariants(twice, "1")
+
+
+def test_rollback__pressed_twice_goes_back_once(twice: Place) -> None:
+    """Two people, a job that is run again, evidence that stays: none of them means one version further each time."""
+    released(twice, "3")
+    assert rolled_back(twice)["live"] == "2"
+    before = twice.subjects
+    for evidence_too in (False, True):
+        inputs = {"evidence_report": evidence(twice)} if evidence_too else {}
+        done = twice(rollback_model, reason="Once more.", **inputs)
+        assert (done.code, done.said["live"], done.said["taken-back"]) == (0, "2", ""), done.log
+        assert "went back to version 2 already. To go back further, give `model-version`." in done.log
+        assert "Version 2 is live in production already." in done.summary
+    assert twice.subjects == before
+    invariants(twice, "2")
+
+
+def test_rollback__pressed_again_ends_what_the_first_did_not(twice: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    released(twice, "3")
+    assert killed(twice, rollback_model, 0, monkeypatch, reason="Bad.")
+    assert (twice.target().shares["3"], twice.entries[-1].event) == (1.0, "rollback")
+    assert rolled_back(twice)["live"] == "2"
+    invariants(twice, "2")
+
+
+def test_rollback__after_a_canary_was_taken_back_goes_to_the_version_before(twice: Place) -> None:
+    """Nobody had gone back then: the version beside the canary is as live as ever."""
+    twice(deploy_model, model_version="3")
+    twice.look("3", "roll-back")
+    twice(deploy_model)
     assert rolled_back(twice)["live"] == "1"
     invariants(twice, "1")
+
+
+def test_rollback__of_two_at_the_same_moment_the_later_one_counts(
+    twice: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has read the same ledger, and they name other versions."""
+    released(twice, "3")
+    real = Releases.roll_back
+
+    def meanwhile(self: Releases, *given: Any) -> None:
+        monkeypatch.setattr(Releases, "roll_back", real)
+        here = Path.cwd()
+        rolled_back(twice, model_version="1")
+        os.chdir(here)
+        real(self, *given)
+
+    monkeypatch.setattr(Releases, "roll_back", meanwhile)
+    assert rolled_back(twice, model_version="2")["live"] == "2"
+    assert [each.model_version for each in twice.entries[-2:]] == ["1", "2"]
+    invariants(twice, "2")
 
 
 def test_rollback__again_changes_nothing(twice: Place) -> None:
@@ -203,6 +253,7 @@ def test_rollback__a_version_that_cannot_be_started_changes_nothing(twice: Place
     done = twice(rollback_model, reason="Bad.")
     assert done.code == 1
     assert "no module named 'tree'" in done.error
+    assert done.said["live"] == "2", "what is so is said where it is known"
     assert twice.subjects == before
     invariants(twice, "2")
 

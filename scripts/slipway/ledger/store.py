@@ -34,6 +34,9 @@ FIRST_LOOK = 64
 RECENT = 1_000
 """How many entries back an event is looked for that may have been written before."""
 
+KEPT = 8
+"""Entries that are kept in memory: every look asks for the ends of the two branches."""
+
 LOCAL = "refs/heads/ledger"
 """Entries as we know them, those included that wait for the upstream."""
 
@@ -87,7 +90,10 @@ class Ledger:
         """Why `commits` had to answer from what this machine has seen before; empty where it saw the upstream."""
 
         self._made = False
-        """Whether the store was seen to be there; a stage asks it dozens of times, and each question to git is a process."""
+        """Whether the store was seen to be there: to look at every turn would be a process of git each time."""
+
+        self._read: dict[str, Entry] = {}
+        """The last entries that were read one by one, by their commits: a commit never changes."""
 
         self._altered = ""
         """The upstream's end where an entry before it is bad: it is read, and nothing of ours follows it."""
@@ -335,7 +341,8 @@ class Ledger:
         # Read again: where others were faster, the entries have other places than those that they were first given.
         newest = self._listed(f"--max-count={count}", LOCAL) if count else []
         seen = self._git.commit_of(SEEN)
-        waiting = len(self._listed(LOCAL, f"^{SEEN}" if seen else "")) if self._git.commit_of(LOCAL) else 0
+        local = self._git.commit_of(LOCAL)
+        waiting = len(self._listed(LOCAL, f"^{SEEN}" if seen else "")) if local not in ("", seen) else 0
         entries = tuple(self._entry(commit) for commit in newest)
         return Receipt(
             entries,
@@ -350,19 +357,22 @@ class Ledger:
         return self._git.run("rev-list", "--reverse", "--first-parent", *filter(None, which)).decode().split()
 
     def _entry(self, commit: str) -> Entry:
+        if commit in self._read:
+            return self._read[commit]
         try:
             raw = self._git.run("cat-file", "blob", f"{commit}:{ENTRY_FILE}")
             entry = read(raw)
             if entry.canonical != raw:
                 # The next entry would name a digest that nobody finds again.
                 raise ValueError("It is written otherwise than Slipway writes it.")
-            return entry
         except (GitError, ValueError) as error:
             raise ConflictError(
                 f"Commit {commit[:12]} on the branch {self.place.branch} of {self.place.shown} is no entry.",
                 why=str(error),
                 fix="Somebody else wrote to the branch. `command: verify` of audit-trail names the first bad entry.",
             ) from error
+        self._read = {commit: entry} if len(self._read) >= KEPT else {**self._read, commit: entry}
+        return entry
 
     def _blobs(self, commit: str) -> dict[str, str]:
         listed = self._git.run("ls-tree", "-z", commit).decode().rstrip("\0").split("\0")
