@@ -23,7 +23,6 @@ import yaml
 import deploy_model
 from conftest import GitRepository, made_once
 from ledger_kit import clone, ledger, subjects
-from runner_double import Annotation, Printed
 from slipway.canary.observations import Observation
 from slipway.deploying.reconciling import Reconciler
 from slipway.ledger import drafting
@@ -34,11 +33,10 @@ from slipway.prediction import golden
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import Registry
 from slipway.release.seal import SEAL_FILE, Sealed
-from slipway.report import Report
-from slipway.runner import outputs, stage
 from slipway.runner.context import Run
 from slipway.runner.errors import GateError, InputError, RemoteError
 from slipway.targets.protocol import NotReadyError, Servable, Served
+from step_kit import Ran, in_this_process, left, variables
 from test_training_toy import MODEL, make_toy
 
 CANARY: dict[str, Any] = {
@@ -136,29 +134,6 @@ class FileTarget:
         self.write(said)
 
 
-@dataclass(frozen=True)
-class Ran:
-    """What a step left."""
-
-    code: int
-    log: str
-    said: dict[str, str]
-    summary: str
-
-    @property
-    def report(self) -> Report:
-        return Report.read(Path(self.said["report"]))
-
-    @property
-    def annotations(self) -> list[Annotation]:
-        return Printed().read(self.log).annotations
-
-    @property
-    def error(self) -> str:
-        (error,) = (each.message for each in self.annotations if each.level == "error")
-        return error
-
-
 @dataclass
 class Place:
     """A clone of a user's repository with its policy, and what is around it: ledger, registry, targets."""
@@ -204,31 +179,18 @@ class Place:
     def __call__(self, module: ModuleType, **inputs: str) -> Ran:
         """Run a stage as a step of a job that is started by hand."""
         self.runs += 1
-        files = {name: self.folder / f"{name.lower()}-{self.runs}" for name in ("OUTPUT", "STEP_SUMMARY")}
-        for file in files.values():
-            file.touch()
-        event = self.folder / f"event-{self.runs}"
-        event.write_text(json.dumps(self.event), encoding="utf-8")
-        given = {"environment": "production", "tracking_uri": self.uri, "remote": str(self.upstream), **inputs}
-        code, log = self.execute(
-            module,
-            {
-                "GITHUB_ACTIONS": "true",
-                "GITHUB_REPOSITORY": "octo/models",
-                "GITHUB_EVENT_NAME": "workflow_dispatch",
-                "GITHUB_ACTOR": "mona",
-                "GITHUB_SHA": "c" * 40,
-                "GITHUB_RUN_ID": str(100 + self.runs),
-                "GITHUB_RUN_ATTEMPT": "1",
-                "GITHUB_SERVER_URL": "https://github.com",
-                "GITHUB_EVENT_PATH": str(event),
-                "RUNNER_TEMP": str(self.folder / "temp"),
-                **{f"GITHUB_{name}": str(file) for name, file in files.items()},
-                **{f"INPUT_{name.upper()}": value for name, value in given.items()},
-                **self.environ,
-            },
-        )
-        return Ran(code, log, outputs.read(files["OUTPUT"]), files["STEP_SUMMARY"].read_text(encoding="utf-8"))
+        asked = {"environment": "production", "tracking_uri": self.uri, "remote": str(self.upstream), **inputs}
+        given = {
+            **variables(self.folder, self.runs, self.event, asked),
+            "GITHUB_REPOSITORY": "octo/models",
+            "GITHUB_EVENT_NAME": "workflow_dispatch",
+            "GITHUB_ACTOR": "mona",
+            "GITHUB_SHA": "c" * 40,
+            "GITHUB_RUN_ATTEMPT": "1",
+            "GITHUB_SERVER_URL": "https://github.com",
+            **self.environ,
+        }
+        return left(given, *self.execute(module, given))
 
     @property
     def entries(self) -> list[Entry]:
@@ -301,22 +263,15 @@ def make_store(folder: Path, cache: Path) -> Path:
     return toy.folder / "mlflow.db"
 
 
-def in_this_process(
+def with_targets(
     place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[[ModuleType, dict[str, str]], tuple[int, str]]:
-    """Runs a stage here, with the place's targets."""
+    """Runs a stage in this process, with the place's targets."""
 
     def execute(module: ModuleType, given: dict[str, str]) -> tuple[int, str]:
         with monkeypatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith(("GITHUB_", "INPUT_", "RUNNER_", "SLIPWAY_"))]:
-                patch.delenv(name)
-            for name, value in given.items():
-                patch.setenv(name, value)
-            patch.chdir(place.clone.path)
             patch.setattr("slipway.targets.finding.find", lambda rules, **_: place.target(rules.local.folder))
-            code = stage.run(module.main, module.Inputs, argv=[])
-        said = capfd.readouterr()
-        return code, said.out + said.err
+            return in_this_process(module, given, monkeypatch, capfd, place.clone.path)
 
     return execute
 
@@ -347,7 +302,7 @@ def place(
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         monkeypatch.setenv(name, "")
     made = make_place(tmp_path, store)
-    made.execute = in_this_process(made, monkeypatch, capfd)
+    made.execute = with_targets(made, monkeypatch, capfd)
     return made
 
 

@@ -8,11 +8,12 @@ import pytest
 
 import deploy_model
 import rollback_model
-from deploy_kit import Place, Ran, invariants, released
+from deploy_kit import Place, invariants, released
 from github_double.server import GitHubDouble
 from github_double.world import Deployment
 from slipway.deploying import announcing
 from slipway.report import Column, Report, Table, Verdict
+from step_kit import Ran
 from test_training_toy import QUIET
 
 pytestmark = QUIET

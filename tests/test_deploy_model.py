@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import deploy_model
 import rollback_model
 from canary_kit import arm
-from deploy_kit import Place, Ran, approved, invariants, killed, released
+from deploy_kit import Place, approved, invariants, killed, released
 from ledger_kit import ledger
 from slipway.audit.trail import Trail
 from slipway.canary.observations import Observation
 from slipway.deploying.record import Releases
+from step_kit import Ran
 from test_training_toy import QUIET
 
 pytestmark = QUIET
