@@ -155,11 +155,12 @@ def version_or_nothing(version: str) -> str:
 
 
 def ended(case: Case, known: Known, gone: str) -> tuple[str, State]:
-    """The version that GitHub is told of, and what became of it: also by an earlier attempt of this run."""
+    """The version that GitHub is told of, and what became of it, also by an earlier attempt of this run; empty where
+    nothing is news."""
     placed = known.gone_back
     if not gone and placed and placed.run.run_id == case.run.run_id:
         gone = str(placed.details.get("previous_version") or "")
-    return (gone, "rolled-back") if gone else (known.record.live, telling.state_of(known.record, ""))
+    return (gone, "rolled-back") if gone else ("", telling.state_of(known.record, ""))
 
 
 def goes_to(known: Known, version: str, environment: str) -> str:

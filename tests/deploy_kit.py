@@ -313,11 +313,12 @@ def begun_as(place: Place, kept: Path, begin: Callable[[Place], None]) -> Place:
     def make() -> None:
         begin(place)
         mine.append(place)
+        shutil.rmtree(kept, ignore_errors=True)  # a test before this one may have failed on the way
+        kept.mkdir()
         for name in PARTS:
             copy = shutil.copytree if (place.folder / name).is_dir() else shutil.copy
             copy(place.folder / name, kept / name)
 
-    kept.mkdir(exist_ok=True)
     made_once(kept, make)
     if not mine:
         for name in PARTS[:2]:

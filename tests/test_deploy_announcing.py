@@ -185,7 +185,10 @@ def test_rollback__without_an_issue(told: Place, hub: GitHubDouble) -> None:
 
 
 @pytest.mark.parametrize("fault", ["502", "403", "limit", "cut", "no permission"])
-def test_fault__what_github_does_not_take_stops_no_release(told: Place, hub: GitHubDouble, fault: str) -> None:
+def test_fault__what_github_does_not_take_stops_no_release(
+    told: Place, hub: GitHubDouble, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)  # GitHub asks for a minute
     operation = "repos/create-deployment"
     if fault in ("502", "403"):
         hub.fail_next(int(fault), times=2, operation=operation)
