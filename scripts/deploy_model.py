@@ -11,8 +11,9 @@ from pathlib import Path
 from slipway.deploying import announcing, beginning, telling
 from slipway.deploying.case import Case, begun, opened, require_own_run
 from slipway.deploying.record import Known, require_version
-from slipway.deploying.telling import State
-from slipway.policy import load
+from slipway.deploying.telling import Shown, State
+from slipway.policy import Canary, load
+from slipway.policy.canary import ObservationSource
 from slipway.report import Report, Subject, Verdict, enforce
 from slipway.report.publishing import publish_with_pages
 from slipway.rollout.steps import Opened
@@ -55,7 +56,7 @@ class Outputs:
 
     report: Path
     verdict: Verdict
-    state: State = "none"
+    state: Shown = "unknown"
     live: str = ""
     canary: str = ""
     share: float | None = None
@@ -72,21 +73,11 @@ def main(given: Inputs) -> None:
         case: Case | None = None
         try:
             require_inputs(given, run)
-            case = opened(
-                run,
-                sourced,
-                given.environment,
-                report,
-                Path(scratch),
-                tracking_uri=given.tracking_uri,
-                remote=given.remote,
-                github_token=given.github_token,
-                registry_token=given.registry_token,
-            )
+            case = opened(run, sourced, given, report, Path(scratch))
             known, version = deploy(given, case)
         except SlipwayError as failure:
-            report = (case.report if case else report).after_failure(failure, provenance=report.provenance)
-            publish_with_pages(report, path, Outputs(report=path, verdict=report.verdict), run.url)
+            report = telling.interrupted(case, report, failure)
+            publish_with_pages(report, path, on_record(case, path, report.verdict), run.url)
             raise
         finish(given, case, known, version, path)
 
@@ -110,16 +101,41 @@ def require_inputs(given: Inputs, run: Run) -> None:
 
 def deploy(given: Inputs, case: Case) -> tuple[Known, str]:
     """What is on record in the end, and the version that the run was about; empty where nothing was released yet."""
+    watched = observed(case) if given.watch_minutes else None
     known = beginning.begin(case, given.model_version) if given.model_version else case.releases.read()
     if given.promote:
         known = promote(given, case, known)
+    require_rules(case, known)
     release = known.record.opened
     version = given.model_version or (release.version if release else known.record.live)
     announcing.begin(case, known, given.github_token)
     known = case.reconciler.run()
-    if given.watch_minutes:
-        known = watch(given, case, known)
+    if watched:
+        known = watch(given, case, known, *watched)
     return known, version
+
+
+def observed(case: Case) -> tuple[Canary, ObservationSource]:
+    """What a canary is watched by. PolicyError where nothing says so; nothing has begun then."""
+    if case.canary is None or case.canary.observations is None:
+        raise PolicyError(
+            f"{case.sourced.path} has no `canary.observations`, so there is nothing to watch.",
+            fix="Add it (docs/judge-canary.md), or leave `watch-minutes` out.",
+            file=str(case.sourced.path),
+        )
+    return case.canary, case.canary.observations
+
+
+def require_rules(case: Case, known: Known) -> None:
+    """PolicyError where a canary is under way, and nothing says any more which share it has."""
+    release = known.record.opened
+    if release and release.rollout == "canary" and release.decision in ("continue", "hold") and case.canary is None:
+        raise PolicyError(
+            f"{case.sourced.path} has no section `canary` any more, and version {release.version} is one.",
+            why=f"Its release began with entry {release.number} of the ledger. What is served stays as it is.",
+            fix="Restore the section until the canary has ended, or take it back with rollback-model.",
+            file=str(case.sourced.path),
+        )
 
 
 def promote(given: Inputs, case: Case, known: Known) -> Known:
@@ -131,14 +147,8 @@ def promote(given: Inputs, case: Case, known: Known) -> Known:
     return case.releases.read()
 
 
-def watch(given: Inputs, case: Case, known: Known) -> Known:
+def watch(given: Inputs, case: Case, known: Known, rules: Canary, source: ObservationSource) -> Known:
     """Look at the canary again and again, and follow each look, until it is decided or the time is over."""
-    if case.canary is None or case.canary.observations is None:
-        raise PolicyError(
-            f"{case.sourced.path} has no `canary.observations`, so there is nothing to watch.",
-            fix="Add it (docs/judge-canary.md), or leave `watch-minutes` out.",
-            file=str(case.sourced.path),
-        )
     until = time.monotonic() + 60 * given.watch_minutes
     while (release := known.record.opened) and release.rollout == "canary" and release.decision != "hold":
         if time.monotonic() + given.look_seconds > until:
@@ -146,11 +156,11 @@ def watch(given: Inputs, case: Case, known: Known) -> Known:
         time.sleep(given.look_seconds)
         keeper = Keeper(case.ledger, case.run, case.model, release.version)
         target = sources.target_of(case.sourced.policy)
-        looker = Watch(keeper, case.canary, case.canary.observations, release.beside, target)
+        looker = Watch(keeper, rules, source, release.beside, target)
         looked = looker.look(looks_at(case, release))
         case.remark(*looked.remarks)
         if looked.decision == "roll-back":
-            case.reconciler.cause = "harm"
+            case.reconciler.accuse(release, "harm")
         known = case.reconciler.run()
     return known
 
@@ -175,7 +185,8 @@ def finish(given: Inputs, case: Case, known: Known, version: str, path: Path) ->
     report = announcing.with_evidence(case, known, telling.told(case, known, version), version)
     state = telling.state_of(known.record, version)
     release = known.record.opened
-    report = announcing.end(case, known, state, report, given.github_token, given.comment_author, given.open_issue)
+    told = announcing.End(version, state, report)
+    report = announcing.end(case, known, told, given.github_token, given.comment_author, given.open_issue)
     publish_with_pages(
         report,
         path,
@@ -191,6 +202,23 @@ def finish(given: Inputs, case: Case, known: Known, version: str, path: Path) ->
         case.run.url,
     )
     close(report, case, state)
+
+
+def on_record(case: Case | None, path: Path, verdict: Verdict) -> Outputs:
+    """The outputs of a run that an error ended: what the ledger said last of the environment, where it was read."""
+    known = case.releases.last if case else None
+    if case is None or known is None:
+        return Outputs(report=path, verdict=verdict)
+    release = known.record.opened
+    return Outputs(
+        report=path,
+        verdict=verdict,
+        state=telling.state_of(known.record, ""),
+        live=known.record.live,
+        canary=release.version if release else "",
+        share=telling.served_share(case, release.version) if release and release.rollout == "canary" else None,
+        url=case.target.url,
+    )
 
 
 def close(report: Report, case: Case, state: State) -> None:

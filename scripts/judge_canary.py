@@ -123,7 +123,7 @@ def check(given: Inputs, run: Run) -> None:
     for name, version in (("canary-version", given.canary_version), ("baseline-version", given.baseline_version)):
         if not VERSION.fullmatch(version):
             raise InputError(
-                f"`{name}` must be letters, digits, `_`, `.`, `+` and `-`, not `{version}`.",
+                f"`{name}` must be letters, digits, `_`, `.`, `+` and `-`, not `{version[:100]}`.",
                 fix="Give the version's number in the registry.",
             )
     if given.canary_version == given.baseline_version:

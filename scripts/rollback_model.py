@@ -10,6 +10,7 @@ from pathlib import Path
 from slipway.deploying import announcing, telling
 from slipway.deploying.case import Case, begun, opened, require_own_run
 from slipway.deploying.record import Known, require_version
+from slipway.deploying.telling import State
 from slipway.policy import load
 from slipway.report import Report, Verdict
 from slipway.report.publishing import publish_with_pages
@@ -71,26 +72,18 @@ def main(given: Inputs) -> None:
             require_own_run(run)
             require_version(given.model_version)
             asked = why(given, sourced.policy.model)
-            case = opened(
-                run,
-                sourced,
-                given.environment,
-                report,
-                Path(scratch),
-                tracking_uri=given.tracking_uri,
-                remote=given.remote,
-                github_token=given.github_token,
-                registry_token=given.registry_token,
-            )
+            case = opened(run, sourced, given, report, Path(scratch))
             gone, known = roll_back(given, case, asked)
         except SlipwayError as failure:
-            report = (case.report if case else report).after_failure(failure, provenance=report.provenance)
-            publish_with_pages(report, path, Outputs(report=path, verdict=report.verdict), run.url)
+            report = telling.interrupted(case, report, failure)
+            last = case.releases.last if case else None
+            live, url = (last.record.live, case.target.url) if case and last else ("", "")
+            publish_with_pages(report, path, Outputs(report=path, verdict=report.verdict, live=live, url=url), run.url)
             raise
         report = told(case, known, gone, asked)
         report = announcing.with_evidence(case, known, report, gone)
-        token, author = given.github_token, given.comment_author
-        report = announcing.end(case, known, "rolled-back", report, token, author, given.open_issue)
+        end = announcing.End(*ended(case, known, gone), report)
+        report = announcing.end(case, known, end, given.github_token, given.comment_author, given.open_issue)
         said = Outputs(
             report=path, verdict=report.verdict, live=known.record.live, taken_back=gone, url=case.target.url
         )
@@ -127,6 +120,13 @@ def roll_back(given: Inputs, case: Case, asked: Asked) -> tuple[str, Known]:
     """The version that was taken back, and what is on record then."""
     known = case.releases.read()
     release, live = known.record.opened, known.record.live
+    if release is None and not given.model_version and (before := known.gone_back):
+        # Pressed twice, or asked by the same evidence every day: neither means one version further each time.
+        case.remark(
+            f"Entry {before.sequence} of the ledger went back to {version_or_nothing(live)} already. "
+            "To go back further, give `model-version`."
+        )
+        return "", case.reconciler.run()
     to = goes_to(known, given.model_version, case.environment)
     gone = release.version if release else live
     if to == live and release is None:
@@ -137,12 +137,30 @@ def roll_back(given: Inputs, case: Case, asked: Asked) -> tuple[str, Known]:
     case.report = case.report.model_copy(
         update={
             "verdict": Verdict.PASS,
-            "headline": f"Back from version {gone} to {f'version {to}' if to else 'nothing'}: {asked.reason}",
+            "headline": f"Back from version {gone} to {version_or_nothing(to)}: {asked.reason}",
             "reasons": (asked.reason, *case.report.reasons),
         }
     )
     case.releases.roll_back(known, to, asked.cause, asked.reason, case.report)
-    return gone, case.reconciler.run()
+    known = case.reconciler.run()
+    if known.record.live != to:
+        now = version_or_nothing(known.record.live)
+        case.remark(f"This run went back to {version_or_nothing(to)}; another one has made {now} live since.")
+    return gone, known
+
+
+def version_or_nothing(version: str) -> str:
+    """A version in words."""
+    return f"version {version}" if version else "nothing"
+
+
+def ended(case: Case, known: Known, gone: str) -> tuple[str, State]:
+    """The version that GitHub is told of, and what became of it, also by an earlier attempt of this run; empty where
+    nothing is news."""
+    placed = known.gone_back
+    if not gone and placed and placed.run.run_id == case.run.run_id:
+        gone = str(placed.details.get("previous_version") or "")
+    return (gone, "rolled-back") if gone else ("", telling.state_of(known.record, ""))
 
 
 def goes_to(known: Known, version: str, environment: str) -> str:

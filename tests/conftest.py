@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,12 +108,28 @@ def repository(tmp_path: Path) -> GitRepository:
 
 
 @pytest.fixture(scope="session")
-def environments_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one session: its processes have theirs beside each other."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def environments_cache(shared: Path) -> Path:
     """Where the tests keep the stages' environments: they are built once, by whichever process comes first."""
     given = os.environ.get("SLIPWAY_CACHE") or os.environ.get("SLIPWAY_HOME")
-    # The processes of one session have their folders beside each other.
-    shared = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else None
-    return Path(given).resolve() if given else (shared or tmp_path_factory.getbasetemp()) / "environments-cache"
+    return Path(given).resolve() if given else shared / "environments-cache"
+
+
+def made_once(path: Path, make: Callable[[], None]) -> Path:
+    """What `make` leaves at `path`, made by whichever process comes first; the others wait for it."""
+    done = path.with_name(f"{path.name}.made")
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            make()
+            done.touch()
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -21,9 +21,8 @@ import pytest
 import yaml
 
 import deploy_model
-from conftest import GitRepository
+from conftest import GitRepository, made_once
 from ledger_kit import clone, ledger, subjects
-from runner_double import Annotation, Printed
 from slipway.canary.observations import Observation
 from slipway.deploying.reconciling import Reconciler
 from slipway.ledger import drafting
@@ -34,11 +33,10 @@ from slipway.prediction import golden
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import Registry
 from slipway.release.seal import SEAL_FILE, Sealed
-from slipway.report import Report
-from slipway.runner import outputs, stage
 from slipway.runner.context import Run
 from slipway.runner.errors import GateError, InputError, RemoteError
 from slipway.targets.protocol import NotReadyError, Servable, Served
+from step_kit import Ran, in_this_process, left, variables
 from test_training_toy import MODEL, make_toy
 
 CANARY: dict[str, Any] = {
@@ -51,7 +49,10 @@ VERSIONS = ("1", "2", "3")
 
 @dataclass
 class FileTarget:
-    """Serves from a file: `{"versions": {version: {share, health}}, "broken": […], "wrong": […], "down": …}`."""
+    """Serves from a file: `{"versions": {version: {share, health}}, "broken": […], "wrong": […], "down": …}`.
+
+    dying: versions that a request ends; silent: those whose answer is lost on the way.
+    """
 
     file: Path
     before: Callable[[str], None] = lambda _: None
@@ -106,6 +107,11 @@ class FileTarget:
         said = self.read()
         if version in said.get("refusing", ()):
             raise GateError("It refuses the request.", why="The rows do not fit.")
+        if version in said.get("dying", ()):
+            said["versions"][version]["health"] = "failed"
+            self.write(said)
+        if version in (*said.get("dying", ()), *said.get("silent", ())):
+            raise RemoteError(f"Version {version} does not answer.", why="The connection was reset.")
         return [0.25, 0.5] if version in said.get("wrong", ()) else ANSWERS
 
     def set_traffic(self, shares: Mapping[str, float]) -> None:
@@ -126,29 +132,6 @@ class FileTarget:
         assert not said["versions"].get(version, {}).get("share")
         said["versions"].pop(version, None)
         self.write(said)
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a step left."""
-
-    code: int
-    log: str
-    said: dict[str, str]
-    summary: str
-
-    @property
-    def report(self) -> Report:
-        return Report.read(Path(self.said["report"]))
-
-    @property
-    def annotations(self) -> list[Annotation]:
-        return Printed().read(self.log).annotations
-
-    @property
-    def error(self) -> str:
-        (error,) = (each.message for each in self.annotations if each.level == "error")
-        return error
 
 
 @dataclass
@@ -196,31 +179,18 @@ class Place:
     def __call__(self, module: ModuleType, **inputs: str) -> Ran:
         """Run a stage as a step of a job that is started by hand."""
         self.runs += 1
-        files = {name: self.folder / f"{name.lower()}-{self.runs}" for name in ("OUTPUT", "STEP_SUMMARY")}
-        for file in files.values():
-            file.touch()
-        event = self.folder / f"event-{self.runs}"
-        event.write_text(json.dumps(self.event), encoding="utf-8")
-        given = {"environment": "production", "tracking_uri": self.uri, "remote": str(self.upstream), **inputs}
-        code, log = self.execute(
-            module,
-            {
-                "GITHUB_ACTIONS": "true",
-                "GITHUB_REPOSITORY": "octo/models",
-                "GITHUB_EVENT_NAME": "workflow_dispatch",
-                "GITHUB_ACTOR": "mona",
-                "GITHUB_SHA": "c" * 40,
-                "GITHUB_RUN_ID": str(100 + self.runs),
-                "GITHUB_RUN_ATTEMPT": "1",
-                "GITHUB_SERVER_URL": "https://github.com",
-                "GITHUB_EVENT_PATH": str(event),
-                "RUNNER_TEMP": str(self.folder / "temp"),
-                **{f"GITHUB_{name}": str(file) for name, file in files.items()},
-                **{f"INPUT_{name.upper()}": value for name, value in given.items()},
-                **self.environ,
-            },
-        )
-        return Ran(code, log, outputs.read(files["OUTPUT"]), files["STEP_SUMMARY"].read_text(encoding="utf-8"))
+        asked = {"environment": "production", "tracking_uri": self.uri, "remote": str(self.upstream), **inputs}
+        given = {
+            **variables(self.folder, self.runs, self.event, asked),
+            "GITHUB_REPOSITORY": "octo/models",
+            "GITHUB_EVENT_NAME": "workflow_dispatch",
+            "GITHUB_ACTOR": "mona",
+            "GITHUB_SHA": "c" * 40,
+            "GITHUB_RUN_ATTEMPT": "1",
+            "GITHUB_SERVER_URL": "https://github.com",
+            **self.environ,
+        }
+        return left(given, *self.execute(module, given))
 
     @property
     def entries(self) -> list[Entry]:
@@ -293,33 +263,31 @@ def make_store(folder: Path, cache: Path) -> Path:
     return toy.folder / "mlflow.db"
 
 
-def in_this_process(
+def with_targets(
     place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[[ModuleType, dict[str, str]], tuple[int, str]]:
-    """Runs a stage here, with the place's targets."""
+    """Runs a stage in this process, with the place's targets."""
 
     def execute(module: ModuleType, given: dict[str, str]) -> tuple[int, str]:
         with monkeypatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith(("GITHUB_", "INPUT_", "RUNNER_", "SLIPWAY_"))]:
-                patch.delenv(name)
-            for name, value in given.items():
-                patch.setenv(name, value)
-            patch.chdir(place.clone.path)
             patch.setattr("slipway.targets.finding.find", lambda rules, **_: place.target(rules.local.folder))
-            code = stage.run(module.main, module.Inputs, argv=[])
-        said = capfd.readouterr()
-        return code, said.out + said.err
+            return in_this_process(module, given, monkeypatch, capfd, place.clone.path)
 
     return execute
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory, environments_cache: Path) -> Path:
+def store(shared: Path, environments_cache: Path) -> Path:
     """The store that every place begins with."""
-    here = Path.cwd()
-    made = make_store(tmp_path_factory.mktemp("store"), environments_cache)
-    os.chdir(here)
-    return made
+    folder = shared / "deploy-store"
+
+    def make() -> None:
+        here = Path.cwd()
+        folder.mkdir()
+        make_store(folder, environments_cache).rename(folder / "mlflow.db")
+        os.chdir(here)
+
+    return made_once(folder, make) / "mlflow.db"
 
 
 @pytest.fixture
@@ -334,8 +302,66 @@ def place(
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         monkeypatch.setenv(name, "")
     made = make_place(tmp_path, store)
-    made.execute = in_this_process(made, monkeypatch, capfd)
+    made.execute = with_targets(made, monkeypatch, capfd)
     return made
+
+
+def begun_as(place: Place, kept: Path, begin: Callable[[Place], None]) -> Place:
+    """The place after `begin`, which is done once in a session; the others get a copy of what it left at `kept`."""
+    mine: list[Place] = []
+
+    def make() -> None:
+        begin(place)
+        mine.append(place)
+        shutil.rmtree(kept, ignore_errors=True)  # a test before this one may have failed on the way
+        kept.mkdir()
+        for name in PARTS:
+            copy = shutil.copytree if (place.folder / name).is_dir() else shutil.copy
+            copy(place.folder / name, kept / name)
+
+    made_once(kept, make)
+    if not mine:
+        for name in PARTS[:2]:
+            shutil.rmtree(place.folder / name)
+        shutil.copytree(kept, place.folder, dirs_exist_ok=True)
+        # The clone was another's: whatever it kept of its ledger is read anew, from where this place has it.
+        shutil.rmtree(place.clone.path / ".git" / "slipway")
+        place.clone.git("remote", "set-url", "origin", str(place.upstream))
+        place.runs = 50
+    return place
+
+
+PARTS = ("up.git", "clone", "mlflow.db", "target-production.json")
+"""What a place with one environment is made of: repositories, registry, target."""
+
+
+@pytest.fixture
+def live(place: Place, shared: Path) -> Place:
+    """A place where version 1 is live."""
+    return begun_as(place, shared / "place-live", lambda place: released(place, "1"))
+
+
+@pytest.fixture
+def canary(place: Place, shared: Path) -> Place:
+    """A place where version 1 is live, and version 2 a canary beside it."""
+
+    def begin(place: Place) -> None:
+        released(place, "1")
+        done = place(deploy_model, model_version="2")
+        assert (done.code, done.said["state"], place.target().shares) == (0, "canary", {"1": 0.95, "2": 0.05}), done.log
+
+    return begun_as(place, shared / "place-canary", begin)
+
+
+@pytest.fixture
+def twice(place: Place, shared: Path) -> Place:
+    """A place where versions 1 and 2 were released, one after the other."""
+
+    def begin(place: Place) -> None:
+        released(place, "1")
+        released(place, "2")
+
+    return begun_as(place, shared / "place-twice", begin)
 
 
 def released(place: Place, version: str) -> None:

@@ -58,7 +58,7 @@ def test_headline__says_from_where_to_where_it_advances() -> None:
     policy = rules(stages=[{"share": 0.1, "minutes": 1, "requests": 1, "prove": False}, {"share": 0.5}])
     state = looking.look(looking.begin(policy, NOON), interval(1, (100, 1), (900, 9)), policy, NOON + MINUTE)
     assert telling.headline(state, policy, "8") == (
-        "Canary 8 from 0.1 to 0.5 of the traffic after 1 looks: advance. Give it more traffic."
+        "Canary 8 from 0.1 to 0.5 of the traffic after 1 look: advance. Give it more traffic."
     )
 
 

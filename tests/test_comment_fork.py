@@ -32,8 +32,9 @@ from github_double.storage import Storage
 from github_double.world import Artifact, PullRequest, WorkflowRun
 from slipway.github_api import artifacts
 from slipway.report import Check, Column, Report, Table, Verdict, comment, fork, untrusted
-from slipway.runner import outputs, stage
+from slipway.runner import outputs
 from slipway.runner.errors import InputError, RemoteError
+from step_kit import in_this_process
 
 ROOT = Path(__file__).resolve().parents[1]
 REPOSITORY, FORK, MODEL = "octo/models", "mona/models", "flights"
@@ -203,14 +204,7 @@ def scene(
     }
 
     def execute(given: dict[str, str]) -> tuple[int, str]:
-        with monkeypatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith(("GITHUB_", "INPUT_", "RUNNER_", "SLIPWAY_"))]:
-                patch.delenv(name)
-            for name, value in given.items():
-                patch.setenv(name, value)
-            code = stage.run(comment_fork.main, comment_fork.Inputs, argv=[])
-        said = capfd.readouterr()
-        return code, said.out + said.err
+        return in_this_process(comment_fork, given, monkeypatch, capfd)
 
     return Scene(hub, storage, tmp_path, environ, execute, pull, hub.world.run(pull))
 

@@ -8,11 +8,12 @@ import pytest
 
 import deploy_model
 import rollback_model
-from deploy_kit import Place, Ran, invariants, released
+from deploy_kit import Place, invariants, released
 from github_double.server import GitHubDouble
 from github_double.world import Deployment
 from slipway.deploying import announcing
 from slipway.report import Column, Report, Table, Verdict
+from step_kit import Ran
 from test_training_toy import QUIET
 
 pytestmark = QUIET
@@ -59,12 +60,13 @@ def test_release__is_shown_as_a_deployment(told: Place, hub: GitHubDouble) -> No
 def test_canary__is_one_deployment_over_its_runs(told: Place, hub: GitHubDouble) -> None:
     released(told, "1")
     told(deploy_model, model_version="2")
+    told(deploy_model)
+    assert deployments(hub)[-1] == ("production", "2", ["in_progress", "in_progress"]), "begun, and with its share"
     told.look("2", "promote")
     told(deploy_model)
     told(deploy_model)
     states = {version: found for _, version, found in deployments(hub)}
-    assert states["2"][-1] == "success"
-    assert set(states["2"][:-1]) == {"in_progress"}
+    assert states["2"] == ["in_progress", "in_progress", "success"]
     assert states["1"][-1] == "inactive"
     assert len(hub.world.deployments) == 2
 
@@ -110,6 +112,71 @@ def test_rollback__by_hand_is_told_in_the_same_issue(told: Place, hub: GitHubDou
     assert "It was the telephone exchange." in second.body
 
 
+def closed_by_somebody(hub: GitHubDouble) -> None:
+    (issue,) = hub.world.issues.values()
+    issue.state = "closed"
+
+
+def test_issue__stays_open_until_a_release_goes_live(told: Place, hub: GitHubDouble) -> None:
+    """canary.yml runs every few minutes, and finds that the version before is live, as it should be."""
+    released(told, "1")
+    rolled_back(told)
+    before = deployments(hub)
+    assert told(deploy_model).said["state"] == "live"
+    assert deployments(hub) == before
+    (issue,) = hub.world.issues.values()
+    assert issue.state == "open"
+
+
+def test_issue__that_somebody_closed_hides_no_later_rollback(told: Place, hub: GitHubDouble) -> None:
+    released(told, "1")
+    rolled_back(told)
+    closed_by_somebody(hub)
+    assert told(deploy_model).said["state"] == "live"
+    assert len(hub.world.issues) == 1, "nothing new happened"
+    told(deploy_model, model_version="3")
+    done = told(rollback_model, reason="Too slow.")
+    assert done.code == 0, done.log
+    first, second = hub.world.issues.values()
+    assert (first.state, second.state) == ("closed", "open")
+    assert "Too slow." in second.body
+    assert done.report.links["issue"].endswith(f"/issues/{second.number}")
+
+
+def test_rollback__fails_the_deployment_of_the_version_that_is_gone(told: Place, hub: GitHubDouble) -> None:
+    """The newest release is another's, a canary that was taken back before."""
+    released(told, "1")
+    released(told, "2")
+    told(deploy_model, model_version="3")
+    told(rollback_model, reason="Not yet.")
+    states = {version: found[-1] for _, version, found in deployments(hub)}
+    assert states == {"1": "inactive", "2": "success", "3": "failure"}
+    told(rollback_model, model_version="1", reason="Nor that one.")
+    states = {version: found[-1] for _, version, found in deployments(hub)}
+    assert states["2"] == "failure"
+
+
+def test_rollback__to_what_is_live_already_is_no_news(told: Place, hub: GitHubDouble) -> None:
+    released(told, "1")
+    before = deployments(hub)
+    done = told(rollback_model, model_version="1", reason="To be sure.")
+    assert (done.code, done.said["taken-back"]) == (0, ""), done.log
+    assert deployments(hub) == before
+    assert hub.world.issues == {}
+
+
+def test_rollback__of_a_rollback_is_a_success_again(told: Place, hub: GitHubDouble) -> None:
+    released(told, "1")
+    released(told, "2")
+    told(rollback_model, reason="Bad.")
+    assert {version: found[-1] for _, version, found in deployments(hub)}["2"] == "failure"
+    told(rollback_model, model_version="2", reason="It was not the model.")
+    assert {version: found[-1] for _, version, found in deployments(hub)} == {"1": "failure", "2": "success"}
+    assert told(deploy_model).said["live"] == "2"
+    (issue,) = hub.world.issues.values()
+    assert issue.state == "open", "no release has mended it"
+
+
 def test_rollback__without_an_issue(told: Place, hub: GitHubDouble) -> None:
     released(told, "1")
     told.environ["INPUT_OPEN_ISSUE"] = "false"
@@ -118,7 +185,10 @@ def test_rollback__without_an_issue(told: Place, hub: GitHubDouble) -> None:
 
 
 @pytest.mark.parametrize("fault", ["502", "403", "limit", "cut", "no permission"])
-def test_fault__what_github_does_not_take_stops_no_release(told: Place, hub: GitHubDouble, fault: str) -> None:
+def test_fault__what_github_does_not_take_stops_no_release(
+    told: Place, hub: GitHubDouble, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)  # GitHub asks for a minute
     operation = "repos/create-deployment"
     if fault in ("502", "403"):
         hub.fail_next(int(fault), times=2, operation=operation)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,11 @@ import deploy_model
 import rollback_model
 from canary_kit import arm
 from deploy_kit import Place, approved, invariants, killed, released
+from ledger_kit import ledger
+from slipway.audit.trail import Trail
 from slipway.canary.observations import Observation
+from slipway.deploying.record import Releases
+from step_kit import Ran
 from test_training_toy import QUIET
 
 pytestmark = QUIET
@@ -43,8 +49,8 @@ def test_deploy__a_first_release_has_all_requests_at_once(place: Place) -> None:
     assert [check.name for check in done.report.checks] == ["golden as served"]
 
 
+@pytest.mark.usefixtures("live")
 def test_deploy__a_canary_goes_where_the_looks_say(place: Place) -> None:
-    released(place, "1")
     done = place(deploy_model, model_version="2")
     assert (done.code, done.said["state"], done.said["share"]) == (0, "canary", "0.05")
     assert place.target().shares == {"1": 0.95, "2": 0.05}
@@ -61,17 +67,16 @@ def test_deploy__a_canary_goes_where_the_looks_say(place: Place) -> None:
     assert place.events[-2:] == ["look", "promotion"]
 
 
+@pytest.mark.usefixtures("live")
 def test_deploy__again_changes_nothing(place: Place) -> None:
-    released(place, "1")
     before = place.subjects
     done = place(deploy_model, model_version="1")
     assert (done.code, done.said["state"]) == (0, "live")
     assert place.subjects == before
 
 
+@pytest.mark.usefixtures("canary")
 def test_deploy__harm_takes_it_back(place: Place) -> None:
-    released(place, "1")
-    place(deploy_model, model_version="2")
     place.look("2", "roll-back")
     done = place(deploy_model)
     assert (done.code, done.said["verdict"], done.said["state"]) == (1, "fail", "rolled-back")
@@ -90,10 +95,11 @@ def test_deploy__harm_takes_it_back(place: Place) -> None:
         ("broken", "not ready", "no module named 'tree'"),
         ("wrong", "golden", "recorded 0.75"),
         ("refusing", "golden", "The rows do not fit."),
+        ("dying", "golden", "The request ended it."),
     ],
 )
+@pytest.mark.usefixtures("live")
 def test_deploy__one_that_is_not_fit_never_gets_a_request(place: Place, fault: str, cause: str, said: str) -> None:
-    released(place, "1")
     place.target().change(**{fault: ["2"]})
     seen: list[dict[str, float]] = []
     place.target().before = lambda _: seen.append(place.target().shares)
@@ -103,6 +109,16 @@ def test_deploy__one_that_is_not_fit_never_gets_a_request(place: Place, fault: s
     assert not any(shares.get("2") for shares in seen)
     assert place.target().shares == {"1": 1.0}
     assert place.entries[-1].details["cause"] == cause
+
+
+@pytest.mark.usefixtures("live")
+def test_deploy__an_answer_that_is_lost_on_the_way_says_nothing_of_the_version(place: Place) -> None:
+    place.target().change(silent=["2"])
+    done = place(deploy_model, model_version="2")
+    assert (done.code, done.said["state"], done.said["share"]) == (1, "canary", "0.0")
+    assert "The connection was reset." in done.error
+    place.target().change(silent=[])
+    assert place(deploy_model).said["share"] == "0.05"
 
 
 def test_deploy__without_golden_predictions_nothing_is_served(place: Place) -> None:
@@ -138,9 +154,8 @@ def test_deploy__a_version_that_nobody_has_signed(place: Place) -> None:
     assert (place.target().shares, place.live(), place.events) == ({}, "", ["deployment", "rollback"])
 
 
+@pytest.mark.usefixtures("canary")
 def test_deploy__an_unhealthy_canary_does_not_wait_for_a_look(place: Place) -> None:
-    released(place, "1")
-    place(deploy_model, model_version="2")
     said = place.target().read()
     said["versions"]["2"]["health"] = "failed"
     place.target().write(said)
@@ -151,9 +166,8 @@ def test_deploy__an_unhealthy_canary_does_not_wait_for_a_look(place: Place) -> N
 
 
 @pytest.mark.parametrize("comes_up", [True, False])
+@pytest.mark.usefixtures("twice")
 def test_deploy__production_that_ended_is_brought_up_or_else_the_version_before(place: Place, comes_up: bool) -> None:
-    released(place, "1")
-    released(place, "2")
     said = place.target().read()
     said["versions"]["2"]["health"] = "failed"
     place.target().write({**said, "broken": [] if comes_up else ["2"]})
@@ -166,8 +180,8 @@ def test_deploy__production_that_ended_is_brought_up_or_else_the_version_before(
         assert (back.event, back.details["cause"], back.details["previous_version"]) == ("rollback", "unhealthy", "2")
 
 
+@pytest.mark.usefixtures("live")
 def test_deploy__production_that_cannot_be_brought_up_and_has_nothing_before_it(place: Place) -> None:
-    released(place, "1")
     place.target().change(versions={}, broken=["1"])
     done = place(deploy_model)
     assert done.code == 1
@@ -208,9 +222,9 @@ def test_deploy__production_asks_for_an_approval(place: Place, monkeypatch: pyte
     assert {subject.role for subject in began.subjects} >= {"seal", "approval", "candidate", "policy", "registry"}
 
 
+@pytest.mark.usefixtures("live")
 def test_deploy__an_approval_holds_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place.folder)
-    released(place, "1")
     place.policy(approval="required")
     approved(place, "2")
     assert place(deploy_model, model_version="2").said["state"] == "canary"
@@ -222,12 +236,12 @@ def test_deploy__an_approval_holds_once(place: Place, monkeypatch: pytest.Monkey
     assert place.target().shares == {"1": 1.0}
 
 
+@pytest.mark.usefixtures("live")
 def test_deploy__an_approval_holds_once_whatever_was_released_since(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Version 3 comes and goes, so that the version that it replaces is again the one that was approved to be."""
     monkeypatch.chdir(place.folder)
-    released(place, "1")
     place.policy(approval="required")
     for version in ("2", "3"):
         approved(place, version)
@@ -250,11 +264,11 @@ def test_deploy__an_approval_holds_once_whatever_was_released_since(
         ({"replaces": "9"}, "the version that it replaces: approved was `9`, and it is `1`"),
     ],
 )
+@pytest.mark.usefixtures("live")
 def test_deploy__what_was_approved_is_not_what_would_be_released(
     place: Place, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], said: str
 ) -> None:
     monkeypatch.chdir(place.folder)
-    released(place, "1")
     place.policy(approval="required")
     approved(place, "2", **change)
     done = place(deploy_model, model_version="2")
@@ -277,18 +291,17 @@ def test_deploy__an_approval_of_another_branchs_run_is_none(place: Place, monkey
     assert place(deploy_model, model_version="1").said["state"] == "live"
 
 
+@pytest.mark.usefixtures("canary")
 def test_deploy__two_releases_at_once(place: Place) -> None:
-    released(place, "1")
-    place(deploy_model, model_version="2")
     done = place(deploy_model, model_version="3")
     assert done.code == 1
     assert "Version 2 is being released to production." in done.error
     assert place.target().shares == {"1": 0.95, "2": 0.05}
 
 
+@pytest.mark.usefixtures("live")
 def test_deploy__two_runs_that_begin_at_the_same_moment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other one's entry arrives between our look at the ledger and our own entry."""
-    released(place, "1")
     from slipway.deploying import beginning
 
     real = beginning.require_target
@@ -307,8 +320,8 @@ def test_deploy__two_runs_that_begin_at_the_same_moment(place: Place, monkeypatc
     assert place.target().shares == {"1": 1.0}
 
 
+@pytest.mark.usefixtures("live")
 def test_deploy__a_run_that_comes_late(place: Place) -> None:
-    released(place, "1")
     released(place, "3")
     done = place(deploy_model, model_version="2")
     assert done.code == 1
@@ -320,6 +333,9 @@ def test_deploy__a_run_that_comes_late(place: Place) -> None:
     [
         ({"environment": "prod"}, "The policy knows no environment `prod`."),
         ({"model_version": "latest"}, "`model-version` must be a number of the registry"),
+        ({"model_version": "01"}, "`model-version` must be a number of the registry"),
+        ({"model_version": "9" * 30}, "`model-version` must be a number of the registry"),
+        ({"model_version": "\N{FULLWIDTH DIGIT ONE}"}, "`model-version` must be a number of the registry"),
         ({"model_version": "9"}, "The registry has no version `9` of `toy`."),
         ({"promote": "true"}, "`promote` needs a `reason`, and no `model-version`."),
         (
@@ -357,8 +373,8 @@ def test_deploy__not_from_another_branch(place: Place, ref: str) -> None:
     assert place(deploy_model, model_version="1").said["state"] == "live"
 
 
+@pytest.mark.usefixtures("live")
 def test_deploy__a_target_that_cannot_split_has_no_canary(place: Place) -> None:
-    released(place, "1")
     place.target().splits = False
     done = place(deploy_model, model_version="2")
     assert done.code == 1
@@ -375,9 +391,8 @@ def test_deploy__a_target_that_cannot_be_asked_is_said_to_be_so(place: Place) ->
 # A person decides
 
 
+@pytest.mark.usefixtures("canary")
 def test_promote__a_canary_that_waits(place: Place) -> None:
-    released(place, "1")
-    place(deploy_model, model_version="2")
     done = place(deploy_model, promote="true", reason="We like it.")
     assert done.code == 1
     assert "its canary says `continue`" in done.error
@@ -406,8 +421,8 @@ def test_killed__at_any_step_of_a_first_release(place: Place, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("after", range(4))
+@pytest.mark.usefixtures("live")
 def test_killed__at_any_step_of_a_promotion(place: Place, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    released(place, "1")
     assert killed(place, deploy_model, 2, monkeypatch, model_version="2")
     place(deploy_model)
     assert place.target().shares == {"1": 0.95, "2": 0.05}
@@ -420,9 +435,8 @@ def test_killed__at_any_step_of_a_promotion(place: Place, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("after", range(5))
+@pytest.mark.usefixtures("canary")
 def test_killed__at_any_step_of_a_rollback(place: Place, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    released(place, "1")
-    place(deploy_model, model_version="2")
     place.look("2", "roll-back")
     assert killed(place, deploy_model, after, monkeypatch) == (after < 4)
     place(deploy_model)
@@ -431,10 +445,9 @@ def test_killed__at_any_step_of_a_rollback(place: Place, monkeypatch: pytest.Mon
     assert set(place.target().shares) == {"1"}
 
 
+@pytest.mark.usefixtures("canary")
 def test_rollback__while_a_deployment_is_running_wins(place: Place) -> None:
     """Somebody rolls back at the very moment at which the other run is about to move the traffic."""
-    released(place, "1")
-    place(deploy_model, model_version="2")
     place.look("2", "promote")
     target = place.target()
 
@@ -453,20 +466,134 @@ def test_rollback__while_a_deployment_is_running_wins(place: Place) -> None:
     assert "2" not in target.shares
 
 
+@dataclass
+class Late:
+    """Holds an entry up that a run is about to write, until something else has happened."""
+
+    event: str
+    meanwhile: Callable[[], Ran]
+    ran: Ran | None = None
+
+    def hold(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        real = Releases._append
+
+        def held(releases: Releases, event: Any, *given: Any) -> Any:
+            if event == self.event and self.ran is None:
+                monkeypatch.setattr(Releases, "_append", real)
+                here = Path.cwd()
+                self.ran = self.meanwhile()
+                os.chdir(here)
+                assert self.ran.code == 0, self.ran.log
+            return real(releases, event, *given)
+
+        monkeypatch.setattr(Releases, "_append", held)
+
+
+def live_by_the_audit(place: Place) -> str:
+    found = Trail.read(ledger(place.clone.path, remote=str(place.upstream))).live("toy", "production")
+    return found.version if found else ""
+
+
+@pytest.mark.usefixtures("canary")
+def test_rollback__wins_over_a_promotion_whose_entry_comes_later(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody rolls back after the other run has read the ledger, and before its promotion is on record."""
+    place.look("2", "promote")
+    Late("promotion", lambda: place(rollback_model, reason="The phones are ringing.")).hold(monkeypatch)
+    done = place(deploy_model)
+    assert (done.code, done.said["state"], done.said["live"]) == (1, "rolled-back", "1"), done.log
+    assert place.events[-2:] == ["rollback", "promotion"]
+    invariants(place, "1")
+    assert live_by_the_audit(place) == "1"
+    assert place(deploy_model, model_version="2").said["state"] == "canary", "it may be released anew"
+
+
+@pytest.mark.usefixtures("twice")
+def test_rollback__by_hand_wins_over_a_runs_own_whose_entry_comes_later(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(deploy_model, model_version="3")
+    place.look("3", "roll-back")
+    Late("rollback", lambda: place(rollback_model, reason="2 is no better.", model_version="1")).hold(monkeypatch)
+    done = place(deploy_model)
+    assert (done.code, done.said["live"]) == (1, "1"), done.log
+    assert [each.details["cause"] for each in place.entries[-2:]] == ["person", "harm"]
+    invariants(place, "1")
+    assert live_by_the_audit(place) == "1"
+
+
+@pytest.mark.usefixtures("live")
+def test_deploy__a_run_takes_back_no_release_but_the_one_that_it_tried(place: Place) -> None:
+    """While it tries version 2 somebody takes that back, and version 3 begins."""
+    target = place.target()
+    target.change(wrong=["2"])
+
+    def meanwhile(call: str) -> None:
+        if call == "answer":
+            target.before = lambda _: None
+            here = Path.cwd()
+            assert place(rollback_model, reason="3 is the one.").code == 0
+            assert place(deploy_model, model_version="3").said["state"] == "canary"
+            os.chdir(here)
+            target.change(versions={**target.read()["versions"], "2": {"share": 0.0, "health": "ready"}})
+
+    target.before = meanwhile
+    done = place(deploy_model, model_version="2")
+    assert (done.code, done.said["state"], done.said["canary"]) == (1, "rolled-back", "3"), done.log
+    assert {version: share for version, share in target.shares.items() if share} == {"1": 0.95, "3": 0.05}
+    assert place.events[-2:] == ["rollback", "deployment"]
+
+
+@pytest.mark.usefixtures("canary")
+def test_promote__nobody_passes_over_harm_that_a_look_shows_meanwhile(place: Place) -> None:
+    place.look("2", "roll-back")
+    release = place.entries[-2].sequence
+    said = {"environment": "production", "release": release, "decision": "promote", "reason": "It waited."}
+    place.append("override", "2", details=said)
+    done = place(deploy_model)
+    assert (done.code, done.said["state"]) == (1, "rolled-back"), done.log
+    invariants(place, "1")
+
+
+@pytest.mark.usefixtures("canary")
+def test_canary__whose_rules_are_gone_stays_as_it_is(place: Place) -> None:
+    place.look("2", "advance", 1)
+    file = place.clone.path / "slipway.yml"
+    said = yaml.safe_load(file.read_text(encoding="utf-8"))
+    del said["canary"], said["deployment"]["environments"]["production"]["rollout"]
+    place.clone.commit({"slipway.yml": yaml.safe_dump(said)})
+    done = place(deploy_model)
+    assert done.code == 1
+    assert "has no section `canary` any more, and version 2 is one." in done.error
+    assert place.target().shares == {"1": 0.95, "2": 0.05}
+    assert place(rollback_model, reason="It was given up.").said["live"] == "1"
+    invariants(place, "1")
+
+
+@pytest.mark.usefixtures("live")
+def test_watch__without_anything_to_watch_by_nothing_begins(place: Place) -> None:
+    place.policy(canary={"observations": None})
+    before = place.subjects
+    done = place(deploy_model, model_version="2", **WATCHED)
+    assert done.code == 1
+    assert "has no `canary.observations`, so there is nothing to watch." in done.error
+    assert (place.subjects, place.target().shares) == (before, {"1": 1.0})
+
+
+@pytest.mark.usefixtures("live")
 def test_fault__the_target_does_not_answer(place: Place) -> None:
-    released(place, "1")
     place.target().change(down="connection refused")
     done = place(deploy_model, model_version="2")
     assert done.code == 1
     assert "The target does not answer." in done.error
+    assert (done.said["state"], done.said["live"], done.said["canary"]) == ("canary", "1", "2"), "as the ledger says"
+    assert done.said["share"] == "", "nobody could ask"
     place.target().change(down="")
     assert place(deploy_model).said["state"] == "canary"
 
 
+@pytest.mark.usefixtures("canary")
 def test_fault__the_registry_is_gone_after_the_traffic_moved(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    released(place, "1")
-    place(deploy_model, model_version="2")
     place.look("2", "roll-back")
     done = place(deploy_model, tracking_uri="http://127.0.0.1:1")
     assert done.code == 1
@@ -488,8 +615,8 @@ def counted(place: Place, canary: tuple[int, int], baseline: tuple[int, int]) ->
 WATCHED = {"watch_minutes": "0.02", "look_seconds": "0.2"}
 
 
+@pytest.mark.usefixtures("live")
 def test_watch__looks_until_the_canary_is_decided(place: Place) -> None:
-    released(place, "1")
     counted(place, (500, 200), (9_500, 10))
     done = place(deploy_model, model_version="2", **WATCHED)
     assert (done.code, done.said["state"]) == (1, "rolled-back"), done.log
@@ -498,10 +625,10 @@ def test_watch__looks_until_the_canary_is_decided(place: Place) -> None:
     assert {check.name: check.verdict.value for check in done.report.checks}["errors"] == "fail"
 
 
+@pytest.mark.usefixtures("live")
 def test_watch__without_anything_to_see_it_ends_with_its_time(place: Place) -> None:
     """No traffic at all: the canary stays where it is, and at its horizon a person decides."""
     place.policy(canary={"horizon_hours": 0.00005})
-    released(place, "1")
     (place.clone.path / "observations.jsonl").touch()
     done = place(deploy_model, model_version="2", **WATCHED)
     assert (done.code, done.said["state"]) == (0, "waiting"), done.log
@@ -510,29 +637,28 @@ def test_watch__without_anything_to_see_it_ends_with_its_time(place: Place) -> N
     invariants(place, "1")
 
 
-@pytest.mark.parametrize(("errors", "state"), [(200, "none"), (5, "canary")])
-def test_fault__the_token_expires_in_mid_canary(place: Place, errors: int, state: str) -> None:
+@pytest.mark.parametrize(("errors", "harmful"), [(200, True), (5, False)])
+@pytest.mark.usefixtures("canary")
+def test_fault__the_token_expires_in_mid_canary(place: Place, errors: int, harmful: bool) -> None:
     """Nothing can be put on record any more: a harmful canary loses its requests, any other stays as it is."""
-    released(place, "1")
-    assert place(deploy_model, model_version="2").said["state"] == "canary"
     hook = place.upstream / "hooks" / "pre-receive"
     hook.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
     hook.chmod(0o755)
     counted(place, (500, errors), (9_500, 100))
     done = place(deploy_model, **WATCHED)
-    assert done.said["state"] == state, done.log
-    assert done.code == (1 if state == "none" else 0)
+    assert done.code == (1 if harmful else 0), done.log
+    said = {name: done.said[name] for name in ("state", "live", "canary", "share")}
+    assert said == {"state": "canary", "live": "1", "canary": "2", "share": "0.0" if harmful else "0.05"}
     assert "not on record" in done.log
-    assert place.target().shares == ({"1": 1.0, "2": 0.0} if state == "none" else {"1": 0.95, "2": 0.05})
+    assert place.target().shares == ({"1": 1.0, "2": 0.0} if harmful else {"1": 0.95, "2": 0.05})
     hook.unlink()
     done = place(deploy_model)
-    if state == "none":
+    if harmful:
         invariants(place, "1")
 
 
+@pytest.mark.usefixtures("canary")
 def test_fault__a_promotion_that_waits_on_this_machine_moves_nothing(place: Place) -> None:
-    released(place, "1")
-    place(deploy_model, model_version="2")
     hook = place.upstream / "hooks" / "pre-receive"
     hook.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
     hook.chmod(0o755)
@@ -545,19 +671,21 @@ def test_fault__a_promotion_that_waits_on_this_machine_moves_nothing(place: Plac
     invariants(place, "2")
 
 
+@pytest.mark.usefixtures("live")
 def test_fault__the_ledger_cannot_be_reached(place: Place) -> None:
-    released(place, "1")
+    assert place.events[-1] == "promotion"  # and so it was read here before
     away = place.upstream.rename(place.folder / "away.git")
     done = place(deploy_model, model_version="2")
     assert done.code == 1
     assert "cannot be read" in done.error
+    assert (done.said["state"], done.said["live"]) == ("unknown", "")
     assert place.target().shares == {"1": 1.0}
     away.rename(place.upstream)
     assert place(deploy_model, model_version="2").said["state"] == "canary"
 
 
+@pytest.mark.usefixtures("live")
 def test_fault__what_somebody_changed_by_hand_is_set_back(place: Place) -> None:
-    released(place, "1")
     said = place.target().read()
     said["versions"] = {"1": {"share": 0.2, "health": "ready"}, "9": {"share": 0.8, "health": "ready"}}
     place.target().write(said)

@@ -21,7 +21,7 @@ from conftest import GitRepository, pull_request
 from github_double.server import GitHubDouble
 from governor_kit import AT_ONCE, MODEL, drift, validation
 from ledger_kit import clone, ledger
-from runner_double import Printed, RunnerDouble
+from runner_double import RunnerDouble
 from slipway.github_api import dispatches
 from slipway.governor import payload
 from slipway.governor.rules import ORDER
@@ -29,29 +29,12 @@ from slipway.ledger import store
 from slipway.report import Report
 from slipway.retraining import protocol
 from slipway.retraining.record import Reading
-from slipway.runner import outputs, stage
+from step_kit import Ran, in_this_process, left, variables
 
 SCRIPT = Path(dispatch_retraining.__file__)
 REPOSITORY = "octo/models"
 SEND = "actions/create-workflow-dispatch"
 POLICY = {"version": 1, "model": MODEL, "retraining": {"workflow": "retrain.yml", "persistence": AT_ONCE}}
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a step left."""
-
-    code: int
-    log: str
-    said: dict[str, str]
-    summary: str
-
-    @property
-    def report(self) -> Report:
-        return Report.read(Path(self.said["report"]))
-
-    def messages(self, level: str) -> str:
-        return "\n".join(each.message for each in Printed().read(self.log).annotations if each.level == level)
 
 
 @dataclass
@@ -73,18 +56,7 @@ class Step:
     def given(self, **inputs: str) -> dict[str, str]:
         """The variables of the next step."""
         self.runs += 1
-        files = {name: self.folder / f"{name.lower()}-{self.runs}" for name in ("OUTPUT", "STEP_SUMMARY")}
-        for file in files.values():
-            file.touch()
-        event = self.folder / f"event-{self.runs}"
-        event.write_text(json.dumps(self.event), encoding="utf-8")
-        return {
-            **self.environ,
-            "GITHUB_RUN_ID": str(100 + self.runs),
-            "GITHUB_EVENT_PATH": str(event),
-            **{f"GITHUB_{name}": str(file) for name, file in files.items()},
-            **{f"INPUT_{name.upper()}": value for name, value in inputs.items()},
-        }
+        return {**self.environ, **variables(self.folder, self.runs, self.event, inputs)}
 
     def __call__(
         self, *, report: Report | None = None, valid: str = "pass", environ: dict[str, str] | None = None, **inputs: str
@@ -94,9 +66,7 @@ class Step:
         if valid:
             reports["validation_report"] = str(validation(valid).write(self.folder / "validate-data.json"))
         given = {**self.given(**{**reports, **inputs}), **(environ or {})}
-        code, log = self.execute(given)
-        summary = Path(given["GITHUB_STEP_SUMMARY"]).read_text(encoding="utf-8")
-        return Ran(code, log, outputs.read(Path(given["GITHUB_OUTPUT"])), summary)
+        return left(given, *self.execute(given))
 
     def steps(self) -> list[str]:
         reader = ledger(self.folder, remote=str(self.folder / "up.git"))
@@ -111,13 +81,11 @@ def site(hub: GitHubDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     )
     hub.world.set_clock(datetime.now(UTC).replace(microsecond=0))
     environ = {
-        "GITHUB_ACTIONS": "true",
         "GITHUB_API_URL": hub.base_url,
         "GITHUB_SERVER_URL": "https://github.test",
         "GITHUB_REPOSITORY": REPOSITORY,
         "GITHUB_EVENT_NAME": "schedule",
         "GITHUB_RUN_ATTEMPT": "1",
-        "RUNNER_TEMP": str(tmp_path / "temp"),
         "INPUT_REMOTE": str(tmp_path / "up.git"),
         "INPUT_GITHUB_TOKEN": hub.world.installation_token(contents="write", actions="write"),
     }
@@ -134,15 +102,7 @@ def step(
     """The stage in this process."""
 
     def execute(given: dict[str, str]) -> tuple[int, str]:
-        with monkeypatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith(("GITHUB_", "INPUT_", "RUNNER_", "SLIPWAY_"))]:
-                patch.delenv(name)
-            for name, value in given.items():
-                patch.setenv(name, value)
-            patch.chdir(site.clone.path)
-            code = stage.run(dispatch_retraining.main, dispatch_retraining.Inputs, argv=[])
-        said = capfd.readouterr()
-        return code, said.out + said.err
+        return in_this_process(dispatch_retraining, given, monkeypatch, capfd, site.clone.path)
 
     site.execute = execute
     return site

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -19,36 +17,17 @@ import judge_canary
 from canary_kit import arm
 from conftest import GitRepository, pull_request
 from ledger_kit import clone, subjects
-from runner_double import Printed
 from slipway.canary.observations import Observation
 from slipway.policy.canary import ObservationSource
-from slipway.report import Report
-from slipway.runner import outputs, stage
 from slipway.runner.errors import InputError
 from slipway.targets.protocol import Target
 from slipway.watching import record, sources
+from step_kit import Ran, in_this_process, left, variables
 from targets_kit import Stand, standing
 
 MODEL = "flights"
 STAGES = [{"share": 0.1, "minutes": 2, "requests": 100}, {"share": 0.5, "minutes": 2, "requests": 100}]
 BEGAN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a step left."""
-
-    code: int
-    log: str
-    said: dict[str, str]
-    summary: str
-
-    @property
-    def report(self) -> Report:
-        return Report.read(Path(self.said["report"]))
-
-    def messages(self, level: str) -> str:
-        return "\n".join(each.message for each in Printed().read(self.log).annotations if each.level == level)
 
 
 @dataclass
@@ -76,31 +55,14 @@ class Step:
 
     def __call__(self, environ: dict[str, str] | None = None, **inputs: str) -> Ran:
         self.runs += 1
-        files = {name: self.folder / f"{name.lower()}-{self.runs}" for name in ("OUTPUT", "STEP_SUMMARY")}
-        for file in files.values():
-            file.touch()
-        event = self.folder / f"event-{self.runs}"
-        event.write_text(json.dumps(self.event), encoding="utf-8")
-        given = {"canary_version": "8", "baseline_version": "7", "remote": str(self.folder / "up.git"), **inputs}
-        code, log = self.execute(
-            {
-                "GITHUB_ACTIONS": "true",
-                "GITHUB_REPOSITORY": "octo/models",
-                "GITHUB_EVENT_NAME": "schedule",
-                "GITHUB_RUN_ID": str(100 + self.runs),
-                "GITHUB_EVENT_PATH": str(event),
-                "RUNNER_TEMP": str(self.folder / "temp"),
-                **{f"GITHUB_{name}": str(file) for name, file in files.items()},
-                **{f"INPUT_{name.upper()}": value for name, value in given.items()},
-                **(environ or {}),
-            }
-        )
-        return Ran(
-            code,
-            log,
-            outputs.read(files["OUTPUT"]),
-            files["STEP_SUMMARY"].read_text(encoding="utf-8"),
-        )
+        asked = {"canary_version": "8", "baseline_version": "7", "remote": str(self.folder / "up.git"), **inputs}
+        given = {
+            **variables(self.folder, self.runs, self.event, asked),
+            "GITHUB_REPOSITORY": "octo/models",
+            "GITHUB_EVENT_NAME": "schedule",
+            **(environ or {}),
+        }
+        return left(given, *self.execute(given))
 
     @property
     def entries(self) -> list[str]:
@@ -115,15 +77,7 @@ def step(
     made = Step(tmp_path, clone(tmp_path / "up.git", tmp_path / "clone"), lambda _: (0, ""))
 
     def execute(given: dict[str, str]) -> tuple[int, str]:
-        with monkeypatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith(("GITHUB_", "INPUT_", "RUNNER_", "SLIPWAY_"))]:
-                patch.delenv(name)
-            for name, value in given.items():
-                patch.setenv(name, value)
-            patch.chdir(made.clone.path)
-            code = stage.run(judge_canary.main, judge_canary.Inputs, argv=[])
-        said = capfd.readouterr()
-        return code, said.out + said.err
+        return in_this_process(judge_canary, given, monkeypatch, capfd, made.clone.path)
 
     made.execute = execute
     made.policy()
@@ -176,7 +130,7 @@ def test_main__from_the_first_look_to_promotion(step: Step) -> None:
     assert (third.code, third.said["decision"], third.said["share"]) == (0, "promote", "1.0"), third.log
     assert [each.split(": ")[0] for each in step.entries] == [
         "Begin the ledger",
-        "Canary 8 at 0.1 of the traffic after 1 looks",
+        "Canary 8 at 0.1 of the traffic after 1 look",
         "Canary 8 from 0.1 to 0.5 of the traffic after 2 looks",
         "Canary 8 at 0.5 of the traffic after 4 looks",
     ]
@@ -198,7 +152,7 @@ def test_main__rolls_back_and_succeeds_so_that_the_next_step_can_act(step: Step)
         "fail",
         "0.0",
     )
-    assert "Canary 8 at 0.1 of the traffic after 1 looks: roll-back." in done.messages("error")
+    assert "Canary 8 at 0.1 of the traffic after 1 look: roll-back." in done.messages("error")
     check = next(each for each in done.report.checks if each.name == "errors")
     assert check.verdict == "fail"
     assert check.values["ratio"] == pytest.approx(4.0, rel=0.01)

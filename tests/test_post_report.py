@@ -27,7 +27,8 @@ from github_double.server import GitHubDouble
 from github_double.world import PullRequest
 from runner_double import RunnerDouble
 from slipway.report import Check, Column, Report, Table, Verdict, comment
-from slipway.runner import outputs, stage
+from slipway.runner import outputs
+from step_kit import in_this_process
 
 SCRIPT = Path(post_report.__file__)
 REPOSITORY = "octo/models"
@@ -124,14 +125,7 @@ def step(
     """The stage in this process."""
 
     def execute(given: dict[str, str]) -> tuple[int, str]:
-        with monkeypatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith(("GITHUB_", "INPUT_", "RUNNER_", "SLIPWAY_"))]:
-                patch.delenv(name)
-            for name, value in given.items():
-                patch.setenv(name, value)
-            code = stage.run(post_report.main, post_report.Inputs, argv=[])
-        said = capfd.readouterr()
-        return code, said.out + said.err
+        return in_this_process(post_report, given, monkeypatch, capfd)
 
     made = Step(tmp_path, environ, execute)
     made.pulled(pull_request.number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 import deploy_model
 import rollback_model
 from deploy_kit import Place, invariants, killed, released
+from slipway.deploying.record import Releases
 from slipway.report import Report, Verdict
 from test_training_toy import QUIET
 
@@ -31,22 +31,6 @@ def gone(place: Place, version: str) -> None:
     said = place.target().read()
     del said["versions"][version]
     place.target().write(said)
-
-
-@pytest.fixture
-def twice(place: Place, store: Path) -> Place:
-    """A place where versions 1 and 2 were released, one after the other; made once, and copied for every test."""
-    kept = store.parent / "twice"
-    if kept.is_dir():
-        shutil.copytree(kept, place.folder, dirs_exist_ok=True, symlinks=True)
-    else:
-        released(place, "1")
-        released(place, "2")
-        for name in ("up.git", "clone"):
-            shutil.copytree(place.folder / name, kept / name, symlinks=True)
-        for name in ("mlflow.db", "target-production.json"):
-            shutil.copy(place.folder / name, kept)
-    return place
 
 
 # Where it goes
@@ -69,9 +53,9 @@ def test_rollback__to_the_version_before(twice: Place) -> None:
     assert "Version 1 is live in production again; version 2 was taken back." in done.summary
 
 
+@pytest.mark.usefixtures("twice")
 def test_rollback__to_a_named_version(place: Place) -> None:
-    for version in ("1", "2", "3"):
-        released(place, version)
+    released(place, "3")
     assert rolled_back(place, model_version="1")["taken-back"] == "3"
     invariants(place, "1")
     done = place(deploy_model)
@@ -80,13 +64,62 @@ def test_rollback__to_a_named_version(place: Place) -> None:
 
 def test_rollback__of_a_rollback(twice: Place) -> None:
     rolled_back(twice)
-    done = twice(rollback_model, reason="It was not the model.")
-    assert done.code == 1, "what came after it is gone back to only where somebody names it"
-    assert "There is no earlier version in production to go back to." in done.error
     assert rolled_back(twice, model_version="2")["live"] == "2"
     invariants(twice, "2")
+    assert rolled_back(twice, model_version="1")["live"] == "1"
+    invariants(twice, "1")
+
+
+def test_rollback__pressed_twice_goes_back_once(twice: Place) -> None:
+    """Two people, a job that is run again, evidence that stays: none of them means one version further each time."""
+    released(twice, "3")
+    assert rolled_back(twice)["live"] == "2"
+    before = twice.subjects
+    for evidence_too in (False, True):
+        inputs = {"evidence_report": evidence(twice)} if evidence_too else {}
+        done = twice(rollback_model, reason="Once more.", **inputs)
+        assert (done.code, done.said["live"], done.said["taken-back"]) == (0, "2", ""), done.log
+        assert "went back to version 2 already. To go back further, give `model-version`." in done.log
+        assert "Version 2 is live in production already." in done.summary
+    assert twice.subjects == before
+    invariants(twice, "2")
+
+
+def test_rollback__pressed_again_ends_what_the_first_did_not(twice: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    released(twice, "3")
+    assert killed(twice, rollback_model, 0, monkeypatch, reason="Bad.")
+    assert (twice.target().shares["3"], twice.entries[-1].event) == (1.0, "rollback")
+    assert rolled_back(twice)["live"] == "2"
+    invariants(twice, "2")
+
+
+def test_rollback__after_a_canary_was_taken_back_goes_to_the_version_before(twice: Place) -> None:
+    """Nobody had gone back then: the version beside the canary is as live as ever."""
+    twice(deploy_model, model_version="3")
+    twice.look("3", "roll-back")
+    twice(deploy_model)
     assert rolled_back(twice)["live"] == "1"
     invariants(twice, "1")
+
+
+def test_rollback__of_two_at_the_same_moment_the_later_one_counts(
+    twice: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has read the same ledger, and they name other versions."""
+    released(twice, "3")
+    real = Releases.roll_back
+
+    def meanwhile(self: Releases, *given: Any) -> None:
+        monkeypatch.setattr(Releases, "roll_back", real)
+        here = Path.cwd()
+        rolled_back(twice, model_version="1")
+        os.chdir(here)
+        real(self, *given)
+
+    monkeypatch.setattr(Releases, "roll_back", meanwhile)
+    assert rolled_back(twice, model_version="2")["live"] == "2"
+    assert [each.model_version for each in twice.entries[-2:]] == ["1", "2"]
+    invariants(twice, "2")
 
 
 def test_rollback__again_changes_nothing(twice: Place) -> None:
@@ -97,9 +130,8 @@ def test_rollback__again_changes_nothing(twice: Place) -> None:
     assert twice.subjects == before
 
 
+@pytest.mark.usefixtures("canary")
 def test_rollback__of_a_canary_that_runs(place: Place) -> None:
-    released(place, "1")
-    place(deploy_model, model_version="2")
     said = rolled_back(place)
     assert (said["live"], said["taken-back"]) == ("1", "2")
     invariants(place, "1")
@@ -139,8 +171,8 @@ def test_rollback__of_a_first_release_that_never_ended(place: Place, monkeypatch
         ({"reason": "Bad."}, "There is no earlier version in production to go back to."),
     ],
 )
+@pytest.mark.usefixtures("live")
 def test_rollback__bad_inputs(place: Place, inputs: dict[str, str], said: str) -> None:
-    released(place, "1")
     before = (place.subjects, place.target().shares)
     done = place(rollback_model, **inputs)
     assert done.code == 1
@@ -148,10 +180,9 @@ def test_rollback__bad_inputs(place: Place, inputs: dict[str, str], said: str) -
     assert (place.subjects, place.target().shares) == before
 
 
+@pytest.mark.usefixtures("canary")
 def test_rollback__not_to_what_was_only_tried(place: Place) -> None:
     """A canary that was taken back was never live."""
-    released(place, "1")
-    place(deploy_model, model_version="2")
     place.look("2", "roll-back")
     place(deploy_model)
     done = place(rollback_model, reason="Bad.", model_version="2")
@@ -222,6 +253,7 @@ def test_rollback__a_version_that_cannot_be_started_changes_nothing(twice: Place
     done = twice(rollback_model, reason="Bad.")
     assert done.code == 1
     assert "no module named 'tree'" in done.error
+    assert done.said["live"] == "2", "what is so is said where it is known"
     assert twice.subjects == before
     invariants(twice, "2")
 

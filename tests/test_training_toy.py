@@ -27,6 +27,7 @@ import yaml
 
 import warm_stage
 import warm_worker
+from conftest import made_once
 from runner_double import Annotation, RunnerDouble, machine_environ
 from slipway.registry.mlflow import LoggedModel, ModelVersion, Registry
 from slipway.runner.inputs import user_name
@@ -316,16 +317,20 @@ def compile_imports(python: Path, *modules: str) -> None:
 
 @functools.cache
 def empty_store(folder: Path, cache: Path) -> Path:
-    """A migrated SQLite store without experiments; copying it saves every test MLflow's migrations."""
-    code = f"from slipway.registry.mlflow import Registry; Registry('sqlite:///{folder}/empty.db')"
-    subprocess.run(
-        [str(stage_python("train-model", cache)), "-c", code],
-        cwd=folder,
-        env={**machine_environ(), "PYTHONPATH": str(SCRIPTS)},
-        capture_output=True,
-        check=True,
-    )
-    return folder / "empty.db"
+    """A migrated SQLite store without experiments; copying it saves every test MLflow's migrations.
+
+    It lies beside the environments, by the name of the one whose MLflow made it: migrations take as long as many tests.
+    """
+    python = stage_python("train-model", cache)
+    kept = cache / f"empty-store-{python.parents[1].name}.db"
+
+    def migrate() -> None:
+        code = f"from slipway.registry.mlflow import Registry; Registry('sqlite:///{folder}/empty.db')"
+        environ = {**machine_environ(), "PYTHONPATH": str(SCRIPTS)}
+        subprocess.run([str(python), "-c", code], cwd=folder, env=environ, capture_output=True, check=True)
+        shutil.move(folder / "empty.db", kept)
+
+    return made_once(kept, migrate)
 
 
 @functools.cache

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipway.audit.dossier import Dossier, shown
-from slipway.audit.trail import PLACING, Trail
+from slipway.audit.trail import Trail
 from slipway.ledger.entries import Entry, Kind
+from slipway.ledger.placing import PLACING
 from slipway.ledger.verification import Record
 from slipway.registry.mlflow import ModelVersion
 from slipway.report import Report, Table, Verdict

@@ -14,13 +14,11 @@ from typing import Any
 from slipway.ledger import trainings
 from slipway.ledger.entries import Entry, writable
 from slipway.ledger.git import Git
+from slipway.ledger.placing import PLACING, in_force, only_began
 from slipway.ledger.store import Ledger
 from slipway.ledger.verification import BadEntry, Record, records
 from slipway.report import Report
 from slipway.runner.errors import GateError, InputError
-
-PLACING = ("promotion", "deployment", "rollback")
-"""Events after which another version is live in an environment."""
 
 
 @contextmanager
@@ -120,9 +118,9 @@ class Trail:
         """Every change of what is live in an environment, in its order. begun: also where a release only began."""
         return [
             Live(entry.model_version, entry.model_digest, entry)
-            for entry in (record.entry for record in self.of(model))
+            for entry in in_force((record.entry for record in self.of(model)), model, environment)
             if entry.event in PLACING and entry.details.get("environment") == environment
-            if begun or not _only_began(entry)
+            if begun or not only_began(entry)
         ]
 
     def canary(self, model: str, environment: str, at: datetime | None = None) -> Live | None:
@@ -160,11 +158,6 @@ class Trail:
         if not isinstance(content, dict):
             raise ValueError("is no object")
         return content
-
-
-def _only_began(entry: Entry) -> bool:
-    """Whether a release began by it, whose promotion or rollback is an entry of its own."""
-    return entry.event == "deployment" and "rollout" in entry.details
 
 
 def _is_before(entry: Entry, at: datetime | None) -> bool:

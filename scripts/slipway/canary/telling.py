@@ -43,9 +43,8 @@ def headline(state: CanaryState, rules: Canary, version: str) -> str:
     share = rules.stages[stage].share
     before = rules.stages[stage - 1].share if state.decision == "advance" else share
     where = f"from {before:.3g} to {share:.3g}" if state.decision == "advance" else f"at {share:.3g}"
-    return (
-        f"Canary {version} {where} of the traffic after {state.looks} looks: {state.decision}. {SAID[state.decision]}"
-    )
+    looks = "1 look" if state.looks == 1 else f"{state.looks} looks"
+    return f"Canary {version} {where} of the traffic after {looks}: {state.decision}. {SAID[state.decision]}"
 
 
 def share_of(state: CanaryState, rules: Canary) -> float | None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from slipway.canary import telling as canary_telling
 from slipway.deploying.case import Case
 from slipway.deploying.record import Known
 from slipway.deploying.telling import State
+from slipway.ledger.entries import Entry
 from slipway.policy.deployment import PRODUCTION
 from slipway.report import Report, fitting, markdown
 from slipway.runner.errors import SlipwayError
@@ -40,22 +42,48 @@ def begin(case: Case, known: Known, token: Secret) -> None:
         return
     with _told(case, "show the deployment", token) as repository:
         if repository is not None:
-            _tell(case, repository, known, "in_progress", f"Version {release.version} is being released.")
+            assert known.begun is not None
+            said = f"Version {release.version} is being released."
+            _tell(case, repository, known.begun, "in_progress", said, first=True)
 
 
-def end(case: Case, known: Known, state: State, report: Report, token: Secret, author: str, open_issue: bool) -> Report:
+@dataclass(frozen=True)
+class End:
+    """What a run came to. version: the one that it was about; report: without what GitHub answers."""
+
+    version: str
+    state: State
+    report: Report
+
+
+def end(case: Case, known: Known, came: End, token: Secret, author: str, open_issue: bool) -> Report:
     """Show what the release came to, and open, bring up to date or close the issue; the report with its links."""
-    if known.begun is None or state == "none":
-        return report.model_copy(update={"reasons": (*report.reasons, *case.remarks)})
-    links: dict[str, str] = {}
-    with _told(case, "show the deployment's end", token) as repository:
-        if repository is not None:
-            _tell(case, repository, known, STATES[state], report.headline)
-    if open_issue and state in ("rolled-back", "live"):
+    report, links = came.report, {}
+    if statuses := _statuses(case, known, came):
+        with _told(case, "show the deployment's end", token) as repository:
+            if repository is not None:
+                for entry, status, said in statuses:
+                    _tell(case, repository, entry, status, said)
+    # After a rollback what is live says nothing of what was wrong: that is mended when a release goes live.
+    is_mended = came.state == "live" and known.placed is not None and known.placed.event == "promotion"
+    if open_issue and (came.state == "rolled-back" or is_mended):
         with _told(case, "tell in an issue what happened", token) as repository:
             if repository is not None:
-                links = _issue(case, repository, state, report, token, author)
+                links = _issue(case, repository, came.state, report, token, author)
     return report.model_copy(update={"links": {**report.links, **links}, "reasons": (*report.reasons, *case.remarks)})
+
+
+def _statuses(case: Case, known: Known, came: End) -> list[tuple[Entry, Status, str]]:
+    """The releases whose deployments have another state by now: entry, state, and what is said of it."""
+    own = case.releases.begun_with(came.version) if came.version else None
+    newest = known.begun
+    found: list[tuple[Entry, Status, str]] = []
+    # What was live before the newest release says nothing new: its deployment ended when that one's began.
+    if own is not None and (came.state == "rolled-back" or own == newest):
+        found.append((own, STATES[came.state], came.report.headline))
+    if came.state == "rolled-back" and newest is not None and newest.model_version == known.record.live:
+        found.append((newest, STATES["live"], f"Version {known.record.live} is live again."))
+    return found
 
 
 def with_evidence(case: Case, known: Known, report: Report, version: str) -> Report:
@@ -84,11 +112,10 @@ def marker(model: str, environment: str) -> str:
     return f"<!-- slipway:rollback environment={name} -->"
 
 
-def _tell(case: Case, repository: Repository, known: Known, status: Status, said: str) -> None:
+def _tell(case: Case, repository: Repository, entry: Entry, status: Status, said: str, *, first: bool = False) -> None:
+    """Give the deployment of a release, which began with the entry, its state. first: where it has none yet."""
     from slipway.github_api import deployments
 
-    assert known.begun is not None
-    entry = known.begun
     number = deployments.begin(
         repository,
         case.run,
@@ -99,7 +126,13 @@ def _tell(case: Case, repository: Repository, known: Known, status: Status, said
         payload={"model": case.model, "version": entry.model_version, "model_digest": entry.model_digest},
     )
     deployments.tell(
-        repository, number, state=status, description=said, log_url=case.run.url, environment_url=case.target.url
+        repository,
+        number,
+        state=status,
+        description=said,
+        log_url=case.run.url,
+        environment_url=case.target.url,
+        first=first,
     )
 
 

@@ -83,7 +83,8 @@ def require_approval(case: Case, version: str) -> tuple[Sealed, Entry] | None:
     assert deployment is not None
     if not deployment.asks_approval(case.environment):
         return None
-    used = case.releases.begun_with(version)
+    begun = case.releases.begun_with(version)
+    used = begun.sequence if begun else -1
     approval = case.releases.approval(version, after=used)
     if approval is None:
         why = f"The approval that there was led to the release of entry {used}." if used >= 0 else ""

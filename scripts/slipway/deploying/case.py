@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from slipway.deploying.reconciling import Reconciler
 from slipway.deploying.record import Releases
@@ -18,7 +19,7 @@ from slipway.report import Check, Report, Subject, Verdict
 from slipway.runner import commands
 from slipway.runner.context import Run, require_default_branch
 from slipway.runner.errors import InputError
-from slipway.runner.inputs import NO_SECRET, Secret
+from slipway.runner.inputs import Secret
 from slipway.targets import finding
 from slipway.targets.protocol import Target
 
@@ -89,22 +90,36 @@ def require_own_run(run: Run) -> None:
     require_default_branch(run)
 
 
-def opened(
-    run: Run,
-    sourced: SourcedPolicy,
-    environment: str,
-    report: Report,
-    scratch: Path,
-    *,
-    tracking_uri: str = "",
-    remote: str = "",
-    github_token: Secret = NO_SECRET,
-    registry_token: Secret = NO_SECRET,
-) -> Case:
+class Asked(Protocol):
+    """The inputs that say where an environment's ledger, registry and target are."""
+
+    @property
+    def environment(self) -> str:
+        """One of the policy's."""
+
+    @property
+    def tracking_uri(self) -> str:
+        """Of MLflow."""
+
+    @property
+    def remote(self) -> str:
+        """Of the ledger."""
+
+    @property
+    def github_token(self) -> Secret:
+        """For the ledger."""
+
+    @property
+    def registry_token(self) -> Secret:
+        """For the image's registry."""
+
+
+def opened(run: Run, sourced: SourcedPolicy, given: Asked, report: Report, scratch: Path) -> Case:
     """Open ledger and target; the registry is opened where something of it is needed."""
+    environment = given.environment
     rules = rules_of(sourced, environment)
     model = sourced.policy.model
-    ledger = Ledger(place.find(run, remote=remote, token=github_token))
+    ledger = Ledger(place.find(run, remote=given.remote, token=given.github_token))
     canary = sourced.policy.canary
     shares = tuple(stage.share for stage in canary.stages) if canary else ()
     return Case(
@@ -114,7 +129,7 @@ def opened(
         rules=rules,
         ledger=ledger,
         releases=Releases(Reading(ledger), run, model, environment, shares),
-        versions=Versions(sourced, scratch, tracking_uri, run.actor or "slipway", registry_token),
+        versions=Versions(sourced, scratch, given.tracking_uri, run.actor or "slipway", given.registry_token),
         target=finding.find(rules.target, model=model, ready_seconds=rules.ready_seconds),
         report=report,
     )

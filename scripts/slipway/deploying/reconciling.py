@@ -14,7 +14,7 @@ from slipway.deploying.versions import Versions
 from slipway.packaging import smoke
 from slipway.policy.deployment import DeploymentEnvironment
 from slipway.report import Check, Report, Verdict
-from slipway.rollout.steps import Cause, Fail, Point, Promote, Revert, Shift, Start, Step, Stop, Try, next_step
+from slipway.rollout.steps import Cause, Fail, Opened, Point, Promote, Revert, Shift, Start, Step, Stop, Try, next_step
 from slipway.runner import commands
 from slipway.runner.errors import ConflictError, GateError, InputError, RemoteError
 from slipway.targets.protocol import NotReadyError, Served, Target
@@ -37,9 +37,6 @@ class Reconciler:
     versions: Versions
     tolerance: float
     tell: Callable[[], Report]
-    cause: Cause | None = None
-    """Why this run takes the release back."""
-
     checks: list[Check] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     """Every step that was taken, in words."""
@@ -47,7 +44,9 @@ class Reconciler:
     served: tuple[Served, ...] = ()
     """What the target had at the end."""
 
-    _last: Known = field(default_factory=Known)
+    _accused: tuple[int, Cause] | None = None
+    """The release that this run takes back, and why."""
+
     _started: set[str] = field(default_factory=set)
     _tried: set[str] = field(default_factory=set)
     _pointed: str | None = None
@@ -68,7 +67,7 @@ class Reconciler:
                 self.served,
                 started=self._started,
                 tried=self._tried,
-                cause=self.cause,
+                cause=self._cause(found),
                 pointed=self._pointed,
                 keep_previous=self.rules.keep_previous,
             )
@@ -90,14 +89,24 @@ class Reconciler:
             fix="End the other run, or whatever changes the traffic there, and run this again.",
         )
 
+    def accuse(self, release: Opened, cause: Cause) -> None:
+        """Take this release back from now on."""
+        self._accused = release.number, cause
+
+    def _cause(self, found: Known) -> Cause | None:
+        """Why the release is taken back that is on record; nothing of another one, which began meanwhile."""
+        opened = found.record.opened
+        return self._accused[1] if self._accused and opened and opened.number == self._accused[0] else None
+
     def _read(self) -> Known:
         """What is on record. Requests are taken from a harmful version even where the ledger cannot be read."""
         try:
-            self._last = self.releases.read()
+            return self.releases.read()
         except RemoteError:
-            if self.cause is None or self._last.record.opened is None:
+            last = self.releases.last
+            if last is None or self._cause(last) is None:
                 raise
-        return self._last
+            return last
 
     def _take(self, step: Step, found: Known) -> None:
         opened = found.record.opened
@@ -105,11 +114,13 @@ class Reconciler:
             case Start(version):
                 self._start(version, found)
             case Try(version):
-                self._try(version)
+                assert opened is not None
+                self._try(version, opened)
             case Shift(shares):
                 self.target.set_traffic(shares)
             case Fail(_, cause):
-                self.cause = cause
+                assert opened is not None
+                self.accuse(opened, cause)
             case Promote(version):
                 assert opened is not None
                 self.releases.promote(opened, self._ended(Verdict.PASS, f"Version {version} is live."))
@@ -117,7 +128,6 @@ class Reconciler:
                 assert opened is not None
                 report = self._ended(Verdict.FAIL, f"Version {version} is taken back: {cause}.")
                 self.releases.revert(opened, cause, report)
-                self.cause = None
             case Point(version):
                 self._point(version)
             case Stop(version):
@@ -134,7 +144,7 @@ class Reconciler:
         except GateError as failure:  # it never answered, or it is not what was registered
             detail = f"{failure.what} {failure.why}".strip()[:2_000]
             if opened and version == opened.version:
-                self.cause = "not ready"
+                self.accuse(opened, "not ready")
             elif previous and not opened:
                 # What was live has ended and cannot be brought up again: the version before it takes over.
                 self.releases.roll_back(found, previous, "unhealthy", failure.what, self.tell())
@@ -144,7 +154,7 @@ class Reconciler:
             self.checks.append(Check(name=name, verdict=Verdict.FAIL, detail=detail))
         self._started.add(version)
 
-    def _try(self, version: str) -> None:
+    def _try(self, version: str, opened: Opened) -> None:
         """The golden test: the version must answer there as it did when it was judged."""
         if not self.target.answers:
             self._tried.add(version)
@@ -157,11 +167,17 @@ class Reconciler:
             check = smoke.same("as served", answered, recorded.predictions, self.tolerance)
         except GateError as refused:
             check = Check(name="golden as served", verdict=Verdict.FAIL, detail=f"{refused.what} {refused.why}"[:2_000])
+        except RemoteError as silent:
+            # Either the way to it is at fault, which passes, or the request has ended it, as it would every time.
+            if all(each.health == "ready" for each in self.target.state() if each.version == version):
+                raise
+            detail = f"The request ended it. {silent.what} {silent.why}"[:2_000]
+            check = Check(name="golden as served", verdict=Verdict.FAIL, detail=detail)
         self.checks.append(check)
         if check.verdict is Verdict.PASS:
             self._tried.add(version)
         else:
-            self.cause = "golden"
+            self.accuse(opened, "golden")
 
     def _point(self, version: str) -> None:
         if self.versions.alias(self.environment) != version:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import Any
 
 from slipway.ledger import drafting
 from slipway.ledger.entries import Entry, Fact
+from slipway.ledger.placing import in_force, is_automatic
 from slipway.ledger.reading import Reading
 from slipway.ledger.store import Receipt
 from slipway.ledger.verification import Record
@@ -20,6 +22,9 @@ from slipway.runner.context import Run
 from slipway.runner.errors import ConflictError, GateError, InputError, RemoteError
 
 OF_A_LOOK: dict[str, Decision] = {"promote": "promote", "roll-back": "roll-back", "inconclusive": "hold"}
+VERSION = re.compile(r"[1-9][0-9]{0,17}")
+"""As registries count: `01` would be another version than 1 to the ledger, and the same one to them."""
+
 PERMISSION = "The job needs `permissions: {contents: write}` and `github-token`."
 
 
@@ -27,22 +32,30 @@ PERMISSION = "The job needs `permissions: {contents: write}` and `github-token`.
 class Known:
     """What the ledger says of an environment. begun: the entry of the open release, or of the newest that there was.
 
-    releases: how many were begun. lived: every version that was ever live. entries: number of the newest entry.
+    placed: the entry by which the live version is live. releases: how many were begun. lived: every version that was
+    ever live. newest: number of the ledger's newest entry.
     """
 
     record: OnRecord = field(default_factory=OnRecord)
     begun: Entry | None = None
+    placed: Entry | None = None
     releases: int = 0
     lived: frozenset[str] = frozenset()
     newest: int = -1
 
+    @property
+    def gone_back(self) -> Entry | None:
+        """The entry by which somebody went back to the live version; None where it is live by its release."""
+        placed = self.placed
+        return placed if placed and placed.event == "rollback" and not is_automatic(placed) else None
+
 
 def known(entries: Iterable[Entry], model: str, environment: str, shares: Sequence[float]) -> Known:
     """Read the releases of an environment. shares: the canary's share of the requests, stage by stage."""
-    found = Known()
+    entries = tuple(entries)
+    found = Known(newest=entries[-1].sequence if entries else -1)
     lived: list[str] = []
-    for entry in entries:
-        found = replace(found, newest=entry.sequence)
+    for entry in in_force(entries, model, environment):
         if entry.model == model:
             found = _after(found, entry, environment, shares, lived)
     return replace(found, lived=found.lived | set(lived))
@@ -54,11 +67,11 @@ def _after(found: Known, entry: Entry, environment: str, shares: Sequence[float]
     opened = record.opened
     if entry.event == "look" and opened and opened.rollout == "canary" and version == opened.version:
         decision = OF_A_LOOK.get(str(details.get("decision")), "continue")
-        stage = min(int(details.get("stage") or 0), len(shares) - 1)
-        return replace(found, record=replace(record, opened=replace(opened, share=shares[stage], decision=decision)))
+        share = shares[min(int(details.get("stage") or 0), len(shares) - 1)] if shares else 0.0
+        return replace(found, record=replace(record, opened=replace(opened, share=share, decision=decision)))
     if details.get("environment") != environment:
         return found
-    if entry.event == "override" and opened and details.get("release") == opened.number:
+    if entry.event == "override" and opened and details.get("release") == opened.number and opened.decision == "hold":
         return replace(found, record=replace(record, opened=replace(opened, decision="promote")))
     if entry.event == "deployment" and "rollout" in details:
         rollout: Rollout = "canary" if details["rollout"] == "canary" else "at_once"
@@ -73,7 +86,7 @@ def _after(found: Known, entry: Entry, environment: str, shares: Sequence[float]
         return found
     live = lived[-1] if lived and version else ""
     now = OnRecord(live=live, previous=lived[-2] if len(lived) > 1 and version else "")
-    return replace(found, record=now, lived=found.lived | {*filter(None, [version])})
+    return replace(found, record=now, placed=entry, lived=found.lived | {*filter(None, [version])})
 
 
 @dataclass
@@ -86,6 +99,9 @@ class Releases:
     environment: str
     shares: Sequence[float] = ()
     claim: str = field(default_factory=lambda: secrets.token_hex(8))
+    last: Known | None = None
+    """What was on record when it was read last; None before."""
+
     _records: list[Record] = field(default_factory=list, repr=False)
     _delivered: bool = False
 
@@ -102,22 +118,23 @@ class Releases:
         head = self.reading.ledger.head()
         newest = int(head.partition(":")[0]) if head else -1
         self._records = [each for each in self.reading.known if each.entry.sequence <= newest]
-        return known((each.entry for each in self._records), self.model, self.environment, self.shares)
+        self.last = known((each.entry for each in self._records), self.model, self.environment, self.shares)
+        return self.last
 
     def was_live(self, environment: str, version: str) -> bool:
         """Whether a version was ever live in an environment, as the ledger was last read."""
         entries = (each.entry for each in self._records)
         return version in known(entries, self.model, environment, self.shares).lived
 
-    def begun_with(self, version: str) -> int:
-        """Number of the entry with which the newest release of a version began there; -1 where it never did."""
+    def begun_with(self, version: str) -> Entry | None:
+        """The entry with which the newest release of a version began there; None where it never did."""
         for each in reversed(self.reading.known):
             said = each.entry
             if (said.event, said.model, said.model_version) == ("deployment", self.model, version) and (
                 said.details.get("environment") == self.environment
             ):
-                return said.sequence
-        return -1
+                return said
+        return None
 
     def approval(self, version: str, *, after: int) -> tuple[Sealed, Entry] | None:
         """The newest approval of a version that was recorded after an entry, with what was sealed; None for none."""
@@ -179,7 +196,8 @@ class Releases:
             "reason": reason,
             **({"release": opened.number} if opened else {}),
         }
-        self._append("rollback", to, ("by hand", before.newest), report, details)
+        # Two runs that want the same of the same are one; of two that do not, the later one counts.
+        self._append("rollback", to, ("by hand", before.newest, to, cause), report, details)
 
     def _append(self, event: Any, version: str, which: object, report: Report, details: Mapping[str, Fact]) -> Receipt:
         shown = {subject.name: subject.id for subject in report.subjects if subject.role in ("candidate", "version")}
@@ -237,7 +255,7 @@ def require_newer(found: Known, version: str, environment: str) -> None:
 
 def require_version(version: str) -> None:
     """InputError where a version is not named as a registry names it."""
-    if version and not version.isdecimal():
+    if version and not VERSION.fullmatch(version):
         raise InputError(
             f"`model-version` must be a number of the registry, not `{version[:100]}`.",
             fix="Give the `model-version` output of train-model or record-approval.",

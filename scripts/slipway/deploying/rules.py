@@ -19,6 +19,7 @@ def rules_of(sourced: SourcedPolicy, environment: str) -> DeploymentEnvironment:
         known = ", ".join(f"`{name}`" for name in deployment.environments)
         raise InputError(
             f"The policy knows no environment `{environment[:100]}`.",
-            fix=f"Give one of {known} as `environment`, or add it to the section `deployment`.",
+            fix=f"Give one of {known} as `environment`, or add it to the section `deployment`. One that was taken "
+            "out goes on serving: docs/deploy-model.md says how to take it down.",
         )
     return deployment.environments[environment]

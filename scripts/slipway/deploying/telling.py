@@ -9,9 +9,13 @@ from slipway.deploying.case import Case
 from slipway.deploying.record import Known
 from slipway.report import Column, Report, Table, Verdict
 from slipway.rollout.steps import OnRecord
+from slipway.runner.errors import SlipwayError
 
 State = Literal["live", "canary", "waiting", "rolled-back", "none"]
 """`waiting`: a canary that a person must decide. `none`: nothing was released there yet."""
+
+Shown = Literal[State, "unknown"]
+"""`unknown`: the ledger could not be read."""
 
 VERDICTS: dict[State, Verdict] = {
     "live": Verdict.PASS,
@@ -50,6 +54,20 @@ def told(case: Case, known: Known, version: str) -> Report:
             },
         }
     )
+
+
+def interrupted(case: Case | None, before: Report, failure: SlipwayError) -> Report:
+    """The report of a run that an error ended: what it verified and did until then, and what was served."""
+    if case is None:
+        return before.after_failure(failure, provenance=before.provenance)
+    tables = (*([serving(case)] if case.reconciler.served else []), *steps(case), *case.report.tables)
+    report = case.report.model_copy(update={"checks": (*case.checks, *case.report.checks), "tables": tables})
+    return report.after_failure(failure, provenance=before.provenance)
+
+
+def served_share(case: Case, version: str) -> float | None:
+    """The share of the requests that a version had when the target was last asked; None where it was not."""
+    return next((each.share for each in case.reconciler.served if each.version == version), None)
 
 
 ADVICE: dict[State, str] = {

@@ -77,9 +77,11 @@ def tell(
     description: str,
     log_url: str,
     environment_url: str = "",
+    first: bool = False,
 ) -> None:
     """Give a deployment a status, unless its newest one says the same. RemoteError where GitHub refuses.
 
+    first: only where it has none yet.
     An address that no browser opens, or that holds a password, is left out. After a `success` the model's earlier
     deployment to the environment becomes inactive.
     """
@@ -93,6 +95,8 @@ def tell(
     }
     with client.explained(f"give deployment {number} the status {state}", permission=PERMISSION):
         newest = _newest(repository, number)
+        if newest and first:
+            return
         if newest is None or not _same(newest, said):
             try:
                 newest = _add(repository, number, said)

@@ -67,7 +67,9 @@ class Git:
 
     def is_shallow(self) -> bool:
         """Whether the history breaks off at some commit."""
-        return self.line("rev-parse", "--is-shallow-repository") == "true"
+        # https://git-scm.com/docs/gitrepository-layout#Documentation/gitrepository-layout.txt-shallow
+        file = self.folder / "shallow"
+        return file.is_file() and bool(file.read_bytes().strip())
 
     def store(self, content: bytes, kind: str = "blob") -> str:
         """Keep an object and return its name."""

@@ -34,6 +34,9 @@ FIRST_LOOK = 64
 RECENT = 1_000
 """How many entries back an event is looked for that may have been written before."""
 
+KEPT = 8
+"""Entries that are kept in memory: every look asks for the ends of the two branches."""
+
 LOCAL = "refs/heads/ledger"
 """Entries as we know them, those included that wait for the upstream."""
 
@@ -85,6 +88,12 @@ class Ledger:
         self._git = Git(place.store, place.settings)
         self.unreachable = ""
         """Why `commits` had to answer from what this machine has seen before; empty where it saw the upstream."""
+
+        self._made = False
+        """Whether the store was seen to be there: to look at every turn would be a process of git each time."""
+
+        self._read: dict[str, Entry] = {}
+        """The last entries that were read one by one, by their commits: a commit never changes."""
 
         self._altered = ""
         """The upstream's end where an entry before it is bad: it is read, and nothing of ours follows it."""
@@ -170,10 +179,12 @@ class Ledger:
                 if left.name != "slipway.lock":
                     left.unlink()
             try:
-                self._git.run("init", "--bare", "--quiet", str(store))
-                # git's own place for what a repository is: `elsewhere` tells it.
-                (store / "description").write_text(f"{self.place.shown}\n", encoding="utf-8")
-                self._adopt()
+                if not self._made:
+                    self._git.run("init", "--bare", "--quiet", str(store))
+                    # git's own place for what a repository is: `elsewhere` tells it.
+                    (store / "description").write_text(f"{self.place.shown}\n", encoding="utf-8")
+                    self._adopt()
+                    self._made = True
                 yield
             except FileNotFoundError as error:
                 raise InputError("git is not installed.", fix="Install git on the runner.") from error
@@ -205,13 +216,17 @@ class Ledger:
                 there = self._git.commit_of(INCOMING)
         except GitError as error:
             return _why_not(error.said)
+        if there == seen:
+            if there:
+                self._rebase(there)
+            return ""
         if seen and not (there and self._git.is_ancestor(seen, there)):
             self._rewritten(seen, there)
-        if there and there != seen and (bad := self._first_bad(seen, there)):
+        if bad := self._first_bad(seen, there):
             if not whole:
                 self._refuse(bad, seen)
             self._altered = there  # whoever reads all of it names the bad entry
-        elif there:
+        else:
             self._git.run("update-ref", SEEN, there)
             self._rebase(there)
         return ""
@@ -256,7 +271,7 @@ class Ledger:
     def _rebase(self, onto: str) -> None:
         """Let our own branch follow the upstream's; what waits gets its place after it."""
         local = self._git.commit_of(LOCAL)
-        if local and self._git.is_ancestor(onto, local):
+        if local and (local == onto or self._git.is_ancestor(onto, local)):
             return
         waiting = self._waiting(local, onto) if local else []
         tip = onto
@@ -326,7 +341,8 @@ class Ledger:
         # Read again: where others were faster, the entries have other places than those that they were first given.
         newest = self._listed(f"--max-count={count}", LOCAL) if count else []
         seen = self._git.commit_of(SEEN)
-        waiting = len(self._listed(LOCAL, f"^{SEEN}" if seen else "")) if self._git.commit_of(LOCAL) else 0
+        local = self._git.commit_of(LOCAL)
+        waiting = len(self._listed(LOCAL, f"^{SEEN}" if seen else "")) if local not in ("", seen) else 0
         entries = tuple(self._entry(commit) for commit in newest)
         return Receipt(
             entries,
@@ -341,19 +357,22 @@ class Ledger:
         return self._git.run("rev-list", "--reverse", "--first-parent", *filter(None, which)).decode().split()
 
     def _entry(self, commit: str) -> Entry:
+        if commit in self._read:
+            return self._read[commit]
         try:
             raw = self._git.run("cat-file", "blob", f"{commit}:{ENTRY_FILE}")
             entry = read(raw)
             if entry.canonical != raw:
                 # The next entry would name a digest that nobody finds again.
                 raise ValueError("It is written otherwise than Slipway writes it.")
-            return entry
         except (GitError, ValueError) as error:
             raise ConflictError(
                 f"Commit {commit[:12]} on the branch {self.place.branch} of {self.place.shown} is no entry.",
                 why=str(error),
                 fix="Somebody else wrote to the branch. `command: verify` of audit-trail names the first bad entry.",
             ) from error
+        self._read = {commit: entry} if len(self._read) >= KEPT else {**self._read, commit: entry}
+        return entry
 
     def _blobs(self, commit: str) -> dict[str, str]:
         listed = self._git.run("ls-tree", "-z", commit).decode().rstrip("\0").split("\0")

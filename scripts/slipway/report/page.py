@@ -7,6 +7,7 @@ their digests.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -113,8 +114,9 @@ def render(page: Page) -> str:
     )
 
 
+@functools.cache
 def template_environment(*folders: Path) -> jinja2.Environment:
-    """Templates that escape all text, with the filters that show a report's parts."""
+    """Templates that escape all text, with the filters that show a report's parts. A process compiles them once."""
     import jinja2
 
     from slipway.report import plots
