@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import threading
 from collections.abc import Generator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -17,6 +19,7 @@ KEPT = frozenset(
 """Git's own variables that say how to reach a remote. The others (GIT_DIR, GIT_INDEX_FILE…) lead elsewhere."""
 
 Setting = tuple[str, str]
+COMMIT = re.compile("[0-9a-f]{40}")
 
 
 class GitError(Exception):
@@ -51,7 +54,14 @@ class Git:
         return self.run(*arguments, given=given).decode(errors="replace").strip()
 
     def commit_of(self, ref: str) -> str:
-        """The commit that a ref points at; empty where there is no such ref."""
+        """The commit that a ref points at; empty where there is no such ref.
+
+        A look at the ledger asks a dozen times: where git keeps the ref in a file of its own, that is read, and git is
+        asked where it does not (packed, in another format, not there). https://git-scm.com/docs/gitrepository-layout
+        """
+        with suppress(OSError, UnicodeDecodeError):
+            if COMMIT.fullmatch(said := (self.folder / ref).read_text(encoding="ascii").rstrip("\n")):
+                return said
         try:
             return self.line("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
         except GitError:
