@@ -21,6 +21,7 @@ from slipway.runner.inputs import NO_SECRET, Secret
 
 STAGE = "rollback-model"
 LONGEST_REASON = 1_000
+ADVICE = "Find out what was wrong, and revert the change on the default branch, whose next push would release it again."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,11 +193,13 @@ def told(case: Case, known: Known, gone: str, asked: Asked) -> Report:
     """The report at the end."""
     live = known.record.live
     headline = f"Version {live} is live in {case.environment}" if live else f"Nothing is live in {case.environment}"
-    headline += f" again; version {gone} was taken back." if gone else " already."
+    by = f" by {case.run.actor}" if asked.cause == "person" and case.run.actor else ""
+    headline += f" again; version {gone} was taken back{by}." if gone else " already."
     return case.report.model_copy(
         update={
             "verdict": Verdict.PASS,
             "headline": headline,
+            "advice": ADVICE if gone else "",
             "reasons": case.report.reasons or (asked.reason,),
             "checks": case.checks,
             "tables": (telling.serving(case), *telling.steps(case)),

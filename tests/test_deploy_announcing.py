@@ -88,6 +88,7 @@ def test_rollback__opens_an_issue_that_the_next_release_closes(told: Place, hub:
     assert issue.state == "open"
     assert issue.title == "toy: a release to production was taken back"
     assert "Version 2 was taken back from production; version 1 is live." in issue.body
+    assert "**Next:** Find out what differs, and revert the change on the default branch" in issue.body
     assert done.report.links["issue"].endswith(f"/issues/{issue.number}")
     done = told(deploy_model, model_version="3")
     assert done.said["state"] == "canary"
@@ -106,6 +107,8 @@ def test_rollback__by_hand_is_told_in_the_same_issue(told: Place, hub: GitHubDou
     first, second = hub.world.issues.values()
     assert (first.state, second.state) == ("closed", "open")
     assert "<b>" not in second.body
+    assert "**Next:** Find out what was wrong, and revert the change on the default branch" in second.body
+    assert "version 3 was taken back by mona" in second.body
     done = told(rollback_model, model_version="3", reason="It was the telephone exchange.")
     assert done.code == 0, done.log
     assert len(hub.world.issues) == 2

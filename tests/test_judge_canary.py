@@ -164,7 +164,8 @@ def test_main__report_and_page_show_the_evidence_over_looks(step: Step) -> None:
     step.observe(minutes(1, 5, **TENTH))
     done = step()
     (chart,) = done.report.charts
-    assert [each.name for each in chart.series] == ["harm", "rolls back", "no harm", "no harm is shown"]
+    # Both limits are 20 here, and one line would hide the other.
+    assert [each.name for each in chart.series] == ["harm", "no harm", "either is shown"]
     assert len(chart.series[0].points) == 5
     page = Path(done.said["page"]).read_text(encoding="utf-8")
     assert "<svg" in page

@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -358,6 +359,7 @@ def test_canary__where_none_runs_the_first_step_is_the_last(stand: Stand, back: 
 FLOWS = ROOT / ".github" / "workflows"
 
 
+@cache
 def jobs_of(name: str) -> dict[str, Any]:
     return dict(yaml.safe_load((FLOWS / f"{name}.yml").read_text(encoding="utf-8"))["jobs"])
 

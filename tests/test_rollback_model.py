@@ -50,7 +50,7 @@ def test_rollback__to_the_version_before(twice: Place) -> None:
     assert (back.event, back.model_version, back.details["previous_version"]) == ("rollback", "1", "2")
     assert (back.details["cause"], back.details["reason"]) == ("person", "The phones are ringing.")
     assert back.trigger.actor == "mona"
-    assert "Version 1 is live in production again; version 2 was taken back." in done.summary
+    assert "Version 1 is live in production again; version 2 was taken back by mona." in done.summary
 
 
 @pytest.mark.usefixtures("twice")

@@ -195,7 +195,8 @@ def _quantiles(state: CanaryState, rules: Canary) -> Iterator[Table]:
         cells = [f"p{100 * p:g}"]
         for arm in ("canary", "baseline"):
             low, value, high = bands.quantile(state.times[arm], p, level)
-            cells += [_seconds(value), f"{_seconds(low)} to {_seconds(high)}"]
+            within = f"{_seconds(low)} to {_seconds(high)}" if isfinite(low) or isfinite(high) else "–"
+            cells += [_seconds(value), within]
         rows.append(tuple(cells))
     yield Table(
         title="Latency in this stage",
@@ -222,15 +223,13 @@ def _chart(state: CanaryState, name: str, rule: Rule, harm: float, proof: float)
         ]
         return Series(name=title, points=tuple(points))
 
-    found = [
-        series("harm", [each.harm[name] for each in state.trail]),
-        series("rolls back", [harm] * len(state.trail)),
-    ]
+    found = [series("harm", [each.harm[name] for each in state.trail])]
+    limits = {"rolls back": harm}
     if rule.margin is not None:
-        found += [
-            series("no harm", [each.proof[name] for each in state.trail]),
-            series("no harm is shown", [proof] * len(state.trail)),
-        ]
+        found.append(series("no harm", [each.proof[name] for each in state.trail]))
+        # One line would hide the other.
+        limits = {"either is shown": harm} if harm == proof else {**limits, "no harm is shown": proof}
+    found += [series(title, [value] * len(state.trail)) for title, value in limits.items()]
     return Chart(kind="history", title=f"Evidence on {name}, powers of ten", series=tuple(found))
 
 

@@ -157,6 +157,7 @@ def issue_body(report: Report, run: str, hidden: str) -> str:
     because = "\n\n".join(filter(None, [markdown.prose(report.headline), markdown.bullets(report.reasons)]))
     sections = [
         fitting.text("what happened", 0, because),
+        *([fitting.text("what to do next", 0, f"**Next:** {markdown.prose(report.advice)}")] if report.advice else []),
         *(fitting.text(each.title, 1, markdown.table_section(each)) for each in markdown.tables_of(report)),
         *(fitting.text(each.title, 2, markdown.chart_section(each)) for each in report.charts),
         fitting.text("provenance", 3, markdown.provenance([report])),

@@ -74,8 +74,8 @@ ADVICE: dict[State, str] = {
     "live": "",
     "canary": "Nothing is to be done: looks of judge-canary decide, and the next run of deploy-model follows them.",
     "waiting": "Promote it with `promote: true` and a `reason`, or take it back with rollback-model.",
-    "rolled-back": "Find out what differs before it is released once more; that needs a new approval where one is "
-    "asked for.",
+    "rolled-back": "Find out what differs, and revert the change on the default branch, whose next push would release "
+    "it again. Another release of the version needs a new approval where one is asked for.",
     "none": "Give `model-version` to release a first version.",
 }
 
