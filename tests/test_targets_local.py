@@ -39,7 +39,7 @@ from targets_kit import MODEL, Stand, free_port, require_haproxy, standing, toy_
 from test_training_toy import LOCK
 
 GATEWAYS = ["builtin", "haproxy"]
-BUILTIN = pytest.mark.parametrize("shared", ["builtin"], indirect=True)
+BUILTIN = pytest.mark.parametrize("served", ["builtin"], indirect=True)
 """For what HAProxy does not do, or does not count."""
 
 
@@ -69,7 +69,7 @@ def behind_any(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stand
 
 
 @pytest.fixture(scope="module", params=GATEWAYS)
-def shared(
+def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, environments_cache: Path
 ) -> Iterator[Stand]:
     """Two versions with traffic, for tests that leave them as they are."""
@@ -81,10 +81,10 @@ def shared(
 
 
 @pytest.fixture
-def both(shared: Stand) -> Iterator[Stand]:
-    yield shared
+def both(served: Stand) -> Iterator[Stand]:
+    yield served
     for version in ("7", "8"):
-        shared.behave(version)
+        served.behave(version)
 
 
 def counted(stand: Stand) -> dict[str, tuple[int, int]]:
@@ -915,7 +915,7 @@ def test_haproxy__is_taken_where_it_is_and_stays_as_long_as_it_serves(
     assert stand.target().gateway.name == "builtin", "it serves"
 
 
-@pytest.mark.parametrize("shared", ["haproxy"], indirect=True)
+@pytest.mark.parametrize("served", ["haproxy"], indirect=True)
 def test_haproxy__tells_its_own_metrics_and_no_histograms(both: Stand) -> None:
     seen = both.target().observe("8", "7")
     assert seen and (seen.canary.latency, seen.canary.predictions) == (None, None)

@@ -29,6 +29,8 @@ from slipway.runner.errors import GateError, InputError, RemoteError
 from slipway.targets.clients import deployments
 from slipway.targets.protocol import NotReadyError, Target
 
+pytestmark = pytest.mark.xdist_group("deployments")  # one registry for all
+
 PLUGIN = """
 import json
 from pathlib import Path

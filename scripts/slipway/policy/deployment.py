@@ -78,11 +78,6 @@ class TargetRule(Strict):
         """The target's name and what is said of it."""
         return next((name, rule) for name in PLACES if (rule := getattr(self, name)) is not None)
 
-    @property
-    def embedded(self) -> LocalTarget | ContainerTarget | None:
-        """What serves on the runner itself; None where it is elsewhere."""
-        return self.local or self.container
-
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         names = list(type(self).model_fields)
