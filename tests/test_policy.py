@@ -1127,6 +1127,22 @@ ONE = "{target: {local: {folder: /a, port: 8100}}}"
             "is that of `dev`, too: each environment needs its own",
         ),
         (f"{{dev: {ONE}, production: {{target: {{local: {{folder: /a, port: 8101}}}}}}}}", "is that of `dev`, too"),
+        (f"{{dev: {ONE}, production: {{target: {{local: {{folder: /a/./, port: 8101}}}}}}}}", "is that of `dev`, too"),
+        *(
+            (f"{{dev: {{target: {each}}}, production: {{target: {each}}}}}", "is that of `dev`, too")
+            for each in (
+                "{kserve: {namespace: models, service: flights}}",
+                "{vertex: {project: octo-models, location: europe-west4, endpoint: '1'}}",
+                "{huggingface: {repository: octo/flights}}",
+                "{mlflow: {uri: 'sagemaker:/eu-west-1', name: flights, requirements: lock.txt}}",
+            )
+        ),
+        (
+            "{staging: {target: {vertex: "
+            "{project: octo-models, location: europe-west4, endpoint: '1', trial_endpoint: '2'}}},"
+            " production: {target: {vertex: {project: octo-models, location: europe-west4, endpoint: '2'}}}}",
+            "is where `production` serves: a trial takes away what is there",
+        ),
     ],
 )
 def test_deployment__refuses(said: str, problem: str) -> None:

@@ -238,9 +238,10 @@ def test_engine__is_the_one_that_works(machine: None, tmp_path: Path, monkeypatc
 
 def test_folder__with_the_books_of_a_local_target_is_refused(stand: Stand) -> None:
     stand.start("7")
-    with pytest.raises(InputError, match="by process behind builtin") as caught:
-        target(stand).state()
-    assert "by podman behind builtin" in caught.value.why
+    for engine in ("podman", "auto"):
+        with pytest.raises(InputError, match="by process behind builtin") as caught:
+            target(stand, engine=engine).state()
+        assert "by podman behind builtin" in caught.value.why
 
 
 def test_docker__is_given_the_same_command(machine: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

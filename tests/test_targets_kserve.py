@@ -464,7 +464,8 @@ def test_answer__in_the_words_of_the_version(cluster: Cluster) -> None:
     with pytest.raises(GateError, match="refused a request") as caught:
         cluster.target.answer("7", {"inputs": [1]})
     assert "missing inputs" in caught.value.why
-    for refuses in (Said(503, b"no healthy upstream"), Said(200, b"<html>"), Said(200, b'{"outputs": []}')):
+    away = [Said(503, b"no healthy upstream"), Said(405, b"a redirect made a GET of it"), Said(308, b"to https")]
+    for refuses in (*away, Said(200, b"<html>"), Said(200, b'{"outputs": []}')):
         cluster.ingress.refuses = refuses
         with pytest.raises(RemoteError, match="did not answer") as unasked:
             cluster.target.answer("7", {"inputs": [1]})

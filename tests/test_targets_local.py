@@ -39,7 +39,7 @@ from targets_kit import MODEL, Stand, free_port, require_haproxy, standing, toy_
 from test_training_toy import LOCK
 
 GATEWAYS = ["builtin", "haproxy"]
-BUILTIN = pytest.mark.parametrize("shared", ["builtin"], indirect=True)
+BUILTIN = pytest.mark.parametrize("served", ["builtin"], indirect=True)
 """For what HAProxy does not do, or does not count."""
 
 
@@ -69,7 +69,7 @@ def behind_any(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stand
 
 
 @pytest.fixture(scope="module", params=GATEWAYS)
-def shared(
+def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, environments_cache: Path
 ) -> Iterator[Stand]:
     """Two versions with traffic, for tests that leave them as they are."""
@@ -81,10 +81,10 @@ def shared(
 
 
 @pytest.fixture
-def both(shared: Stand) -> Iterator[Stand]:
-    yield shared
+def both(served: Stand) -> Iterator[Stand]:
+    yield served
     for version in ("7", "8"):
-        shared.behave(version)
+        served.behave(version)
 
 
 def counted(stand: Stand) -> dict[str, tuple[int, int]]:
@@ -183,13 +183,13 @@ def test_find__gives_the_policys_target(stand: Stand) -> None:
 
 
 def test_split__is_as_it_was_set_by_key_and_by_chance(both: Stand) -> None:
-    keys = [str(number) for number in range(400)]
+    keys = [str(number) for number in range(200)]
     by_key = Counter(both.post(X_Slipway_Key=key).version for key in keys)
     if both.gateway == "builtin":
         assert by_key == Counter(Table(shares={"7": 0.75, "8": 0.25}).assigned(key) for key in keys)
-    assert abs(by_key["8"] - 100) < 5 * math.sqrt(400 * 0.25 * 0.75), "five standard deviations"
-    without = Counter(both.post().version for _ in range(200))
-    assert abs(without["8"] - 50) < 5 * math.sqrt(200 * 0.25 * 0.75)
+    assert abs(by_key["8"] - 50) < 5 * math.sqrt(200 * 0.25 * 0.75), "five standard deviations"
+    without = Counter(both.post().version for _ in range(100))
+    assert abs(without["8"] - 25) < 5 * math.sqrt(100 * 0.25 * 0.75)
 
 
 def test_table__who_had_the_canary_keeps_it_while_its_share_grows() -> None:
@@ -223,6 +223,18 @@ def test_split__who_had_the_canary_keeps_it_behind_the_gateway(behind_any: Stand
     assert {behind_any.get("/ping", X_Slipway_Key=key).version for key in keys} == {"7"}
 
 
+def test_split__another_canary_is_given_to_others_behind_haproxy(tmp_path: Path) -> None:
+    had = []
+    with behind("haproxy", tmp_path) as stand:
+        for version in ("7", "8", "9"):
+            stand.start(version)
+        for canary in ("8", "9"):
+            stand.target().set_traffic({"7": 0.5, canary: 0.5})
+            asked = {key: stand.get("/ping", X_Slipway_Key=str(key)).version for key in range(60)}
+            had.append({key for key, version in asked.items() if version == canary})
+    assert had[0] != had[1], "or the same clients would meet every canary"
+
+
 def test_split__changes_without_losing_a_request(behind_any: Stand) -> None:
     behind_any.start("7")
     target = behind_any.start("8")
@@ -254,6 +266,8 @@ def test_split__a_client_without_a_key_is_given_one_that_sticks(both: Stand) -> 
     assert {each.version for each in again} == {first.version}
     assert not [each for each in again if "set-cookie" in each.headers]
     assert "set-cookie" not in both.post(X_Slipway_Key="lena").headers
+    for empty in ({"X_Slipway_Key": ""}, {"Cookie": "slipway-key="}):
+        assert "set-cookie" in both.post(**empty).headers, "or all who send nothing would have one version"
 
 
 def test_split__one_version_can_be_asked_for_and_is_not_counted(both: Stand) -> None:
@@ -430,6 +444,30 @@ def test_counters__predictions_in_the_cells_of_the_version_that_is_live(stand: S
     assert seen and (seen.canary.requests, seen.share) == (0, None), "other cells: all is counted anew"
 
 
+def test_counters__what_is_under_way_is_known_whatever_begins_anew(stand: Stand) -> None:
+    target = stand.start("7", predictions=[1.0])
+    target.answer("7", {})
+    (stand.place("7") / "began").unlink()
+    stand.behave("7", predictions=[1.0], delay=0.5)
+    target.set_traffic({"7": 1.0})
+    stand.start("8", predictions=[5.0])
+    with ThreadPoolExecutor() as pool:
+        slow = pool.submit(stand.post)
+        _until((stand.place("7") / "began").exists)
+        target.answer("8", {})
+        target.set_traffic({"8": 1.0})  # other cells
+        assert slow.result().version == "7"
+    assert target.gateway.in_flight("7") == 0, "or whoever takes it away would wait for nothing"
+    counters = Counters()
+    counters.serve(["7", "8"], ())
+    counters.in_flight["7"] += 1
+    counters.serve(["8"], (1.0,))
+    assert {version: each["in_flight"] for version, each in counters.told().items()} == {"8": 0, "7": 1}
+    counters.in_flight["7"] -= 1
+    counters.serve(["8"], (1.0,))
+    assert list(counters.told()) == ["8"]
+
+
 def test_counters__categories_are_counted_by_name_and_limited_in_number() -> None:
     counters = Counters()
     counters.serve(["7", "8"], ())
@@ -536,15 +574,16 @@ def test_gateway__that_was_killed_is_started_by_the_next_run_with_its_traffic(be
     assert seen and seen.canary.since and seen.canary.since >= before, "the counters say that they began anew"
 
 
-def test_gateway__that_hangs_is_started_anew(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand.start("7").set_traffic({"7": 1.0})
-    before = stand.pid("gateway")
-    monkeypatch.setattr(gateways, "START_SECONDS", 2.0)
-    monkeypatch.setattr(gateways, "GRACE_SECONDS", 0.1)
+def test_gateway__that_hangs_is_started_anew(behind_any: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    behind_any.start("7").set_traffic({"7": 1.0})
+    before = behind_any.pid("gateway")
+    for module in (gateways, haproxy):
+        monkeypatch.setattr(module, "START_SECONDS", 2.0)
+        monkeypatch.setattr(module, "GRACE_SECONDS", 0.1)
     os.kill(before, signal.SIGSTOP)
-    stand.target().set_traffic({"7": 1.0})
-    assert stand.post().code == 200
-    assert stand.pid("gateway") != before
+    behind_any.target().set_traffic({"7": 1.0})
+    assert behind_any.post().code == 200
+    assert behind_any.pid("gateway") != before
 
 
 def test_server__that_was_killed_is_shown_counted_and_started_again(behind_any: Stand) -> None:
@@ -642,6 +681,50 @@ def test_start__of_one_that_hangs_starts_it_anew(stand: Stand, monkeypatch: pyte
     assert stand.pid("7") != before
     assert [(each.share, each.health) for each in target.state()] == [(1.0, "ready")]
     assert stand.post().code == 200
+
+
+def test_start__of_one_that_hangs_leaves_it_to_the_run_that_was_faster(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.start("7").set_traffic({"7": 1.0})
+    monkeypatch.setattr(embedded, "CHECK_SECONDS", 0.3)
+    monkeypatch.setattr(embedded, "STOP_SECONDS", 0.1)
+    os.kill(stand.pid("7"), signal.SIGSTOP)
+    servable, made = stand.servable("7"), []
+
+    def python(model: Path) -> Path:
+        stand.target().start(servable)
+        made.append(stand.pid("7"))
+        return servable.python(model)
+
+    stand.target().start(Servable(MODEL, "7", servable.model_digest, "", servable.fetch, python))
+    assert [stand.pid("7")] == made, "its server was not ended once more"
+    assert stand.post().code == 200
+
+
+def test_start__of_two_runs_at_once_brings_the_files_once(stand: Stand) -> None:
+    servable = stand.servable("7", predictions=[7.0])
+
+    def fetch() -> Path:
+        stand.target().start(servable)
+        return servable.fetch()
+
+    target = stand.target()
+    target.start(Servable(MODEL, "7", servable.model_digest, "", fetch, servable.python))
+    assert target.answer("7", {}) == [7.0]
+    assert [each.name for each in stand.place("7").iterdir() if each.name.startswith("model")] == ["model"]
+
+
+@pytest.mark.parametrize("name", ["versions", "state.new"])
+def test_start__in_a_folder_that_takes_no_more_is_an_error_and_leaves_nothing(stand: Stand, name: str) -> None:
+    folder = stand.folder / "target"
+    folder.mkdir(mode=0o700)
+    taken = folder / name
+    taken.mkdir() if name == "state.new" else taken.touch()
+    with pytest.raises(InputError, match="The target cannot write to") as caught:
+        stand.start("7")
+    assert "df -h" in caught.value.fix
+    assert stand.running == []
 
 
 def test_start__refuses_other_files_under_the_same_version(stand: Stand) -> None:
@@ -783,6 +866,20 @@ def test_port__that_is_taken_is_an_error_and_leaves_nothing(behind_any: Stand) -
     assert behind_any.start("7").state()[0].health == "ready"
 
 
+def test_port__that_is_taken_is_refused_however_often_it_is_asked_for(stand: Stand) -> None:
+    """The run that was refused may have been killed before it ended the gateway."""
+    gateway = stand.target().gateway
+    assert isinstance(gateway, gateways.Builtin)
+    table = {"model": MODEL, "ports": {}, "shares": {}, "bounds": ()}
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", stand.port))
+        other.listen()
+        gateway._start()
+        assert [gateway._patiently("PUT", "/table", table)[0] for _ in range(2)] == [409, 409]
+    assert gateway._patiently("PUT", "/table", table)[0] == 200
+    assert stand.post().code == 503
+
+
 def test_admin__is_for_our_user_alone_and_not_on_the_port(both: Stand) -> None:
     mode = (both.folder / "target" / "gateway" / "admin.sock").stat().st_mode
     assert stat.S_ISSOCK(mode) and stat.S_IMODE(mode) == 0o600
@@ -818,7 +915,7 @@ def test_haproxy__is_taken_where_it_is_and_stays_as_long_as_it_serves(
     assert stand.target().gateway.name == "builtin", "it serves"
 
 
-@pytest.mark.parametrize("shared", ["haproxy"], indirect=True)
+@pytest.mark.parametrize("served", ["haproxy"], indirect=True)
 def test_haproxy__tells_its_own_metrics_and_no_histograms(both: Stand) -> None:
     seen = both.target().observe("8", "7")
     assert seen and (seen.canary.latency, seen.canary.predictions) == (None, None)
@@ -892,17 +989,20 @@ def test_daemon__never_ends_a_process_that_only_has_its_number(tmp_path: Path) -
     assert not daemon.alive()
 
 
-def test_daemon__that_does_not_end_is_killed_with_its_group(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("ends", "seconds"), [(False, 0.1), (True, 20)])
+def test_daemon__ends_with_all_that_it_has_started(tmp_path: Path, *, ends: bool, seconds: float) -> None:
+    """Whether it ends when it is asked to, and leaves its children, or has to be killed."""
     daemon = Daemon(tmp_path)
     code = (
         "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); child = os.fork()\n"
+        f"if child and {ends}: signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
         "if child: open('child', 'w').write(str(child))\n"
         "time.sleep(600)"
     )
     daemon.launch([sys.executable, "-c", code], environ_of())
     _until((tmp_path / "child").exists)
     _until(lambda: (tmp_path / "child").read_text() != "")
-    daemon.end(0.1)
+    daemon.end(seconds)
     assert not daemon.alive()
     child = Path(f"/proc/{(tmp_path / 'child').read_text()}/stat")
     _until(lambda: not child.exists() or child.read_text().rpartition(")")[2].split()[0] == "Z")

@@ -6,6 +6,8 @@ models, and lets MLflow's own exceptions out.
 
 from __future__ import annotations
 
+import json
+import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,8 @@ from slipway.runner import environments
 from slipway.runner.errors import GateError, InputError, RemoteError
 from slipway.targets.clients import deployments
 from slipway.targets.protocol import NotReadyError, Target
+
+pytestmark = pytest.mark.xdist_group("deployments")  # one registry for all
 
 PLUGIN = """
 import json
@@ -53,6 +57,7 @@ class Client(BaseDeploymentClient):
             raise MlflowException(f"{name} exists")
         mlflow.pyfunc.load_model(model_uri)
         if config.get("fails") == model_uri:
+            self.keep(name, model_uri)
             raise RuntimeError("no capacity in this region")
         self.keep(name, model_uri)
         return {"name": name, "flavor": flavor}
@@ -165,12 +170,100 @@ def test_release__two_versions_and_back(registry: Registry, file: str) -> None:
     assert target.state() == ()
 
 
+@pytest.mark.parametrize("moment", [1, 2])
+def test_set_traffic__killed_in_the_middle_is_done_once_more(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    """Whichever of the two versions is then asked for: which one is served nobody knows."""
+    target = registry.target("kept.silent")
+    for number in ("1", "2"):
+        target.start(version(number))
+    target.set_traffic({"1": 1})
+    note, noted = deployments.Place.note, []
+
+    def killed(place: deployments.Place, told: str) -> None:
+        noted.append(told)
+        if len(noted) == moment:
+            raise KeyboardInterrupt
+        note(place, told)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(deployments.Place, "note", killed)
+        with pytest.raises(KeyboardInterrupt):
+            target.set_traffic({"2": 1})
+    assert shares(target) == ({"1": 1.0, "2": 0.0} if moment == 1 else {"1": 0.0, "2": 0.0, "unknown": 1.0})
+    target.set_traffic({"1": 1})
+    assert shares(target) == {"1": 1.0, "2": 0.0}
+    kept = json.loads((registry.folder / "kept.silent").read_text())
+    assert kept["flights"] == f"models:/{MODEL}/1"
+
+
+class Amazon:
+    """What MLflow's own plugin for SageMaker asks of boto3: two pages' worth of endpoints, newest first."""
+
+    def __init__(self) -> None:
+        self.endpoints: dict[str, str] = {f"other-{number}": "" for number in range(12)}
+        self.away = False
+
+    def client(self, name: str, *, region_name: str) -> Amazon:
+        assert (name, region_name) == ("sagemaker", "eu-west-1")
+        return self
+
+    def list_endpoints(self) -> dict[str, Any]:
+        return {"Endpoints": [{"EndpointName": name, "EndpointStatus": "InService"} for name in self.endpoints][:10]}
+
+    def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        called = "when calling the DescribeEndpoint operation"
+        if self.away:
+            raise RuntimeError(f"An error occurred (ThrottlingException) {called}: Rate exceeded")
+        if EndpointName not in self.endpoints:
+            raise RuntimeError(f'An error occurred (ValidationException) {called}: Could not find endpoint "x".')
+        return {"EndpointName": EndpointName, "EndpointStatus": "InService"}
+
+
+def test_sagemaker__names_and_pages_of_its_plugin(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's plugin itself, on a double of boto3; what builds images and endpoints is left out."""
+    amazon = Amazon()
+    with warnings.catch_warnings(action="ignore"):
+        from mlflow import sagemaker
+
+    def deploy(app_name: str, model_uri: str, mode: str, **_: Any) -> tuple[str, str]:
+        assert (mode == "create") == (app_name not in amazon.endpoints)
+        amazon.endpoints[app_name] = model_uri
+        return app_name, "python_function"
+
+    monkeypatch.setitem(sys.modules, "boto3", amazon)
+    monkeypatch.setattr(sagemaker, "_deploy", deploy)
+    monkeypatch.setattr(sagemaker, "_delete", lambda name, **_: amazon.endpoints.pop(name))
+    interface.plugin_store.register("sagemaker", "mlflow.sagemaker")  # as MLflow does itself
+    target = registry.target(uri="sagemaker:/eu-west-1", config={"instance_type": "ml.m5.large", "instance_count": 1})
+    assert target.state() == ()
+    for _ in range(2):
+        target.start(version("1"))
+        target.set_traffic({"1": 1})
+    target.start(version("2"))
+    target.set_traffic({"2": 1})
+    assert amazon.endpoints["flights"] == f"models:/{MODEL}/2"
+    assert shares(target) == {"2": 1.0}
+    amazon.away = True
+    with pytest.raises(RemoteError, match="could not list the deployments") as caught:
+        target.state()
+    assert "Rate exceeded" in caught.value.why
+    amazon.away = False
+    target.stop("1")
+    assert sorted(amazon.endpoints)[:2] == ["flights", "flights-2"]
+
+
 def test_calls__refused(registry: Registry) -> None:
     target = registry.target(config={"fails": f"models:/{MODEL}/3"})
     with pytest.raises(NotReadyError, match="Version 3 was not deployed") as caught:
         target.start(version("3"))
     assert "no capacity in this region" in caught.value.why
+    assert target.state() == (), "what was begun is no deployment"
     target.start(version("1"))
+    for wrong in ({"1": 0.5}, {"1": 1.5, "2": -0.5}):
+        with pytest.raises(InputError, match="no split of the requests"):
+            target.set_traffic(wrong)
     with pytest.raises(GateError, match="refused a request") as refused:
         target.answer("1", {"dataframe_split": {"columns": ["y"], "data": [[1]]}})
     assert "missing inputs ['x']" in refused.value.why

@@ -173,6 +173,36 @@ def test_start__a_version_that_is_late(cloud: Cloud, monkeypatch: pytest.MonkeyP
     assert [each["id"] for each in cloud.endpoint["deployedModels"]] == [key]
 
 
+def test_start__a_model_that_a_killed_run_uploads_still(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vertex, "SLACK", 0)
+    target, cloud.vertex.slow = target_of(0.3), True
+    whys = []
+    for _ in range(2):
+        with pytest.raises(RemoteError, match="was not given the model within 0") as caught:
+            target.start(servable("7"))
+        whys.append(caught.value.why)
+    assert whys[1] == "The model exists."
+    cloud.vertex.slow = False
+    (name,) = cloud.vertex.operations
+    for _ in range(2):
+        cloud.vertex.operation(name)
+    target_of().start(servable("7"))
+    assert shares(target) == {"7": 0.0}
+
+
+def test_answer__never_empties_an_endpoint_that_others_use(cloud: Cloud) -> None:
+    prices = remote_kit.target_of("vertex", model="prices", **{**PLACE, "endpoint": "200"})
+    prices.start(servable("3"))
+    prices.set_traffic({"3": 1})
+    cloud.target.start(servable("7"))
+    with pytest.raises(InputError, match=r"has model slipway-.*, which is no version of `flights`") as caught:
+        cloud.target.answer("7", {"inputs": [1]})
+    assert "Name an endpoint" in caught.value.fix
+    cloud.target.set_traffic({"7": 1})
+    cloud.target.stop("8")
+    assert shares(prices) == {"3": 1.0}
+
+
 def test_start__the_same_version_with_another_image(cloud: Cloud) -> None:
     cloud.target.start(servable("7"))
     cloud.target.set_traffic({"7": 1})

@@ -180,8 +180,10 @@ class Vertex:
         held("UploadModelRequest", body)
         assert name == f"{self.place}/models"
         made = f"{self.place}/models/{body['modelId']}"
-        if made in self.models:
+        if made in self.coming("models"):
             return error(409, "ALREADY_EXISTS", "The model exists.")
+
+        self.coming("models").append(made)
 
         def change() -> Json:
             self.models[made] = {**body["model"], "name": made, "versionId": "1", "etag": "m"}
@@ -214,8 +216,8 @@ class Vertex:
 
         return self.begin(name, change)
 
-    def coming(self, name: str) -> list[Json]:
-        """What is deployed at an endpoint, or about to be."""
+    def coming(self, name: str) -> list[Any]:
+        """What is deployed at an endpoint, or uploaded as `models`, or about to be."""
         return self.pending.setdefault(f"{name} coming", [])  # type: ignore[no-any-return]
 
     def undeployModel(self, name: str, body: Json) -> Said:  # noqa: N802

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, FiniteFloat, StrictBool, model_validator
 
@@ -40,6 +41,17 @@ class ContainerTarget(Strict):
     """What runs containers; Podman where both are there."""
 
 
+PLACES = {
+    "local": (("folder",), ("port",)),
+    "container": (("folder",), ("port",)),
+    "kserve": (("context", "namespace", "service"),),
+    "vertex": (("project", "location", "endpoint"),),
+    "huggingface": (("repository", "branch"),),
+    "mlflow": (("uri", "name"),),
+}
+"""By target the keys that together name one place, where only one environment can serve."""
+
+
 class TargetRule(Strict):
     """What serves the model; exactly one of them."""
 
@@ -62,9 +74,9 @@ class TargetRule(Strict):
     """A deployment of one of MLflow's plugins."""
 
     @property
-    def embedded(self) -> LocalTarget | ContainerTarget | None:
-        """What serves on the runner itself; None where it is elsewhere."""
-        return self.local or self.container
+    def given(self) -> tuple[str, Strict]:
+        """The target's name and what is said of it."""
+        return next((name, rule) for name in PLACES if (rule := getattr(self, name)) is not None)
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -129,12 +141,24 @@ class Deployment(Strict):
 
     @model_validator(mode="after")
     def _share_no_place(self) -> Self:
-        seen: dict[tuple[str, str | int], str] = {}
+        seen: dict[tuple[Any, ...], str] = {}
         for name, each in self.environments.items():
-            rule = each.target.embedded
-            for key in ("folder", "port") if rule else ():
-                other = seen.setdefault((key, getattr(rule, key)), name)
+            kind, rule = each.target.given
+            for keys in PLACES[kind]:
+                other = seen.setdefault((*keys, *(_meant(rule, key) for key in keys)), name)
                 if other != name:
-                    place = ("environments", name, "target", "local" if each.target.local else "container", key)
+                    place = ("environments", name, "target", kind, keys[-1])
                     raise misplaced([(place, f"is that of `{other}`, too: each environment needs its own")])
+        for name, each in self.environments.items():
+            if (vertex := each.target.vertex) and vertex.trial_endpoint:
+                (keys,) = PLACES["vertex"]
+                serves = seen.get((*keys, vertex.project, vertex.location, vertex.trial_endpoint))
+                if serves:
+                    place = ("environments", name, "target", "vertex", "trial_endpoint")
+                    raise misplaced([(place, f"is where `{serves}` serves: a trial takes away what is there")])
         return self
+
+
+def _meant(rule: Strict, key: str) -> Any:
+    value = getattr(rule, key)
+    return os.path.normpath(value) if key == "folder" else value

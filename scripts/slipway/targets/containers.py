@@ -100,7 +100,7 @@ class Containers:
 
     def end(self, folder: Path, seconds: float) -> None:
         """End the container, and remove it."""
-        self._run("stop", "--time", f"{seconds:.0f}", _called(folder), seconds=seconds + CALL_SECONDS)
+        self._run("stop", "-t", f"{seconds:.0f}", _called(folder), seconds=seconds + CALL_SECONDS)
         self._run("rm", "--force", _called(folder))
 
     def remove(self, folder: Path) -> None:
@@ -166,7 +166,7 @@ def target(rule: Rule, *, model: str, ready_seconds: float) -> EmbeddedTarget:
 def _engine(rule: Rule, place: Place) -> str:
     """The engine that is asked for; with `auto` the one that serves already, or the first that works."""
     kept = place.read()
-    serving = kept.servers if kept and kept.versions else ""
+    serving = kept.servers if kept and kept.versions and kept.servers in ENGINES else ""
     tried = (serving or ENGINES) if rule.engine == "auto" else rule.engine
     for engine in (tried,) if isinstance(tried, str) else tried:
         if shutil.which(engine) and run(engine, "version", seconds=CALL_SECONDS).returncode == 0:

@@ -25,7 +25,7 @@ from slipway.runner.errors import ConflictError, GateError, InputError, RemoteEr
 from slipway.targets import cells
 from slipway.targets.asking import ask, free_port
 from slipway.targets.gateways import Gateway
-from slipway.targets.kept import Kept, Place, Version
+from slipway.targets.kept import Kept, Place, Version, unwritable
 from slipway.targets.models import Servers
 from slipway.targets.protocol import Health, NotReadyError, Servable, Served, Shares
 
@@ -93,9 +93,9 @@ class EmbeddedTarget:
             elif not known:
                 self.gateway.serve(kept)  # before anything else: where its port is taken nothing is begun
         try:
-            hangs = known is not None and known.ready and self._health(name, known) == "failed"
-            if hangs or not self.servers.alive(self.place.version(name)):
-                self._launch(servable, name, identity, anew=hangs)
+            hung = known if known and known.ready and self._health(name, known) == "failed" else None
+            if hung or not self.servers.alive(self.place.version(name)):
+                self._launch(servable, name, identity, hung)
             self._wait_until_ready(name)
         except SlipwayError:
             self._withdraw(name)
@@ -182,16 +182,20 @@ class EmbeddedTarget:
             if known is not None and known.leaving:
                 self._remove(kept, version)
 
-    def _launch(self, servable: Servable, name: str, identity: str, *, anew: bool) -> None:
+    def _launch(self, servable: Servable, name: str, identity: str, hung: Version | None) -> None:
+        """Start its server. hung: what was found not to answer; it is ended."""
         folder = self.place.version(name)
-        folder.mkdir(parents=True, exist_ok=True)
-        launch = self.servers.prepare(servable, folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            launch = self.servers.prepare(servable, folder)
+        except OSError as error:
+            raise unwritable(folder, error) from error
         with self._opened(begins=True) as kept:
-            if anew:
+            before = kept.versions.get(name)
+            if hung and before and before.port == hung.port:
                 self.servers.end(folder, STOP_SECONDS)
             elif self.servers.alive(folder):
                 return  # another run was faster
-            before = kept.versions.get(name)
             port = free_port(taken={each.port for each in kept.versions.values()})
             self._keep(kept.having(name, Version(port=port, identity=identity, bounds=before.bounds if before else ())))
             launch(port)

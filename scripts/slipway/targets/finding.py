@@ -16,14 +16,8 @@ def find(rules: TargetRule, *, model: str, ready_seconds: float) -> Target:
         from slipway.targets import local
 
         return local.target(rules.local, model=model, ready_seconds=ready_seconds)
-    if rules.kserve is not None:
-        return remote.kserve(rules.kserve, model=model, ready_seconds=ready_seconds)
-    if rules.vertex is not None:
-        return remote.vertex(rules.vertex, model=model, ready_seconds=ready_seconds)
-    if rules.huggingface is not None:
-        return remote.huggingface(rules.huggingface, model=model, ready_seconds=ready_seconds)
-    if rules.mlflow is not None:
-        return remote.mlflow(rules.mlflow, model=model, ready_seconds=ready_seconds)
+    if (beyond := rules.kserve or rules.vertex or rules.huggingface or rules.mlflow) is not None:
+        return remote.target(beyond, model=model, ready_seconds=ready_seconds)
     assert rules.container is not None, "the policy has exactly one"
     from slipway.targets import containers
 

@@ -16,7 +16,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,9 @@ from slipway.targets.processes import Daemon, environ_of
 SLOTS = 8
 WHOLE = 1_000_000
 """Requests are split to a millionth."""
+
+HARD_STOP_SECONDS = GRACE_SECONDS - 5
+"""What HAProxy gives requests that have begun when it ends."""
 
 SYSTEM = ("/usr/sbin", "/usr/local/sbin")
 """Where it lies on systems whose users do not have these folders on their path."""
@@ -57,16 +60,19 @@ frontend public
   http-request set-var(txn.traffic) str(traffic),map(table.map)
   http-request return status 503 content-type application/json string \
 '{{"error": "No version has any traffic here."}}' if !asked !{{ var(txn.traffic) -m found }}
-  http-request set-var(txn.key) req.fhdr(X-Slipway-Key)
-  http-request set-var(txn.key) req.cook(slipway-key) if !{{ var(txn.key) -m found }}
+  http-request set-var(txn.key) req.fhdr(X-Slipway-Key) if {{ req.fhdr(X-Slipway-Key) -m len gt 0 }}
+  http-request set-var(txn.key) req.cook(slipway-key) \
+if !{{ var(txn.key) -m found }} {{ req.cook(slipway-key) -m len gt 0 }}
   http-request set-var(txn.fresh) uuid() if !asked !{{ var(txn.key) -m found }}
   http-request set-var(txn.key) var(txn.fresh) if {{ var(txn.fresh) -m found }}
   http-request set-var(txn.version) req.fhdr(X-Slipway-Version)
   http-request set-var(txn.first) var(txn.traffic),field(1,:)
   http-request set-var(txn.upto) var(txn.traffic),field(2,:)
-  http-request set-var(txn.past) var(txn.key),concat(:,txn.first),xxh32(0),mod({whole}),sub(txn.upto)
+  http-request set-var(txn.second) var(txn.traffic),field(3,:)
+  http-request set-var(txn.past) var(txn.key),concat(:,txn.first),concat(:,txn.second),xxh32(0),mod({whole}),\
+sub(txn.upto)
   http-request set-var(txn.version) var(txn.first) if !asked {{ var(txn.past) -m int lt 0 }}
-  http-request set-var(txn.version) var(txn.traffic),field(3,:) if !asked {{ var(txn.past) -m int ge 0 }}
+  http-request set-var(txn.version) var(txn.second) if !asked {{ var(txn.past) -m int ge 0 }}
   http-request set-var(txn.slot) str(version:),concat(,txn.version),map(table.map)
   http-request return status 404 content-type application/json string \
 '{{"error": "There is no such version here."}}' if !{{ var(txn.slot) -m found }}
@@ -76,15 +82,19 @@ frontend public
   use_backend asked%[var(txn.slot)] if asked or !METH_POST
   use_backend slot%[var(txn.slot)]
 """
-"""A key is drawn a number by its hash; below `upto` it is the first version's, else the second's. So a key changes only
-to the version whose share has grown. What is asked for by name, or is no POST, goes through backends of its own, and
-is not counted."""
+"""A key is drawn a number by its hash with both versions; below `upto` it is the first one's, else the second's. So a
+key changes only to the version whose share has grown, and another canary has other keys. What is asked for by name, or
+is no POST, goes through backends of its own, and is not counted."""
 
 BACKENDS = "".join(
     f"backend {kind}{{slot}}\n  server only 127.0.0.1:{{at}}\n"  # of an empty slot: where nobody listens
     for kind in ("slot", "asked")
 )
 NOBODY = 1
+
+
+class SilentError(RemoteError):
+    """It does not answer at its socket."""
 
 
 @dataclass(frozen=True)
@@ -114,21 +124,25 @@ class HAProxy:
 
     def serve(self, kept: Kept) -> None:
         """Move the slots' servers, then exchange the map."""
+        if self._daemon.alive():
+            try:
+                self._bring(kept, self._tell)
+                return
+            except SilentError:  # it hangs, or has just ended
+                self.end()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._book.unlink(missing_ok=True)
+        self._bring(kept, self._start)
+
+    def _bring(self, kept: Kept, tell: Callable[[Mapping[int, int], Mapping[str, str]], None]) -> None:
         ports = {name: version.port for name, version in kept.versions.items() if not version.leaving}
         shares = traffic_of(kept)
-        anew = not self._daemon.alive()
-        if anew:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._book.unlink(missing_ok=True)
         slots = self._assigned(ports)
         entries = {f"version:{version}": str(slots[version]["slot"]) for version in ports}
         if shares:
             (first, share), *others = shares.items()
             entries["traffic"] = f"{first}:{round(share * WHOLE)}:{others[0][0] if others else ''}"
-        if anew:
-            self._start({slots[version]["slot"]: port for version, port in ports.items()}, entries)
-        else:
-            self._tell({slots[version]["slot"]: port for version, port in ports.items()}, entries)
+        tell({slots[version]["slot"]: port for version, port in ports.items()}, entries)
 
     def counters(self) -> Mapping[str, Mapping[str, Any]]:
         """Requests and errors; HAProxy keeps no histograms, and does not look into answers."""
@@ -191,7 +205,7 @@ class HAProxy:
         table = "".join(f"{name} {value}\n" for name, value in entries.items())
         (self.folder / "table.map").write_text(table, encoding="utf-8")
         backends = [BACKENDS.format(slot=slot, at=ports.get(slot, NOBODY)) for slot in range(1, SLOTS + 1)]
-        text = CONFIGURATION.format(port=self.port, whole=WHOLE, grace=GRACE_SECONDS - 5) + "".join(backends)
+        text = CONFIGURATION.format(port=self.port, whole=WHOLE, grace=HARD_STOP_SECONDS) + "".join(backends)
         (self.folder / "haproxy.cfg").write_text(text, encoding="utf-8")
         (self.folder / "admin.sock").unlink(missing_ok=True)
         self._daemon.launch([self.program, "-db", "-f", "haproxy.cfg"], environ_of())
@@ -231,10 +245,10 @@ class HAProxy:
         try:
             return self._asked(command)
         except OSError as error:
-            raise RemoteError(
+            raise SilentError(
                 "HAProxy does not answer.",
                 why=self._daemon.last_words()[-1_000:] or str(error),
-                fix="Run the job again; it is started anew where it has ended.",
+                fix="Run the job again; it is started anew where it has ended or hangs.",
             ) from error
 
     def _asked(self, command: str) -> str:

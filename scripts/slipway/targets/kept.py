@@ -130,13 +130,25 @@ class Place:
             ) from error
 
     def write(self, kept: Kept) -> None:
-        """Keep this instead."""
+        """Keep this instead. InputError where it cannot be written: all stays as it was."""
         beside = self.file.with_suffix(".new")
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(kept.model_dump_json(indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self.file)
+        try:
+            with beside.open("w", encoding="utf-8") as file:
+                file.write(kept.model_dump_json(indent=1))
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(self.file)
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
+
+
+def unwritable(folder: Path, error: OSError) -> InputError:
+    """The error for a folder that takes no more."""
+    return InputError(
+        f"The target cannot write to {folder}.",
+        why=str(error)[:500],
+        fix="Look at the free space and the rights there (`df -h`, `ls -ld`), and run the job again.",
+    )
 
 
 def _free(lock: int) -> bool:

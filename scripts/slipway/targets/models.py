@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from slipway.runner.environments import REPOSITORY
@@ -63,10 +64,14 @@ class Processes:
         """Copy the files, build the environment."""
         model = folder / "model"
         if not model.is_dir():
-            copied = folder / "model.new"
-            shutil.rmtree(copied, ignore_errors=True)
-            shutil.copytree(servable.fetch(), copied)
-            copied.rename(model)
+            with TemporaryDirectory(prefix="model-", dir=folder) as beside:
+                copied = shutil.copytree(servable.fetch(), Path(beside) / "model")
+                try:
+                    copied.rename(model)
+                except OSError:
+                    if not model.is_dir():
+                        raise
+                    # Another run was faster.
         shutil.copyfile(SERVE, folder / SERVE.name)
         for name in ("home", "tmp"):
             (folder / name).mkdir(exist_ok=True)

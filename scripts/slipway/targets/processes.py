@@ -92,7 +92,7 @@ class Daemon:
             return ""
 
     def end(self, seconds: float, number: signal.Signals = signal.SIGTERM) -> None:
-        """SIGTERM, and SIGKILL for it and all of its group where it has not ended after so many seconds.
+        """SIGTERM, and SIGKILL where it has not ended after so many seconds; what it has started ends with it.
 
         number: the signal that asks it to end, where it is another one.
         """
@@ -107,10 +107,11 @@ class Daemon:
             if self._pid() != pid:  # the handle is another's: it ended between the two calls
                 return
             signal.pidfd_send_signal(handle, number)
-            if not _ended(handle, seconds):
-                with suppress(ProcessLookupError):
-                    os.killpg(pid, signal.SIGKILL)
-                _ended(handle, seconds=10)
+            _ended(handle, seconds)
+            # Its number names its group as long as one of it is left, and is given to another only after all others.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+            _ended(handle, seconds=10)
         except ProcessLookupError:
             return
         finally:

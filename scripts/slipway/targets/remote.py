@@ -64,14 +64,17 @@ class Remote:
 
     def set_traffic(self, shares: Shares) -> None:
         """As `Target` says."""
-        if not self.splits and sum(share > 0 for share in shares.values()) > 1:
+        given = [share for share in shares.values() if share]
+        if given and (abs(sum(given) - 1) > 1e-6 or any(not 0 < share <= 1 for share in given)):
+            raise InputError(f"The shares {dict(shares)} are no split of the requests.", why="They do not sum to 1.")
+        if not self.splits and len(given) > 1:
             raise InputError(
                 f"{self.shown} serves one version at a time.",
                 fix="Set `rollout: at_once` for this environment, or choose a target that splits traffic.",
             )
         self._call("set_traffic", shares=dict(shares))
 
-    def observe(self, canary: str, baseline: str) -> Observation | None:  # noqa: ARG002
+    def observe(self, canary: str, baseline: str) -> Observation | None:  # noqa: ARG002 - as `Target` says
         """Nothing: none of these systems counts by version in the way that a canary is judged by."""
         return None
 
@@ -96,55 +99,43 @@ class Remote:
         return said
 
 
-def kserve(rules: KServeTarget, *, model: str, ready_seconds: float) -> Remote:
-    """An InferenceService of KServe."""
-    return Remote(
-        kind="kserve",
-        shown=f"the InferenceService {rules.namespace}/{rules.service}",
-        model=model,
-        ready_seconds=ready_seconds,
-        settings=rules.model_dump(),
-        python=lambda: environments.for_group("kserve"),
-    )
-
-
-def vertex(rules: VertexTarget, *, model: str, ready_seconds: float) -> Remote:
-    """An endpoint of Vertex AI."""
-    return Remote(
-        kind="vertex",
-        shown=f"the endpoint {rules.endpoint} of Vertex AI ({rules.project}, {rules.location})",
-        model=model,
-        ready_seconds=ready_seconds,
-        settings=rules.model_dump(),
-        python=lambda: environments.for_group("vertex"),
-        answers=rules.trial_endpoint is not None,
-    )
-
-
-def huggingface(rules: HuggingFaceTarget, *, model: str, ready_seconds: float) -> Remote:
-    """A branch of a model repository of the Hugging Face Hub. It keeps files: nobody can ask it for predictions."""
-    return Remote(
-        kind="huggingface",
-        shown=f"the branch {rules.branch} of {rules.repository} on the Hugging Face Hub",
-        model=model,
-        ready_seconds=ready_seconds,
-        settings=rules.model_dump(),
-        python=lambda: environments.for_group("huggingface"),
-        needs="files",
-        splits=False,
-        answers=False,
-    )
-
-
-def mlflow(rules: MLflowTarget, *, model: str, ready_seconds: float) -> Remote:
-    """A deployment of one of MLflow's plugins, in the environment that the user's own requirements make."""
-    return Remote(
-        kind="deployments",
-        shown=f"the deployment {rules.name} at {rules.uri}",
-        model=model,
-        ready_seconds=ready_seconds,
-        settings=rules.model_dump(),
-        python=lambda: environments.for_lock(Path(rules.requirements)),
-        needs="files",
-        splits=False,
-    )
+def target(
+    rules: KServeTarget | VertexTarget | HuggingFaceTarget | MLflowTarget, *, model: str, ready_seconds: float
+) -> Remote:
+    """The target that the policy describes."""
+    common: dict[str, Any] = {"model": model, "ready_seconds": ready_seconds, "settings": rules.model_dump()}
+    match rules:
+        case KServeTarget():
+            return Remote(
+                kind="kserve",
+                shown=f"the InferenceService {rules.namespace}/{rules.service}",
+                python=lambda: environments.for_group("kserve"),
+                **common,
+            )
+        case VertexTarget():
+            return Remote(
+                kind="vertex",
+                shown=f"the endpoint {rules.endpoint} of Vertex AI ({rules.project}, {rules.location})",
+                python=lambda: environments.for_group("vertex"),
+                answers=rules.trial_endpoint is not None,
+                **common,
+            )
+        case HuggingFaceTarget():  # it keeps files: nobody can ask it for predictions
+            return Remote(
+                kind="huggingface",
+                shown=f"the branch {rules.branch} of {rules.repository} on the Hugging Face Hub",
+                python=lambda: environments.for_group("huggingface"),
+                needs="files",
+                splits=False,
+                answers=False,
+                **common,
+            )
+        case MLflowTarget():  # its plugin's packages are the user's own
+            return Remote(
+                kind="deployments",
+                shown=f"the deployment {rules.name} at {rules.uri}",
+                python=lambda: environments.for_lock(Path(rules.requirements)),
+                needs="files",
+                splits=False,
+                **common,
+            )

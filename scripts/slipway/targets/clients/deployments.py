@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from mlflow import MlflowClient
@@ -21,6 +21,9 @@ from slipway.targets.protocol import NotReadyError
 SERVED = "slipway.served."
 """How the tag of the registered model begins that says which version the deployment of a name is."""
 
+UNKNOWN = "unknown"
+"""What is noted while the deployment is changed: whoever finds it after a killed run brings it about once more."""
+
 REFUSED = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE")
 
 
@@ -30,6 +33,7 @@ class Place:
     def __init__(self, given: dict[str, Any]) -> None:
         self.settings, self.model = given["settings"], given["model"]
         self.name, self.uri = self.settings["name"], self.settings["uri"]
+        self.versions = {given.get("version", ""), *given.get("shares", ())} - {""}
         with self.talking("open the target"):
             self.client, self.registry = get_deploy_client(self.uri), MlflowClient()
 
@@ -38,9 +42,27 @@ class Place:
         return f"{self.name}-{version}"
 
     def names(self) -> set[str]:
-        """Of all deployments at the target."""
+        """Of all deployments at the target.
+
+        SageMaker's plugin tells the newest ten, by a name of its own, so ours are asked for one by one.
+        """
         with self.talking("list the deployments"):
-            return {str(each["name"]) for each in self.client.list_deployments(**self.endpoint)}
+            listed = self.client.list_deployments(**self.endpoint)
+            found = {str(each.get("name") or each["EndpointName"]) for each in listed}
+            if any("name" not in each for each in listed):
+                ours = {self.name, *map(self.staged, self.versions)}
+                found |= {each for each in ours - found if self.is_endpoint(each)}
+            return found
+
+    def is_endpoint(self, name: str) -> bool:
+        """Whether SageMaker has an endpoint of the name."""
+        try:
+            self.client.get_deployment(name, **self.endpoint)
+        except MlflowException as error:
+            if "Could not find" in str(error):
+                return False
+            raise
+        return True
 
     @property
     def endpoint(self) -> dict[str, str]:
@@ -63,7 +85,11 @@ class Place:
             told = str(self.client.get_deployment(self.name, **self.endpoint))
             noted = self.registry.get_registered_model(self.model).tags.get(self.tag, "")
         found = re.search(rf"models:/{re.escape(self.model)}/([\w.+-]+)", told)
-        return found[1] if found else noted or "unknown"
+        return found[1] if found else noted or UNKNOWN
+
+    def note(self, version: str) -> None:
+        """Note which version is served."""
+        self.registry.set_registered_model_tag(self.model, self.tag, version)
 
     def made_of(self, version: str) -> dict[str, Any]:
         """What a plugin needs to make a deployment of a version."""
@@ -73,6 +99,11 @@ class Place:
             "config": dict(self.settings["config"]),
             **self.endpoint,
         }
+
+    def delete(self, name: str) -> None:
+        """Delete a deployment."""
+        with self.talking("delete the deployment"):
+            self.client.delete_deployment(name, **self.endpoint)
 
     @contextmanager
     def talking(self, doing: str) -> Iterator[None]:
@@ -101,6 +132,9 @@ def start(given: dict[str, Any]) -> dict[str, Any]:
             with place.talking("make the deployment"):
                 place.client.create_deployment(place.staged(version), **place.made_of(version))
         except RemoteError as failure:
+            with suppress(RemoteError):  # what it came to is no deployment of the version
+                if place.staged(version) in place.names():
+                    place.delete(place.staged(version))
             raise NotReadyError(f"Version {version} was not deployed.", why=failure.why, fix=failure.fix) from failure
     return said(place)
 
@@ -143,15 +177,14 @@ def plain(answer: Any) -> Any:
 
 
 def set_traffic(given: dict[str, Any]) -> dict[str, Any]:
-    """Let the deployment of the name be a version. That is noted last, so that a killed run is taken up again."""
+    """Let the deployment of the name be a version. Which one is noted last, so that a killed run is taken up again."""
     place = Place(given)
     names = place.names()
     wanted = [version for version, share in given["shares"].items() if share]
     live = place.live(names)
     if not wanted:
         if live:
-            with place.talking("delete the deployment"):
-                place.client.delete_deployment(place.name, **place.endpoint)
+            place.delete(place.name)
         return said(place)
     (version,) = wanted
     if live != version:
@@ -159,8 +192,9 @@ def set_traffic(given: dict[str, Any]) -> dict[str, Any]:
             raise InputError(f"Version {version} has no deployment at {place.uri}.", fix="Start it first.")
         with place.talking("change the deployment"):
             change = place.client.update_deployment if live else place.client.create_deployment
+            place.note(UNKNOWN)
             change(place.name, **place.made_of(version))
-            place.registry.set_registered_model_tag(place.model, place.tag, version)
+            place.note(version)
     return said(place)
 
 
@@ -169,8 +203,7 @@ def stop(given: dict[str, Any]) -> dict[str, Any]:
     place, version = Place(given), given["version"]
     names = place.names()
     if place.staged(version) in names:
-        with place.talking("delete the deployment"):
-            place.client.delete_deployment(place.staged(version), **place.endpoint)
+        place.delete(place.staged(version))
     elif place.live(names) == version:
         raise InputError(f"Version {version} has requests, so it is not stopped.", fix="Set the traffic first.")
     return said(place)

@@ -31,13 +31,16 @@ SERVICES = create_namespaced_resource("serving.kserve.io", "v1beta1", "Inference
 REVISIONS = create_namespaced_resource("serving.knative.dev", "v1", "Revision", "revisions")
 LARGEST = 64 * 2**20
 ANSWER_SECONDS = 60
+OF_THE_WAY = (307, 308, 401, 403, 404, 405, 429, 502, 503, 504)
+"""Statuses of what stands before the model server; 405 where a redirect has made a GET of the request."""
+
 PERSISTS_SECONDS = 30.0
 """A revision that has failed for so long has failed: Knative takes the first crash or failed pull back where the next
 try goes well."""
 
 RIGHTS = (
     "The job's account needs `get`, `create`, `patch` and `delete` on `inferenceservices.serving.kserve.io`, `get` "
-    "and `patch` on `revisions.serving.knative.dev` in the namespace; docs/targets.md has the Role."
+    "and `patch` on `revisions.serving.knative.dev` in the namespace; docs/targets-remote.md has the Role."
 )
 WHERE = "Check that it is the right cluster, and that KServe is installed there with Knative."
 ACCESS = "Give the job a kubeconfig (KUBECONFIG), or run it in the cluster, and check that the runner reaches the API."
@@ -304,11 +307,11 @@ def answer(given: dict[str, Any]) -> dict[str, Any]:
     body = json.dumps(given["request"]).encode()
     request = urllib.request.Request(f"{base.rstrip('/')}/invocations", body, headers)  # noqa: S310 - http and https
     try:
-        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answered:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answered:  # noqa: S310 - as above
             return {"predictions": json.loads(answered.read(LARGEST))["predictions"]}
     except urllib.error.HTTPError as error:
         told = error.read(4_000).decode(errors="replace")
-        if error.code in (401, 403, 404, 429, 502, 503, 504):
+        if error.code in OF_THE_WAY:
             raise unasked(base, f"It answered {error.code}: {told[:500]}") from error
         raise GateError(f"Version {version} refused a request ({error.code}).", why=told[:2_000]) from error
     except (OSError, ValueError, LookupError, TypeError) as error:

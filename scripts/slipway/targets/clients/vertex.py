@@ -42,6 +42,9 @@ ACCESS = "Log in before this step (google-github-actions/auth), and check that t
 NAMED = re.compile(r"(.*) version ([A-Za-z0-9_.+-]+)")
 """What the models are called that Slipway uploads."""
 
+FOREIGN = "model "
+"""How a deployed model is shown that is none of this model's versions, before its id."""
+
 
 class Endpoint:
     """One endpoint, and whoever asks for it."""
@@ -90,7 +93,7 @@ class Endpoint:
         for each in found.get("deployedModels", []):
             version = f"@{each['modelVersionId']}" if each.get("modelVersionId") else ""
             model = self.ask("GET", f"{each['model']}{version}", known=(404,))
-            each["version"] = self.version_of(model) or f"model {each['model'].rpartition('/')[2]}"
+            each["version"] = self.version_of(model) or f"{FOREIGN}{each['model'].rpartition('/')[2]}"
             each["image"] = (model.get("containerSpec") or {}).get("imageUri", "")
         return found
 
@@ -138,7 +141,17 @@ class Endpoint:
         asked = {"modelId": name.rpartition("/")[2], "model": model}
         if account := self.settings["service_account"]:
             asked["serviceAccount"] = account
-        self.finish(self.ask("POST", f"{self.place}/models:upload", asked), "given the model")
+        operation = self.ask("POST", f"{self.place}/models:upload", asked, known=(409,))
+        if "error" not in operation:
+            self.finish(operation, "given the model")
+            return name
+        # The run before this one was killed while it waited.
+        until = time.monotonic() + self.seconds
+        while "error" in self.ask("GET", name, known=(404,)):
+            if time.monotonic() > until:
+                why = str(operation["error"].get("message", ""))
+                raise self._failed(f"was not given the model within {self.seconds:g} s", why, "")
+            time.sleep(pause(self.seconds))
         return name
 
     def deploy(self, key: str, model: str, version: str, split: Json | None = None) -> None:
@@ -202,8 +215,15 @@ def answer(given: dict[str, Any]) -> dict[str, Any]:
     if not ours:
         raise InputError(f"Version {version} is not at {endpoint.name}.", fix="Start it first.")
     trial, newest = Endpoint(given, given["settings"]["trial_endpoint"]), ours[-1]
-    if [each["id"] for each in trial.read().get("deployedModels", [])] != [newest["id"]]:
-        clear(trial)
+    found = trial.read()
+    if others := foreign(found):
+        raise InputError(
+            f"The trial endpoint {trial.name} has {', '.join(others)}, which is no version of `{trial.model}`.",
+            why="What is there is taken away before a version is tried.",
+            fix="Name an endpoint in the policy that nothing else uses, or undeploy it there.",
+        )
+    if [each["id"] for each in found.get("deployedModels", [])] != [newest["id"]]:
+        clear(trial, found)
         trial.deploy(newest["id"], newest["model"], version, {"0": 100})
     try:
         url = f"{trial.base}/{trial.name}:rawPredict"
@@ -217,9 +237,15 @@ def answer(given: dict[str, Any]) -> dict[str, Any]:
         raise RemoteError(f"The model server did not answer at {trial.name}.", why=why, fix=RIGHTS) from error
 
 
-def clear(trial: Endpoint) -> None:
-    """Take away what earlier trials left."""
-    found = trial.read()
+def foreign(endpoint: Json) -> list[str]:
+    """The deployed models that are no versions of this model."""
+    return [each["version"] for each in by_age(endpoint) if each["version"].startswith(FOREIGN)]
+
+
+def clear(trial: Endpoint, found: Json) -> None:
+    """Take away what earlier trials left; nothing where the endpoint is another's, too."""
+    if foreign(found):
+        return
     if found.get("trafficSplit"):
         body = {"trafficSplit": {}, "etag": found.get("etag", "")}
         trial.ask("PATCH", f"{trial.name}?updateMask=trafficSplit", body)
@@ -248,7 +274,8 @@ def set_traffic(given: dict[str, Any]) -> dict[str, Any]:
         if "error" in answered:
             raise changed(endpoint.name)
     if other := given["settings"]["trial_endpoint"]:
-        clear(Endpoint(given, other))
+        trial = Endpoint(given, other)
+        clear(trial, trial.read())
     return said(endpoint, endpoint.read())
 
 
@@ -264,8 +291,9 @@ def stop(given: dict[str, Any]) -> dict[str, Any]:
         endpoint.undeploy(each)
     if other := given["settings"]["trial_endpoint"]:
         trial = Endpoint(given, other)
-        if any(each["version"] == version for each in trial.read().get("deployedModels", [])):
-            clear(trial)
+        tried = trial.read()
+        if any(each["version"] == version for each in tried.get("deployedModels", [])):
+            clear(trial, tried)
     return said(endpoint, endpoint.read())
 
 

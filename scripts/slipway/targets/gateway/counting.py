@@ -42,7 +42,6 @@ class Arm:
         """Predictions by the cells of the bounds."""
 
         self.categories: Counter[str] = Counter()
-        self.in_flight = 0
         self.ready = False
 
     @property
@@ -65,6 +64,9 @@ class Counters:
 
     def __init__(self) -> None:
         self.arms: dict[str, Arm] = {}
+        self.in_flight: Counter[str] = Counter()
+        """Requests under way, by version; they last whatever begins anew."""
+
         self.bounds: tuple[float, ...] = UNKNOWN_RANGE
         self.of_numbers: bool | None = None
         """Whether predictions are numbers: as bounds say that were given, or else the first of them."""
@@ -73,20 +75,16 @@ class Counters:
 
     def serve(self, versions: Iterable[str], bounds: tuple[float, ...]) -> None:
         """Count for these versions from now on. Other bounds than before begin all counters anew."""
-        versions = list(versions)
-        wanted = bounds or UNKNOWN_RANGE
+        # One that has left is told of until its last request has ended.
+        known = dict.fromkeys((*versions, *(each for each in self.arms if self.in_flight[each])))
+        before, wanted = self.arms, bounds or UNKNOWN_RANGE
         if wanted != self.bounds:
-            # Requests under way still belong to the version, whatever is counted of them.
-            going_on = {version: arm.in_flight for version, arm in self.arms.items()}
-            ready = {version: arm.ready for version, arm in self.arms.items()}
-            self.bounds, self.of_numbers, self.known, self.arms = wanted, True if bounds else None, set(), {}
-            for version in versions:
-                arm = self.arms[version] = Arm()
-                arm.in_flight, arm.ready = going_on.get(version, 0), ready.get(version, False)
-        for version in versions:
-            self.arms.setdefault(version, Arm())
-        for version in [each for each, arm in self.arms.items() if each not in versions and not arm.in_flight]:
-            del self.arms[version]
+            self.bounds, self.of_numbers, self.known = wanted, True if bounds else None, set()
+            self.arms = {version: Arm() for version in known}
+            for version, arm in self.arms.items():
+                arm.ready = version in before and before[version].ready
+        else:
+            self.arms = {version: before.get(version) or Arm() for version in known}
 
     def count(self, version: str, code: int, seconds: float, prediction: Any = None) -> None:
         """Count one request. prediction: one of its answer, in a tuple; None where there is none."""
@@ -106,7 +104,7 @@ class Counters:
         if self.of_numbers:
             arm.numbers = arm.numbers or [0] * (len(self.bounds) + 1)
             # What is no number is above all of them: it must not vanish.
-            cell = bisect_left(self.bounds, value) if number and value == value else len(self.bounds)  # noqa: PLR0124
+            cell = bisect_left(self.bounds, value) if number and value == value else len(self.bounds)  # noqa: PLR0124 - not of NaN
             arm.numbers[cell] += 1
             return
         name = (value if isinstance(value, str) else json.dumps(value))[:LONGEST_NAME]
@@ -127,7 +125,7 @@ class Counters:
                     "latency": {"bounds": LATENCY, "counts": arm.latency},
                     "predictions": self._told_predictions(arm),
                 },
-                "in_flight": arm.in_flight,
+                "in_flight": self.in_flight[version],
             }
             for version, arm in self.arms.items()
         }

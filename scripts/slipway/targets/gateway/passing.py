@@ -89,7 +89,7 @@ class Gateway:
         body = await request.read()  # which refuses a larger one without a length in the same way
         # Only now: the traffic may be another one when a slow request is here at last.
         table, asked = self.table, request.headers.get(VERSION_HEADER)
-        given = request.headers.get(KEY_HEADER) or request.cookies.get(KEY_COOKIE)
+        given = request.headers.get(KEY_HEADER) or request.cookies.get(KEY_COOKIE) or None
         key = given or secrets.token_urlsafe(16)
         version = table.assigned(key) if asked is None else asked
         if version is None:
@@ -99,12 +99,11 @@ class Gateway:
         own = CIMultiDict({VERSION_HEADER: version})
         if given is None and asked is None:
             own["Set-Cookie"] = f"{KEY_COOKIE}={key}; {COOKIE}"
-        arm = self.counters.arms[version]
-        arm.in_flight += 1
+        self.counters.in_flight[version] += 1
         try:
             return await self._answered(request, version, table.ports[version], body, own, counts=asked is None)
         finally:
-            arm.in_flight -= 1
+            self.counters.in_flight[version] -= 1
 
     async def _answered(
         self, request: web.Request, version: str, port: int, body: bytes, own: Headers, *, counts: bool
@@ -139,9 +138,10 @@ class Gateway:
         except (ClientError, OSError, ValueError):
             code, broken = 502, "The version broke off its answer."
         finally:
+            seconds = perf_counter() - began  # before we look into the answer, which is no time of the version's
             if counts and request.method == "POST":
                 found = prediction_of(request.path, held) if held is not None and code == 200 else None
-                self.counters.count(version, code, perf_counter() - began, found)
+                self.counters.count(version, code, seconds, found)
         return refusal(code, broken, own) if broken else said
 
     async def _flowing(self, request: web.Request, answer: ClientResponse, headers: Headers) -> web.StreamResponse:

@@ -46,9 +46,11 @@ def admin(gateway: Gateway, public: web.AppRunner, port: int) -> web.Application
     async def serve(request: web.Request) -> web.Response:
         gateway.serve(Table.of(await request.json()))
         if not public.sites:
+            site = web.TCPSite(public, "127.0.0.1", port)
             try:
-                await web.TCPSite(public, "127.0.0.1", port).start()
+                await site.start()
             except OSError as error:
+                await site.stop()  # it counts as one of the sites, and whoever asks next must be refused, too
                 return refusal(409, str(error))
         return web.json_response({})
 
