@@ -430,6 +430,24 @@ def test_counters__predictions_in_the_cells_of_the_version_that_is_live(stand: S
     assert seen and (seen.canary.requests, seen.share) == (0, None), "other cells: all is counted anew"
 
 
+def test_counters__a_request_under_way_ends_though_all_is_counted_anew_meanwhile(stand: Stand) -> None:
+    """Or whoever stops the version would wait for it a minute."""
+    stand.start("7")
+    target = stand.target()
+    target.set_traffic({"7": 1.0})
+    stand.behave("7", predictions=[3.0, 1.0, 2.0])
+    target.answer("7", {})
+    stand.behave("7", predictions=[1.0], delay=1)
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(stand.post)
+        _until(lambda: target.gateway.in_flight("7") == 1)
+        target.set_traffic({})
+        target.set_traffic({"7": 1.0})
+        assert target.gateway.in_flight("7") == 1, "it still belongs to the version"
+        assert asked.result().code == 200
+    _until(lambda: target.gateway.in_flight("7") == 0)
+
+
 def test_counters__categories_are_counted_by_name_and_limited_in_number() -> None:
     counters = Counters()
     counters.serve(["7", "8"], ())

@@ -42,7 +42,6 @@ class Arm:
         """Predictions by the cells of the bounds."""
 
         self.categories: Counter[str] = Counter()
-        self.in_flight = 0
         self.ready = False
 
     @property
@@ -65,6 +64,9 @@ class Counters:
 
     def __init__(self) -> None:
         self.arms: dict[str, Arm] = {}
+        self.in_flight: Counter[str] = Counter()
+        """Requests under way by version. They outlast the counters, which may begin anew meanwhile."""
+
         self.bounds: tuple[float, ...] = UNKNOWN_RANGE
         self.of_numbers: bool | None = None
         """Whether predictions are numbers: as bounds say that were given, or else the first of them."""
@@ -76,16 +78,14 @@ class Counters:
         versions = list(versions)
         wanted = bounds or UNKNOWN_RANGE
         if wanted != self.bounds:
-            # Requests under way still belong to the version, whatever is counted of them.
-            going_on = {version: arm.in_flight for version, arm in self.arms.items()}
             ready = {version: arm.ready for version, arm in self.arms.items()}
             self.bounds, self.of_numbers, self.known, self.arms = wanted, True if bounds else None, set(), {}
             for version in versions:
-                arm = self.arms[version] = Arm()
-                arm.in_flight, arm.ready = going_on.get(version, 0), ready.get(version, False)
+                self.arms[version] = Arm()
+                self.arms[version].ready = ready.get(version, False)
         for version in versions:
             self.arms.setdefault(version, Arm())
-        for version in [each for each, arm in self.arms.items() if each not in versions and not arm.in_flight]:
+        for version in [each for each in self.arms if each not in versions and not self.in_flight[each]]:
             del self.arms[version]
 
     def count(self, version: str, code: int, seconds: float, prediction: Any = None) -> None:
@@ -127,7 +127,7 @@ class Counters:
                     "latency": {"bounds": LATENCY, "counts": arm.latency},
                     "predictions": self._told_predictions(arm),
                 },
-                "in_flight": arm.in_flight,
+                "in_flight": self.in_flight[version],
             }
             for version, arm in self.arms.items()
         }

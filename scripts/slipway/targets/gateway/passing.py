@@ -99,12 +99,11 @@ class Gateway:
         own = CIMultiDict({VERSION_HEADER: version})
         if given is None and asked is None:
             own["Set-Cookie"] = f"{KEY_COOKIE}={key}; {COOKIE}"
-        arm = self.counters.arms[version]
-        arm.in_flight += 1
+        self.counters.in_flight[version] += 1
         try:
             return await self._answered(request, version, table.ports[version], body, own, counts=asked is None)
         finally:
-            arm.in_flight -= 1
+            self.counters.in_flight[version] -= 1
 
     async def _answered(
         self, request: web.Request, version: str, port: int, body: bytes, own: Headers, *, counts: bool
