@@ -15,7 +15,7 @@ from slipway.policy import SourcedPolicy, load
 from slipway.policy.release import Environment, Release
 from slipway.policy.source import file_digest
 from slipway.registry.mlflow import PRODUCTION, ModelVersion, Registry
-from slipway.release import differences, evaluations, labels, reading, telling, tiers
+from slipway.release import differences, evaluations, labels, reading, taken_back, telling, tiers
 from slipway.release.differences import Difference, Version
 from slipway.release.labels import Labels
 from slipway.release.seal import SEAL_FILE, Sealed
@@ -80,10 +80,12 @@ def main(given: Inputs) -> None:
             said = replace(said, model_version=candidate.version)
             publish(telling.nothing_new(report, sourced, candidate), path, said)
             return
-        file = given.evaluation_report or on_record(given, run, candidate, path)
+        known = Reading(Ledger(place.find(run, remote=given.remote, token=given.github_token)))
+        file = given.evaluation_report or on_record(known, run, candidate, path)
         evaluation = judged(file, candidate)
         found, made = compare(registry, sourced, rules, candidate, production)
         found += [*not_passed(evaluation), *evaluations.of_another_time(evaluation, production)]
+        found += taken_back.from_production(known.entries(), model, candidate.version, PRODUCTION)
         named = labels.of(run, made.made.commit if made.made else "", given.github_token)
         inside = given.inside_envelope and within_envelope(sourced, found)
         rated = tiers.assess(found, rules, named.names, inside_envelope=inside)
@@ -125,12 +127,11 @@ def require_release(sourced: SourcedPolicy) -> Release:
     return sourced.policy.release
 
 
-def on_record(given: Inputs, run: Run, candidate: ModelVersion, path: Path) -> Path:
+def on_record(known: Reading, run: Run, candidate: ModelVersion, path: Path) -> Path:
     """The evaluation of the version that the ledger holds, beside the report."""
-    ledger = Ledger(place.find(run, remote=given.remote, token=given.github_token))
     file = path.with_name(EVALUATED)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(evaluations.of_version(Reading(ledger), candidate, run.ref))
+    file.write_bytes(evaluations.of_version(known, candidate, run.ref))
     return file
 
 

@@ -16,6 +16,7 @@ from github_double.server import GitHubDouble
 from github_double.world import Environment, Repository
 from runner_double import machine_environ
 from slipway.ledger import drafting, place
+from slipway.ledger.entries import Kind
 from slipway.ledger.store import Ledger
 from slipway.policy.source import file_digest
 from slipway.registry.digests import digest as digest_of
@@ -98,7 +99,13 @@ def assess(toy: Toy, hub: GitHubDouble, report: str, **inputs: str) -> Done:
     token = hub.world.installation_token(actions="read", pull_requests="read", contents="read", metadata="read")
     runner = toy.runner()
     runner.api_url = hub.base_url
-    given = {"tracking_uri": toy.uri, "evaluation_report": report, "github_token": token, **inputs}
+    given = {
+        "tracking_uri": toy.uri,
+        "evaluation_report": report,
+        "github_token": token,
+        "remote": str(toy.folder),
+        **inputs,
+    }
     done = runner.run_action(ACTION, {user_name(name): value for name, value in given.items() if value})
     assert done.code in (0, 1), done.log
     return Done(done.code, done.outputs, done.annotations, done.summary, done.log)
@@ -336,6 +343,42 @@ def test_evaluation__is_found_in_the_ledger(toy: Toy, hub: GitHubDouble, reposit
     assert Path(done.outputs["evaluation"]).read_bytes() == Path(newest).read_bytes()
     assert seal.read(Path(done.outputs["sealed"])).evaluation == file_digest(Path(newest))
     assert done.outputs["before"] == "[]"
+
+
+def test_version_that_was_taken_back__is_high_until_it_was_live_again(
+    toy: Toy, hub: GitHubDouble, repository: Repository
+) -> None:
+    """The training of the next push is reused, and would be released with nothing that differs."""
+    trained(toy, alias=PRODUCTION)
+    found = trained(toy)
+    report = evaluation(toy, found)
+    assert assess(toy, hub, report).outputs["tier"] == "low"
+    placed(toy, "promotion", found.version)
+    placed(toy, "rollback", "1", previous_version=found.version, cause="by hand", reason="The phones are ringing.")
+    done = assess(toy, hub, report)
+    assert (done.outputs["tier"], done.outputs["environment"]) == ("high", "production-high")
+    assert differing(done) == [("high", "taken back", "entry 2 of the ledger")]
+    assert "The phones are ringing." in done.summary
+    placed(toy, "promotion", found.version)
+    assert assess(toy, hub, report).outputs["tier"] == "low"
+    placed(toy, "rollback", "1", environment="staging", previous_version=found.version, cause="by hand")
+    assert assess(toy, hub, report).outputs["tier"] == "low", "it was live in production since"
+
+
+def test_ledger__that_cannot_be_read_stops_it(toy: Toy, hub: GitHubDouble, repository: Repository) -> None:
+    done = assess(toy, hub, evaluation(toy, trained(toy)), remote="https://github.invalid/octo/models")
+    assert done.code == 1
+    assert "cannot be read" in done.error
+    assert not done.outputs["seal"]
+
+
+def placed(toy: Toy, event: Kind, version: str, **details: str) -> None:
+    """Put on record that a version was made live in production."""
+    about = {"model": MODEL, "model_version": version, "details": {"environment": "production", **details}}
+    when = datetime.now(UTC)
+    draft = drafting.of_event(event, event, Run(), occurred_at=when, key=(event, version, details, when), said=about)
+    receipt = Ledger(place.find(Run(), remote=str(toy.folder))).append([draft])
+    assert not receipt.waiting, receipt.why_not
 
 
 def recorded(toy: Toy, report: str, *, fork: bool = False, ref: str = "refs/heads/main") -> None:

@@ -102,6 +102,9 @@ class Tiers(Strict):
     first_release: Tier = "high"
     """There is no production version."""
 
+    taken_back: Tier = "high"
+    """The version was taken back from production, and has not been live there since."""
+
 
 class Release(Strict):
     """How risky a change is, and which environment must approve it."""

@@ -27,6 +27,7 @@ Kind = Literal[
     "base_model",
     "unknown",
     "first_release",
+    "taken_back",
 ]
 OPAQUE = "opaque"
 
