@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import textwrap
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from slipway.policy import Container
 from slipway.registry.carrying import carry
 from slipway.registry.mlflow import Registry, default_store
 from slipway.runner.errors import InputError, RemoteError
-from slipway.training import command, contained, repository
+from slipway.training import command, contained, repository, stores
 from slipway.training.contained import Contained
 from test_runner_environments import make_wheel
 from test_training_toy import MODEL, QUIET, ROOT, Toy, make_toy, save_toy, wait_for
@@ -307,6 +308,70 @@ def test_run__a_program_that_the_image_does_not_have(place: Contained, tmp_path:
         run(place, "", tmp_path, arguments=["dvc", "repro"])
 
 
+@pytest.mark.parametrize(
+    "said",
+    ["junk", "[" * 100_000, '"missing"', "{}", '{"code": "no", "peak_memory": 1}', '{"code": 0, "peak_memory": 1}'],
+)
+def test_answer__that_cannot_be_counts_for_nothing(tmp_path: Path, said: str) -> None:
+    (tmp_path / "ended.json").write_text(said)
+    ended = command.Ended(128 + signal.SIGKILL, 1.0, 5)
+    found = contained._as_told(tmp_path / "ended.json", ended, "python3", tmp_path / "log")
+    assert (found.code, found.peak_memory) == (-signal.SIGKILL, 0)
+
+
+def test_run__what_the_command_says_in_place_of_the_first_process(place: Contained, tmp_path: Path) -> None:
+    code = """
+        import os, pathlib, signal
+        answer = pathlib.Path(pathlib.Path("/proc/1/cmdline").read_bytes().split(b"\\0")[3].decode())
+        assert answer.name == "ended.json"
+        if os.fork():
+            os.kill(os.getpid(), signal.SIGKILL)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            answer.with_name("forged").write_text('{"code": 0, "peak_memory": 1}')
+            answer.with_name("forged").replace(answer)
+    """
+    assert run(place, code, tmp_path).code == -signal.SIGKILL
+
+
+def test_run__an_image_that_gets_the_name_meanwhile_is_not_run(
+    toy: Toy, containers: Containers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(toy.folder)
+    wheels = toy.temp / "wheels"
+    monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    lock = toy.write("requirements.txt", make_wheel(wheels, "toydep", {"toydep.py": "WEIGHT = 1.0\n"}))
+    made = contained.made(Container(image=containers.base), containers.base, lock)
+    containers.run("podman", "tag", containers.base, made.tag)
+    assert made.base().id == made.image != identity(containers, containers.base)
+    found = run(made, "", tmp_path, arguments=["/opt/slipway/environment/bin/python", "-c", "import toydep"])
+    assert found.code == 0, (tmp_path / "log").read_text()
+
+
+def test_model__that_is_a_link_is_not_read(place: Contained, toy: Toy, tmp_path: Path) -> None:
+    folder = toy.folder / "build/model"
+    folder.mkdir(parents=True)
+    place.require_own(folder)
+    (folder / "weights.json").symlink_to("/etc/passwd")
+    with pytest.raises(InputError, match=r"weights\.json is a link"):
+        place.require_own(folder)
+    for to in (tmp_path, toy.folder / ".git"):
+        (toy.folder / "build/other").unlink(missing_ok=True)
+        (toy.folder / "build/other").symlink_to(to)
+        with pytest.raises(InputError, match="leads out of the repository"):
+            place.require_own(toy.folder / "build/other")
+
+
+def test_made__not_where_the_clone_keeps_a_token(
+    toy: Toy, containers: Containers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(toy.folder)
+    toy.git("config", "http.https://github.com/.extraheader", "AUTHORIZATION: basic hidden")
+    with pytest.raises(InputError, match="keeps credentials in its settings"):
+        contained.made(Container(image=containers.base), containers.base, None)
+
+
 def test_run__an_engine_that_refuses(place: Contained, containers: Containers, tmp_path: Path) -> None:
     there = replace(place, rules=Container(image=place.named, devices=("/dev/full",)))
     assert run(there, "open('/dev/full')", tmp_path).code == 0
@@ -407,7 +472,7 @@ def test_carry__all_that_a_run_logged(toy: Toy, tmp_path: Path) -> None:
     (tmp_path / "plot.txt").write_text("plot")
     own.log_file(inner, tmp_path / "plot.txt", "plots")
     own.log_model_folder(inner, save_toy(tmp_path / "model", {"x1": 1.0}), "mine")
-    carry(own, inner, team, outer, tmp_path)
+    carry(own, inner, team, outer, tmp_path / "own", tmp_path)
     data = team.client.get_run(outer).data
     assert data.params == {"depth": "3", "shared": "outer"}
     assert (data.tags["slipway.job"], data.tags["kept"]) == ("none", "yes")
@@ -421,6 +486,51 @@ def test_carry__all_that_a_run_logged(toy: Toy, tmp_path: Path) -> None:
     assert json.loads((team.download_logged(model, tmp_path / "fetched") / "weights.json").read_text())["weights"] == {
         "x1": 1.0
     }
+
+
+@pytest.mark.parametrize("way", ["a link among its files", "an address of the run", "an address of a model"])
+def test_carry__nothing_that_lies_elsewhere(toy: Toy, tmp_path: Path, way: str) -> None:
+    """The command could write the store as it liked; it is read with the job's rights."""
+    secret = tmp_path / "secret"
+    (secret / "model").mkdir(parents=True)
+    (secret / "model/MLmodel").write_text("flavors: {python_function: {}}")
+    team, folder = toy.registry(), tmp_path / "own"
+    folder.mkdir()
+    uri = f"sqlite:///{folder}/mlflow.db"
+    with default_store(uri):
+        own = Registry(uri)
+    inner, outer = own.start_run("toy", "inner", {}), team.start_run("toy", "outer", {})
+    own.log_model_folder(inner, save_toy(tmp_path / "model", {"x1": 1.0}))
+    if way == "a link among its files":
+        own.log_file(inner, tmp_path / "model/weights.json", "files")
+        (file,) = folder.rglob("files/weights.json")
+        file.unlink()
+        file.symlink_to(secret / "model/MLmodel")
+    else:
+        table, column = ("runs", "artifact_uri") if "run" in way else ("logged_models", "artifact_location")
+        with sqlite3.connect(folder / "mlflow.db") as database:
+            change = f"update {table} set {column} = ?"  # noqa: S608 - names of ours
+            database.execute(change, (str(secret / "model"),))
+    with pytest.raises(InputError, match=r"no plain file|lies elsewhere"):
+        carry(own, inner, team, outer, folder, tmp_path)
+    assert team.logged_models(outer) == []
+    assert team.client.list_artifacts(outer) == []
+
+
+def test_store__what_ended_the_command_is_said_though_nothing_can_be_carried(
+    toy: Toy, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    team = toy.registry()
+    outer = team.start_run("toy", "outer", {})
+
+    def fail() -> None:
+        with stores.store_for(team, outer, "toy", tmp_path, offline=True) as store:
+            (store.folders[0] / "link").symlink_to("/etc")
+            raise InputError("The program cannot be run: it is not on the PATH.")
+
+    with pytest.raises(InputError, match="it is not on the PATH"):
+        fail()
+    assert "no plain file" in capfd.readouterr().err
 
 
 # As whom

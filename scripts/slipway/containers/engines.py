@@ -178,9 +178,8 @@ class _Engine:
 
     def log(self, container: str) -> str:
         """The end of what a container wrote."""
-        done = subprocess.run(
-            [self.engine, "logs", container], capture_output=True, text=True, errors="replace", check=False
-        )
+        command = [self.engine, "logs", container]
+        done = subprocess.run(command, env=environ(), capture_output=True, text=True, errors="replace", check=False)
         return (done.stdout + done.stderr)[-4_000:].strip()
 
     def stop(self, container: str, seconds: int) -> int:
@@ -196,7 +195,7 @@ class _Engine:
         """Take a container or an image away."""
         for command in (["rm", "--force", container] if container else [], ["rmi", "--force", image] if image else []):
             if command:
-                subprocess.run([self.engine, *command], capture_output=True, check=False)
+                subprocess.run([self.engine, *command], env=environ(), capture_output=True, check=False)
 
 
 PULL_FIX = (
@@ -210,9 +209,10 @@ class Podman(_Engine):
     """Podman alone."""
 
     name = engine = "podman"
-    running = ("--http-proxy=false", "--read-only-tmpfs=false", "--pull", "never")
+    # A setting of the machine could hand all of the job's variables in.
+    running = ("--env-host=false", "--http-proxy=false", "--read-only-tmpfs=false", "--pull", "never")
     # A label of SELinux would keep the container from the user's files, or change theirs.
-    working = ("--http-proxy=false", "--pull", "never", "--security-opt", "label=disable")
+    working = ("--env-host=false", "--http-proxy=false", "--pull", "never", "--security-opt", "label=disable")
     builder: tuple[str, ...] = ("podman", "build")
 
     def build(self, context: Path, recipe: Recipe, layout: Path) -> Built:

@@ -131,6 +131,14 @@ class Registry:
         kept = [database, local_path(experiment.artifact_location), local_path(run.info.artifact_uri)]
         return tuple(dict.fromkeys(each for each in kept if each))
 
+    def places(self, run_id: str) -> list[str]:
+        """The addresses at which the files of a run and of its models lie."""
+        with talking(f"read the MLflow run {run_id}"):
+            run = self.client.get_run(run_id)
+            ids = [output.model_id for output in run.outputs.model_outputs] if run.outputs else []
+            models = [self.client.get_logged_model(model_id) for model_id in dict.fromkeys(ids)]
+            return [str(run.info.artifact_uri), *(str(each.artifact_location) for each in models)]
+
     def log_file(self, run_id: str, file: Path, folder: str) -> None:
         """Keep a file among the run's artifacts."""
         with talking(f"store {file.name} with the MLflow run {run_id}"):

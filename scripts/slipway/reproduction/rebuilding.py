@@ -84,8 +84,8 @@ class Workshop:
     def clear(self) -> None:
         """Take away the image that was built, if one was."""
         place = self.__dict__.get("place")
-        if isinstance(place, Contained) and place.lock:
-            place.builder.remove(image=place.image)
+        if isinstance(place, Contained) and place.tag:
+            place.builder.remove(image=place.tag)
 
     def attempt(self, name: str, *, one_thread: bool = False) -> Rebuilt:
         """Train once more, from nothing, in a folder of its own below `scratch`.

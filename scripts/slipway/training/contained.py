@@ -35,13 +35,15 @@ LATER = 60.0
 """Seconds after the time limit at which a container ends by itself, should nobody be there to end it."""
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+NOT_FOUND = 127
 OF_ENGINE = 125
 """Exit code of `run` where not the command failed, but the engine."""
 
 
 @dataclass(frozen=True)
 class Contained:
-    """A container. named: its image in the policy. image: what is run; with a lock it was built above that."""
+    """A container. named: its image in the policy. image: what is run, by what tells its content, since a name could be
+    given to another image; with a lock it was built above `named`. tag: of what was built; empty without a lock."""
 
     builder: Builder
     named: str
@@ -49,6 +51,7 @@ class Contained:
     inside: Base
     rules: Container
     lock: Path | None
+    tag: str = ""
 
     @cached_property
     def _said(self) -> str:
@@ -61,7 +64,7 @@ class Contained:
 
     def base(self) -> provenance.Base:
         """The image by the policy's digest, and what tells the one that runs."""
-        return provenance.Base(kind="container", image=self.named, id=self.builder.identity(self.image))
+        return provenance.Base(kind="container", image=self.named, id=self.image)
 
     def machine(self) -> dict[str, str]:
         """This one's processor and settings, and the container's platform."""
@@ -71,6 +74,16 @@ class Contained:
     def offline(self) -> bool:
         """Whether the policy denies it the network."""
         return self.rules.network == "deny"
+
+    def require_own(self, folder: Path) -> None:
+        """InputError where what the command left is a link, or holds one: it could lead to what the command was not to
+        read."""
+        place, git = folder.resolve(), repository.git_folder().resolve()
+        if not place.is_relative_to(repository.top().resolve()) or place.is_relative_to(git):
+            raise InputError(
+                f"{folder} leads out of the repository.", fix="Let the command write a folder inside of it."
+            )
+        contexts.require_no_links(folder)
 
     def run(
         self, arguments: Sequence[str], told: Mapping[str, str], folders: Sequence[Path], *, timeout: float, log: Path
@@ -121,14 +134,20 @@ def made(rules: Container, image: str, lock: Path | None, *, anew: bool = False)
 
     anew: build it although this machine has one of the same image and lock already.
 
-    Raises InputError where no engine is there, where a package of the lock has no wheel for the image's Python, or the
-    lock has no hashes; RemoteError where the image cannot be pulled or has no Python, or the index does not answer.
+    Raises InputError where no engine is there, where a package of the lock has no wheel for the image's Python, where
+    the lock has no hashes, or the clone keeps a token; RemoteError where the image cannot be pulled or has no Python,
+    or the index does not answer.
     """
     builder = engines.choose("auto")
+    if kept := repository.kept_credentials():
+        raise InputError(
+            f"The clone keeps credentials in its settings ({', '.join(kept)}), and the container can read them.",
+            why="A training in a container is handed no token of the job's.",
+            fix="Set `persist-credentials: false` for actions/checkout.",
+        )
     inside = bases.look_into(builder, image)
-    if lock is None:
-        return Contained(builder, image, image, inside, rules, None)
-    return Contained(builder, image, built(builder, image, inside, lock, anew=anew), inside, rules, lock)
+    tag = built(builder, image, inside, lock, anew=anew) if lock else ""
+    return Contained(builder, image, builder.identity(tag or image), inside, rules, lock, tag)
 
 
 def built(builder: Builder, image: str, inside: Base, lock: Path, *, anew: bool) -> str:
@@ -230,19 +249,17 @@ def inside_of(path: Path, folders: Sequence[Path]) -> bool:
 
 
 def _as_told(answer: Path, ended: Ended, program: str, log: Path) -> Ended:
-    """How the command ended, by what the container's first process says."""
-    try:
-        said = json.loads(answer.read_text(encoding="utf-8"))
-    except OSError:
-        said = {}
-    if "missing" in said:
+    """How the command ended, by what the container's first process says. Where that cannot be, because the command
+    wrote it or killed that process, the engine's own word counts."""
+    said = _said(answer)
+    if "missing" in said and ended.code == NOT_FOUND:
         raise InputError(
-            f"The command `{program}` cannot be run in the container: {said['missing']}.",
+            f"The command `{program}` cannot be run in the container: {str(said['missing'])[:500]}.",
             fix="Take an image that has it, or name the requirements that bring it in `training.requirements`.",
         )
-    if said:
-        code = None if ended.code is None else int(said["code"])
-        return replace(ended, code=code, peak_memory=int(said["peak_memory"]))
+    code, peak = said.get("code"), said.get("peak_memory")
+    if isinstance(code, int) and isinstance(peak, int) and ended.code in (None, code if code >= 0 else 128 - code):
+        return replace(ended, code=None if ended.code is None else code, peak_memory=peak)
     if ended.code == OF_ENGINE:
         raise RemoteError(
             "The container could not be started.",
@@ -251,3 +268,12 @@ def _as_told(answer: Path, ended: Ended, program: str, log: Path) -> Ended:
         )
     code = 128 - ended.code if ended.code is not None and ended.code > 128 else ended.code
     return replace(ended, code=code, peak_memory=0)
+
+
+def _said(answer: Path) -> Mapping[str, object]:
+    """What the first process says, or whoever wrote in its place."""
+    try:
+        said = json.loads(answer.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}

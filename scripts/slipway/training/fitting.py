@@ -71,6 +71,8 @@ def fit(registry: Registry, training: Training, before: Provenance, run_id: str,
             why="A model that this command did not make would be registered as its work.",
             fix="Let the command write the folder whenever it runs (`dvc repro --force`), or remove it before.",
         )
+    if training.model:
+        place.require_own(Path(training.model))
     logged = _find_model(registry, run_id, training)
     files = registry.download_logged(logged, scratch / "model")
     return Fitted(logged=logged, files=files, log=log, ended=ended, started=started, finished=finished)

@@ -31,6 +31,9 @@ class Place(Protocol):
     def offline(self) -> bool:
         """Whether the command has no way to the team's store."""
 
+    def require_own(self, folder: Path) -> None:
+        """InputError where a folder that the command left may hold what the command was not to read."""
+
     def run(
         self, arguments: Sequence[str], told: Mapping[str, str], folders: Sequence[Path], *, timeout: float, log: Path
     ) -> Ended:
@@ -60,6 +63,9 @@ class Machine:
     def offline(self) -> bool:
         """It has the job's network."""
         return False
+
+    def require_own(self, folder: Path) -> None:
+        """A command on the machine may read all that the job may."""
 
     def run(
         self,

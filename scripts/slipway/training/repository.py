@@ -93,6 +93,12 @@ def git_folders(folder: Path = Path()) -> list[Path]:
     return [own, *((own / "objects" / line).resolve() for line in lines if line)]
 
 
+def kept_credentials(folder: Path = Path()) -> list[str]:
+    """Names of the clone's own settings that hold a token, as actions/checkout leaves one by default."""
+    names = _git(folder, "config", "--local", "--name-only", "--list").splitlines()
+    return sorted({name for name in names if name.startswith("http.") and name.endswith(".extraheader")})
+
+
 def linked_caches(folder: Path = Path()) -> list[Path]:
     """What links of this name lead to: DVC's cache, where it is shared with other work trees."""
     links = {each / ".dvc" / "cache" for each in (folder, top(folder))}

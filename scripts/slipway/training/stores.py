@@ -9,6 +9,8 @@ from pathlib import Path
 
 from slipway.registry.carrying import carry
 from slipway.registry.mlflow import Registry, default_store
+from slipway.runner import commands
+from slipway.runner.errors import SlipwayError
 
 
 @dataclass(frozen=True)
@@ -35,5 +37,10 @@ def store_for(registry: Registry, run_id: str, experiment: str, scratch: Path, *
     inner = own.start_run(experiment, "in a container without network", {})
     try:
         yield Store(own.uri, inner, (folder.resolve(),))
-    finally:
-        carry(own, inner, registry, run_id, scratch)
+    except BaseException:
+        try:
+            carry(own, inner, registry, run_id, folder.resolve(), scratch)
+        except SlipwayError as failure:  # what ended the command says more
+            commands.warning(str(failure), title=failure.title)
+        raise
+    carry(own, inner, registry, run_id, folder.resolve(), scratch)
