@@ -75,10 +75,12 @@ class VertexTarget(Strict):
 class HuggingFaceTarget(Strict):
     """A model repository of the Hugging Face Hub, whose consumers pin a branch."""
 
-    repository: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}$")]
+    repository: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")]
     """`owner/name`; it must exist."""
 
-    branch: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[\w-][\w.-]*)*$", max_length=200)] = "production"
+    branch: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$", max_length=200)
+    ] = "production"
     """What consumers pin."""
 
     @model_validator(mode="after")
@@ -103,7 +105,7 @@ class MLflowTarget(Strict):
     flavor: Annotated[str, Field(pattern=r"^[a-z_]{1,50}$")] | None = None
     """The model's flavour to deploy; by default the plugin's choice."""
 
-    endpoint: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]{0,200}$")] | None = None
+    endpoint: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,200}$")] | None = None
     """For plugins that have endpoints."""
 
     config: Annotated[dict[str, StrictBool | StrictInt | FiniteFloat | StrictStr], Field(max_length=100)] = Field(
