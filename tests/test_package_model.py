@@ -461,7 +461,7 @@ def test_package__another_python_than_the_models(place: Place) -> None:
 
 
 def test_builder__a_disk_that_is_full(place: Place, tmp_path: Path) -> None:
-    """A real Buildah on a real disk of one megabyte."""
+    """A real program of containers on a real disk of one megabyte."""
     small = tmp_path / "small"
     small.mkdir()
     place.containers.run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small))

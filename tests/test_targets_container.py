@@ -204,6 +204,18 @@ def test_container__that_never_answers_leaves_nothing(
     assert containers.run("podman", "ps", "--all", "--quiet") == ""
 
 
+def test_container__whose_last_words_come_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = iter(["", "", "no module named 'tree'"])
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    monkeypatch.setattr(
+        adapter.Containers,
+        "_run",
+        lambda *_, **__: subprocess.CompletedProcess([], 0, stdout="", stderr=next(told, "")),
+    )
+    assert adapter.Containers("podman").last_words(tmp_path) == "no module named 'tree'"
+    assert adapter.Containers("podman").last_words(tmp_path) == "", "it said nothing"
+
+
 @pytest.mark.parametrize(
     ("image", "error", "said"),
     [

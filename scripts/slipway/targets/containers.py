@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,9 +95,13 @@ class Containers:
         return found.returncode == 0 and found.stdout.strip() in ("running", "restarting")
 
     def last_words(self, folder: Path) -> str:
-        """The end of what it wrote."""
-        found = self._run("logs", "--tail", "50", _called(folder))
-        return (found.stdout + found.stderr)[-4_000:].strip()
+        """The end of what it wrote. An engine may tell it some moments after it has told that the container ended."""
+        for seconds in (0.0, 0.5, 1.0, 2.0):
+            time.sleep(seconds)
+            found = self._run("logs", "--tail", "50", _called(folder))
+            if said := (found.stdout + found.stderr)[-4_000:].strip():
+                return said
+        return ""
 
     def end(self, folder: Path, seconds: float) -> None:
         """End the container, and remove it."""
