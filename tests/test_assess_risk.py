@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from github_double.server import GitHubDouble
 from github_double.world import Environment, Repository
 from runner_double import machine_environ
 from slipway.ledger import drafting, place
-from slipway.ledger.entries import Kind
+from slipway.ledger.entries import Draft, Kind
 from slipway.ledger.store import Ledger
 from slipway.policy.source import file_digest
 from slipway.registry.digests import digest as digest_of
@@ -376,15 +377,17 @@ def placed(toy: Toy, event: Kind, version: str, **details: str) -> None:
     """Put on record that a version was made live in production."""
     about = {"model": MODEL, "model_version": version, "details": {"environment": "production", **details}}
     when = datetime.now(UTC)
-    draft = drafting.of_event(event, event, Run(), occurred_at=when, key=(event, version, details, when), said=about)
-    receipt = Ledger(place.find(Run(), remote=str(toy.folder))).append([draft])
-    assert not receipt.waiting, receipt.why_not
+    key = (event, version, details, when)
+    append(toy, drafting.of_event(event, event, Run(), occurred_at=when, key=key, said=about))
 
 
 def recorded(toy: Toy, report: str, *, fork: bool = False, ref: str = "refs/heads/main") -> None:
     """Put a report on record as a run of a branch does, or one of a fork's pull request."""
     event = pull_request(fork=True) if fork else push()
-    draft = drafting.of_report(Path(report), Run(repository=REPOSITORY, event=event, run_id=9, ref=ref))
+    append(toy, drafting.of_report(Path(report), Run(repository=REPOSITORY, event=event, run_id=9, ref=ref)))
+
+
+def append(toy: Toy, draft: tuple[Draft, Mapping[str, bytes]]) -> None:
     receipt = Ledger(place.find(Run(), remote=str(toy.folder))).append([draft])
     assert not receipt.waiting, receipt.why_not
 
