@@ -713,9 +713,9 @@ def test_docker__a_command_in_a_container(
         name="mine",
         image=f"python@{ZEROS}",
         arguments=["/usr/bin/python3", "-I", "x.py"],
-        folder=Path("/project/a b"),
-        writable=[Path("/project/a b"), Path("/scratch")],
-        readable=[Path("/project/a b/.git")],
+        folder=Path("/team/a b"),
+        writable=[Path("/team/a b"), Path("/scratch")],
+        readable=[Path("/team/a b/.git")],
         settings={"HOME": "/scratch/home"},
         handed=["MLFLOW_TRACKING_TOKEN"],
         network=False,
@@ -725,7 +725,7 @@ def test_docker__a_command_in_a_container(
     assert said[:3] == ["docker", "run", "--rm"]
     pairs = list(pairwise(said))
     for pair in (
-        *(("--name", "mine"), ("--network", "none"), ("--workdir", "/project/a b"), ("--cap-drop", "all")),
+        *(("--name", "mine"), ("--network", "none"), ("--workdir", "/team/a b"), ("--cap-drop", "all")),
         *(("--user", user or "1001:121"), ("--env", "MLFLOW_TRACKING_TOKEN"), ("--env", "HOME=/scratch/home")),
         *(("--device", "nvidia.com/gpu=all"), ("--security-opt", "no-new-privileges")),
     ):
@@ -733,12 +733,12 @@ def test_docker__a_command_in_a_container(
     mounts = [value for option, value in pairs if option == "--mount"]
     assert mounts == [
         "type=bind,source=/scratch,target=/scratch",
-        "type=bind,source=/project/a b,target=/project/a b",
-        "type=bind,source=/project/a b/.git,target=/project/a b/.git,readonly",
+        "type=bind,source=/team/a b,target=/team/a b",
+        "type=bind,source=/team/a b/.git,target=/team/a b/.git,readonly",
     ]
     assert said[-4:] == ["/usr/bin/python3", f"python@{ZEROS}", "-I", "x.py"]
     with pytest.raises(InputError, match="cannot be handed to a container"):
-        engines.Docker().command(replace(work, writable=[Path("/project/a,b")]))
+        engines.Docker().command(replace(work, writable=[Path("/team/a,b")]))
 
 
 def test_choose__a_builder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
