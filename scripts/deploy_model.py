@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,18 +11,15 @@ from slipway.deploying import announcing, beginning, telling
 from slipway.deploying.case import Case, begun, opened, require_own_run
 from slipway.deploying.record import Known, require_version
 from slipway.deploying.telling import Shown, State
+from slipway.deploying.watching import Watching
 from slipway.policy import Canary, load
 from slipway.policy.canary import ObservationSource
-from slipway.report import Report, Subject, Verdict, enforce
+from slipway.report import Report, Verdict, enforce
 from slipway.report.publishing import publish_with_pages
-from slipway.rollout.steps import Opened
 from slipway.runner import stage
 from slipway.runner.context import Run, report_file
 from slipway.runner.errors import GateError, InputError, PolicyError, SlipwayError
 from slipway.runner.inputs import NO_SECRET, Secret
-from slipway.watching import sources
-from slipway.watching.looks import Watch
-from slipway.watching.record import Keeper
 
 STAGE = "deploy-model"
 LONGEST_WATCH = 350.0
@@ -111,7 +107,8 @@ def deploy(given: Inputs, case: Case) -> tuple[Known, str]:
     announcing.begin(case, known, given.github_token)
     known = case.reconciler.run()
     if watched:
-        known = watch(given, case, known, *watched)
+        watching = Watching(case, *watched)
+        known = watching.watch(known, minutes=given.watch_minutes, seconds=given.look_seconds)
     return known, version
 
 
@@ -145,39 +142,6 @@ def promote(given: Inputs, case: Case, known: Known) -> Known:
     case.report = case.report.model_copy(update=said)
     case.releases.override(held, given.reason.strip(), case.report)
     return case.releases.read()
-
-
-def watch(given: Inputs, case: Case, known: Known, rules: Canary, source: ObservationSource) -> Known:
-    """Look at the canary again and again, and follow each look, until it is decided or the time is over."""
-    until = time.monotonic() + 60 * given.watch_minutes
-    while (release := known.record.opened) and release.rollout == "canary" and release.decision != "hold":
-        if time.monotonic() + given.look_seconds > until:
-            break
-        time.sleep(given.look_seconds)
-        keeper = Keeper(case.ledger, case.run, case.model, release.version)
-        target = sources.target_of(case.sourced.policy)
-        looker = Watch(keeper, rules, source, release.beside, target)
-        looked = looker.look(looks_at(case, release))
-        case.remark(*looked.remarks)
-        if looked.decision == "roll-back":
-            case.reconciler.accuse(release, "harm")
-        known = case.reconciler.run()
-    return known
-
-
-def looks_at(case: Case, release: Opened) -> Report:
-    """The report before a look: what it is about."""
-    subjects = (
-        Subject(role="candidate", name=release.version, id=""),
-        Subject(role="production", name=release.beside, id=""),
-    )
-    about = {"canary": release.version, "baseline": release.beside}
-    return case.report.model_copy(
-        update={
-            "subjects": (*subjects, *(each for each in case.report.subjects if each.role == "policy")),
-            "provenance": {**case.report.provenance, **about},
-        }
-    )
 
 
 def finish(given: Inputs, case: Case, known: Known, version: str, path: Path) -> None:
