@@ -331,6 +331,51 @@ def test_append__no_right_to_push(here: GitRepository, upstream: Path) -> None:
     assert subjects(upstream) == ["Begin the ledger", "Trained 1"]
 
 
+def test_append__a_decision_does_not_wait(here: GitRepository, upstream: Path) -> None:
+    """What cannot be delivered now was never written; what waits for other reasons is as it was."""
+    hook = upstream / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(hook.stat().st_mode | stat.S_IXUSR)
+    receipt = ledger(here.path).append([draft(1)], waits=False)
+    assert (receipt.entries, receipt.head, receipt.waiting, receipt.delivered) == ((), "", 1, ())
+    assert "refused the push" in receipt.why_not
+    assert ledger(here.path).append([draft(2)]).waiting == 2, "the ledger's first entry, and this one"
+    assert ledger(here.path).append([draft(3)], waits=False).waiting == 3
+    hook.unlink()
+    assert ledger(here.path).deliver().waiting == 0
+    assert subjects(upstream) == ["Begin the ledger", "Trained 2"]
+
+
+def test_append__a_decision_after_what_waited(here: GitRepository, upstream: Path, tmp_path: Path) -> None:
+    away = upstream.rename(tmp_path / "away.git")
+    ledger(here.path).append([draft(1)])
+    assert "could not be reached" in ledger(here.path).append([draft(2)], waits=False).why_not
+    away.rename(upstream)
+    receipt = ledger(here.path).append([draft(3)], waits=False)
+    assert ([each.summary for each in receipt.entries], receipt.why_not) == (["Trained 3"], "")
+    assert receipt.head.startswith("2:")
+    again = ledger(here.path).append([draft(3)], waits=False)
+    assert (again.entries, again.head, again.waiting) == ((), receipt.head, 0), "it is on record already"
+    assert verified(here.path) == ["Begin the ledger", "Trained 1", "Trained 3"] == subjects(upstream)
+
+
+def test_append__a_decision_takes_its_place_after_a_faster_writer(
+    here: GitRepository, upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = clone(upstream, tmp_path / "other")
+    found, real, faster = ledger(here.path), store.Git.run, [draft(2), draft(3)]
+
+    def run(self: Git, *arguments: str, **options: bytes) -> bytes:
+        if arguments[0] == "push" and self.folder == found.git.folder and faster:
+            ledger(other.path).append([faster.pop()])
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(store.Git, "run", run)
+    receipt = found.append([draft(1)], waits=False)
+    assert [each.summary for each in receipt.entries] == ["Trained 1"]
+    assert verified(here.path) == ["Begin the ledger", "Trained 3", "Trained 2", "Trained 1"] == subjects(upstream)
+
+
 @pytest.mark.parametrize("how", ["cut", "rewritten", "deleted"])
 def test_append__a_branch_that_somebody_forced(here: GitRepository, upstream: Path, tmp_path: Path, how: str) -> None:
     found = ledger(here.path)

@@ -271,6 +271,42 @@ def test_rollback__without_a_registry_the_traffic_is_back_at_once(
     invariants(twice, "1")
 
 
+def refusing(place: Place) -> Path:
+    """The ledger takes nothing, until this file is gone."""
+    hook = place.upstream / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    hook.chmod(0o755)
+    return hook
+
+
+def test_rollback__that_could_not_be_recorded_does_not_arrive_later(twice: Place) -> None:
+    """Monday's button takes nothing back of what was released on Tuesday."""
+    hook = refusing(twice)
+    done = twice(rollback_model, reason="Monday's trouble.")
+    assert done.code == 1
+    assert "could not be put on record" in done.error
+    assert "as if nobody had asked for it" in done.error
+    assert twice.target().shares == {"1": 0.0, "2": 1.0}
+    hook.unlink()
+    released(twice, "3")
+    assert twice(deploy_model).said["live"] == "3"
+    invariants(twice, "3")
+    assert "rollback" not in twice.events
+    assert rolled_back(twice, model_version="1")["taken-back"] == "3", "and it can be pressed again"
+
+
+def test_release__that_could_not_be_recorded_does_not_begin_later(twice: Place) -> None:
+    hook = refusing(twice)
+    done = twice(deploy_model, model_version="3")
+    assert done.code == 1
+    assert "The deployment of version 3 could not be put on record" in done.error
+    before = twice.subjects
+    hook.unlink()
+    done = twice(deploy_model)
+    assert (done.code, done.said["state"], done.said["live"], done.said["canary"]) == (0, "live", "2", "")
+    assert twice.subjects == before
+
+
 def test_rollback__without_a_ledger_nothing_happens(twice: Place) -> None:
     assert twice.events[-1] == "promotion"  # and so it was read here before
     away = twice.upstream.rename(twice.folder / "away.git")

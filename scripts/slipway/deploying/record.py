@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from slipway.ledger import drafting
-from slipway.ledger.entries import Entry, Fact
+from slipway.ledger.entries import Entry, Fact, Kind
 from slipway.ledger.placing import in_force, is_automatic
 from slipway.ledger.reading import Reading
 from slipway.ledger.store import Receipt
@@ -164,7 +164,7 @@ class Releases:
             ConflictError: another run began a release at the same time.
         """
         said: dict[str, Fact] = {"rollout": rollout, "previous_version": before.record.live, "claim": self.claim}
-        receipt = self._append("deployment", version, before.releases + 1, report, {**said, **details})
+        receipt = self._append("deployment", version, before.releases + 1, report, {**said, **details}, waits=False)
         if not any(entry.details.get("claim") == self.claim for entry in receipt.entries):
             raise ConflictError(
                 f"Another run began a release of `{self.model}` to {self.environment} at the same time.",
@@ -180,7 +180,7 @@ class Releases:
     def override(self, opened: Opened, reason: str, report: Report) -> None:
         """Put on record that a person promotes a canary that its evidence did not decide."""
         details: dict[str, Fact] = {"release": opened.number, "decision": "promote", "reason": reason}
-        self._append("override", opened.version, opened.number, report, details)
+        self._append("override", opened.version, opened.number, report, details, waits=False)
 
     def revert(self, opened: Opened, cause: str, report: Report) -> None:
         """Put on record that a release was taken back."""
@@ -197,9 +197,19 @@ class Releases:
             **({"release": opened.number} if opened else {}),
         }
         # Two runs that want the same of the same are one; of two that do not, the later one counts.
-        self._append("rollback", to, ("by hand", before.newest, to, cause), report, details)
+        self._append("rollback", to, ("by hand", before.newest, to, cause), report, details, waits=False)
 
-    def _append(self, event: Any, version: str, which: object, report: Report, details: Mapping[str, Fact]) -> Receipt:
+    def _append(
+        self,
+        event: Kind,
+        version: str,
+        which: object,
+        report: Report,
+        details: Mapping[str, Fact],
+        *,
+        waits: bool = True,
+    ) -> Receipt:
+        """waits: whether it tells what happened, which is true later, too. What somebody decides is said now or not."""
         shown = {subject.name: subject.id for subject in report.subjects if subject.role in ("candidate", "version")}
         registry = next((subject.id for subject in report.subjects if subject.role == "registry"), "")
         said = {
@@ -220,13 +230,14 @@ class Releases:
         summary = f"{self.model}, {self.environment}: {report.headline}"
         now = datetime.now(UTC)
         receipt = self.reading.ledger.append(
-            [drafting.of_event(event, summary, self.run, occurred_at=now, files=files, key=key, said=said)]
+            [drafting.of_event(event, summary, self.run, occurred_at=now, files=files, key=key, said=said)], waits=waits
         )
         if receipt.waiting:
             raise RemoteError(
                 f"The {event} of version {version or 'none'} could not be put on record.",
                 why=receipt.why_not,
-                fix=f"{PERMISSION} Run it again then: it goes on from what is there.",
+                fix=f"{PERMISSION} Run it again then: it goes on from what is there."
+                + ("" if waits else " Until then it is as if nobody had asked for it."),
             )
         return receipt
 

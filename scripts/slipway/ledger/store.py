@@ -11,7 +11,7 @@ import fcntl
 import random
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -98,17 +98,20 @@ class Ledger:
         self._altered = ""
         """The upstream's end where an entry before it is bad: it is read, and nothing of ours follows it."""
 
-    def append(self, drafts: Sequence[tuple[Draft, Mapping[str, bytes]]]) -> Receipt:
+    def append(self, drafts: Sequence[tuple[Draft, Mapping[str, bytes]]], *, waits: bool = True) -> Receipt:
         """Write each draft with its evidence (contents by name) as the next entries, and deliver them upstream.
 
         What cannot be delivered waits in our own store and goes out with the next append or `deliver`. An event that
-        was written before is not written again.
+        was written before is not written again. waits: no decision of today may arrive when others have decided
+        anew; without it what cannot be delivered now was never written.
 
         Raises:
             ConflictError: the upstream's branch was rewritten or taken away since we last saw it.
             InputError: a training contradicts the newest entries (see `require_one_story`); nothing was written.
         """
         with self._alone():
+            if not waits:
+                return self._append_now(drafts)
             try:
                 unreachable = self._refresh()
             finally:
@@ -295,15 +298,47 @@ class Ledger:
         fresh = [Pending(draft, self._keep(draft, evidence)) for draft, evidence in drafts if draft.id not in known]
         if tip and any(each.draft.event == "training" for each in fresh):
             require_one_story([each.draft for each in fresh], self._recent_entries(tip))
-        if fresh and not tip:
+        commits = self._chain(fresh, tip)
+        if commits:
+            self._git.run("update-ref", LOCAL, commits[-1])
+        return commits
+
+    def _chain(self, drafts: Sequence[Pending], tip: str) -> list[str]:
+        """Commits of the drafts after a commit, or of a new ledger; no branch holds them yet."""
+        if drafts and not tip:
             tip = self._commit(Pending(_genesis(), {}), "")
         commits = []
-        for each in fresh:
+        for each in drafts:
             tip = self._commit(each, tip)
             commits.append(tip)
-        if fresh:
-            self._git.run("update-ref", LOCAL, tip)
         return commits
+
+    def _append_now(self, drafts: Sequence[tuple[Draft, Mapping[str, bytes]]]) -> Receipt:
+        """Append what must not wait, after what does. Whoever is killed on the way leaves nothing of it here."""
+        before = self._deliver(0, self._refresh())
+        if before.why_not:
+            return Receipt((), before.head, before.why_not, before.waiting + len(drafts))
+        pending = [Pending(draft, self._keep(draft, evidence)) for draft, evidence in drafts]
+        commits: list[str] = []
+
+        def ours() -> str:
+            nonlocal commits
+            tip = self._git.commit_of(SEEN)
+            known = self._recent_events(tip) if tip else set()
+            commits = self._chain([each for each in pending if each.draft.id not in known], tip)
+            return commits[-1] if commits else tip
+
+        delivered, why_not = self._push(ours, "")
+        seen = self._git.commit_of(SEEN)
+        if delivered:
+            self._git.run("update-ref", LOCAL, seen)
+        return Receipt(
+            () if why_not else tuple(self._entry(commit) for commit in commits),
+            self._entry(seen).head if seen else "",
+            why_not,
+            len(commits) if why_not else 0,
+            tuple(self._entry(commit) for commit in delivered),
+        )
 
     def _recent_events(self, tip: str) -> set[str]:
         options = (f"--max-count={RECENT}", "--first-parent", "--format=%(trailers:key=Event,valueonly)")
@@ -320,24 +355,8 @@ class Ledger:
         return {name: self._git.store(content) for name, content in evidence.items()}
 
     def _deliver(self, count: int, unreachable: str) -> Receipt:
-        """Push until it succeeds, is refused, or others were faster for too long. count: how many entries are new."""
-        why_not, until, pause = unreachable, time.monotonic() + PATIENCE, 0.05
-        delivered: list[str] = []
-        while not why_not and (local := self._git.commit_of(LOCAL)) != self._git.commit_of(SEEN):
-            try:
-                target = f"{local}:refs/heads/{self.place.branch}"
-                seen = self._git.commit_of(SEEN)
-                delivered = self._listed(local, f"^{seen}" if seen else "")
-                self._git.run("push", "--porcelain", "--no-verify", "--", self.place.upstream, target)
-                self._git.run("update-ref", SEEN, local)
-            except GitError as error:
-                delivered = []
-                if not any(sign in error.said for sign in FASTER) or time.monotonic() > until:
-                    why_not = _why_not(error.said)
-                    break
-                time.sleep(random.uniform(0, pause))  # noqa: S311 - spreads the writers; guards nothing
-                pause = min(2 * pause, LONGEST_PAUSE)
-                why_not = self._refresh()
+        """Push what waits. count: how many entries are new."""
+        delivered, why_not = self._push(lambda: self._git.commit_of(LOCAL), unreachable)
         # Read again: where others were faster, the entries have other places than those that they were first given.
         newest = self._listed(f"--max-count={count}", LOCAL) if count else []
         seen = self._git.commit_of(SEEN)
@@ -351,6 +370,27 @@ class Ledger:
             waiting,
             tuple(self._entry(commit) for commit in delivered),
         )
+
+    def _push(self, ours: Callable[[], str], unreachable: str) -> tuple[list[str], str]:
+        """Push until it succeeds, is refused, or others were faster for too long: what it delivered, and why not.
+
+        ours: the end that the upstream is to have, after a look at the one that it has.
+        """
+        why_not, until, pause = unreachable, time.monotonic() + PATIENCE, 0.05
+        while not why_not and (local := ours()) != (seen := self._git.commit_of(SEEN)):
+            try:
+                delivered = self._listed(local, f"^{seen}" if seen else "")
+                target = f"{local}:refs/heads/{self.place.branch}"
+                self._git.run("push", "--porcelain", "--no-verify", "--", self.place.upstream, target)
+                self._git.run("update-ref", SEEN, local)
+                return delivered, ""
+            except GitError as error:
+                if not any(sign in error.said for sign in FASTER) or time.monotonic() > until:
+                    return [], _why_not(error.said)
+                time.sleep(random.uniform(0, pause))  # noqa: S311 - spreads the writers; guards nothing
+                pause = min(2 * pause, LONGEST_PAUSE)
+                why_not = self._refresh()
+        return [], why_not
 
     def _listed(self, *which: str) -> list[str]:
         """Commits in their order."""
