@@ -255,7 +255,7 @@ class Controller:
         """Note whether a revision is ready."""
         if name in self._ready:
             return True
-        image = template["containers"][0]["image"]
+        image = next(each["image"] for each in template["containers"] if each["name"] == "kserve-container")
         found = self.ask("GET", f"{REVISIONS}/{name}")
         if not found:
             return False

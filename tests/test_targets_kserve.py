@@ -228,13 +228,34 @@ def test_start__keeps_what_others_set(cluster: Cluster) -> None:
     cluster.target.start(servable("7"))
     cluster.target.set_traffic({"7": 1})
     container = cluster.service["spec"]["predictor"]["containers"][0]
-    cluster.patch({"minReplicas": 3, "containers": [{**container, "resources": {"limits": {"cpu": "2"}}}]})
+    mine = {
+        "resources": {"limits": {"cpu": "2"}},
+        "ports": [{"name": "h2c", "containerPort": 8080, "protocol": "TCP"}],
+        "readinessProbe": {"httpGet": {"path": "/ping", "port": 8080}, "initialDelaySeconds": 90, "periodSeconds": 30},
+    }
+    beside = {"name": "exporter", "image": "example.com/exporter:1"}
+    security = {**container["securityContext"], "runAsUser": 1000, "capabilities": {"drop": ["NET_RAW"]}}
+    # A container beside it may come first: which one is the model's, its name says.
+    containers = [beside, {**container, **mine, "securityContext": security}]
+    cluster.patch({"minReplicas": 3, "containers": containers})
     wait_for(lambda: len(cluster.controller.ask("GET", REVISIONS)["items"]) == 2 and cluster.shares == {"7": 1.0})
     cluster.target.start(servable("8"))
     after = cluster.service["spec"]["predictor"]
-    assert (after["minReplicas"], after["containers"][0]["resources"]) == (3, {"limits": {"cpu": "2"}})
-    assert after["containers"][0]["image"] == image("8")
+    assert after["minReplicas"] == 3
+    assert after["containers"][0] == beside
+    served = after["containers"][1]
+    assert {name: served[name] for name in mine} == mine
+    assert served["securityContext"] == security
+    assert served["image"] == image("8")
     assert cluster.shares == {"7": 1.0, "8": 0.0}
+    found = {each.version: each.identity for each in cluster.target.state()}
+    assert found["8"] == image("8").partition("@")[2], "the model's container, not the one beside it"
+    cluster.target.stop("8")
+    again = cluster.service["spec"]["predictor"]["containers"]
+    assert ([each["image"] for each in again], again[1]["readinessProbe"]) == (
+        [beside["image"], image("7")],
+        mine["readinessProbe"],
+    )
 
 
 def test_calls__can_be_repeated(cluster: Cluster) -> None:

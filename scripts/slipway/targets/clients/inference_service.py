@@ -8,7 +8,7 @@ https://github.com/kserve/kserve/tree/master/docs/samples/v1beta1/rollout
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -208,37 +208,48 @@ def ready_condition(document: Json) -> Json:
 
 def image_of(spec: Json) -> str:
     """The model server's image of a predictor or a revision."""
-    containers = spec.get("containers") or (spec.get("spec") or {}).get("containers") or [{}]
-    return str(containers[0].get("image", ""))
+    containers = spec.get("containers") or (spec.get("spec") or {}).get("containers") or []
+    return str(of_model(containers).get("image", ""))
+
+
+def of_model(containers: Sequence[Json]) -> Json:
+    """The model server's among containers, or their statuses: by its name, or else the first; empty where none is."""
+    named = (each for each in containers if each.get("name") == CONTAINER)
+    return next(named, containers[0] if containers else {})
 
 
 def digest_of(revision: Json) -> str:
     """The digest of the image that a revision runs: as Knative resolved it, or else as it was asked for."""
-    statuses = (revision.get("status") or {}).get("containerStatuses") or [{}]
-    resolved = str(statuses[0].get("imageDigest") or image_of(revision))
+    status = of_model((revision.get("status") or {}).get("containerStatuses") or [])
+    resolved = str(status.get("imageDigest") or image_of(revision))
     return resolved.partition("@")[2]
 
 
 def predictor(before: Json, *, model: str, version: str, model_digest: str, image: str) -> Json:
-    """What to ask of the predictor: the version's image, without any requests. All that others set is kept."""
-    container = dict((before.get("containers") or [{}])[0])
+    """What to ask of the predictor: the version's image, without any requests. All that others set is kept.
+
+    Of the model server's container only name and image are ours; port, probe and rights are added where it has none.
+    """
+    containers = list(before.get("containers") or [{}])
+    kept = of_model(containers)
     security = {
         "runAsNonRoot": True,
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
         "seccompProfile": {"type": "RuntimeDefault"},
     }
-    container |= {
-        "name": CONTAINER,
-        "image": image,
+    containers[containers.index(kept)] = {
         "ports": [{"containerPort": PORT, "protocol": "TCP"}],
         "readinessProbe": {"httpGet": {"path": READY_ROUTE, "port": PORT}},
-        "securityContext": {**security, **container.get("securityContext", {})},
+        **kept,
+        "name": CONTAINER,
+        "image": image,
+        "securityContext": {**security, **kept.get("securityContext", {})},
     }
     return {
         "annotations": {MODEL: model, VERSION: version, DIGEST: model_digest},
         "canaryTrafficPercent": 0,
-        "containers": [container, *(before.get("containers") or [])[1:]],
+        "containers": containers,
     }
 
 
