@@ -203,14 +203,25 @@ class Amazon:
 
     def __init__(self) -> None:
         self.endpoints: dict[str, str] = {f"other-{number}": "" for number in range(12)}
+        self.statuses: dict[str, list[str]] = {}
+        """What is said of an endpoint, look by look; the last one stays. `gone` is its end."""
+
         self.away = False
+
+    def status(self, name: str) -> str:
+        said = self.statuses.get(name, ["InService"])
+        now = said.pop(0) if len(said) > 1 else said[0]
+        if now == "gone":
+            del self.endpoints[name], self.statuses[name]
+        return now
 
     def client(self, name: str, *, region_name: str) -> Amazon:
         assert (name, region_name) == ("sagemaker", "eu-west-1")
         return self
 
     def list_endpoints(self) -> dict[str, Any]:
-        return {"Endpoints": [{"EndpointName": name, "EndpointStatus": "InService"} for name in self.endpoints][:10]}
+        newest = list(self.endpoints)[:10]
+        return {"Endpoints": [{"EndpointName": name, "EndpointStatus": self.status(name)} for name in newest]}
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
         called = "when calling the DescribeEndpoint operation"
@@ -218,10 +229,14 @@ class Amazon:
             raise RuntimeError(f"An error occurred (ThrottlingException) {called}: Rate exceeded")
         if EndpointName not in self.endpoints:
             raise RuntimeError(f'An error occurred (ValidationException) {called}: Could not find endpoint "x".')
-        return {"EndpointName": EndpointName, "EndpointStatus": "InService"}
+        told = {"EndpointName": EndpointName, "EndpointStatus": self.status(EndpointName)}
+        if told["EndpointStatus"] == "gone":
+            raise RuntimeError(f'An error occurred (ValidationException) {called}: Could not find endpoint "x".')
+        return {**told, "FailureReason": "The image has no server."} if told["EndpointStatus"] == "Failed" else told
 
 
-def test_sagemaker__names_and_pages_of_its_plugin(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def amazon(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Amazon:
     """MLflow's plugin itself, on a double of boto3; what builds images and endpoints is left out."""
     amazon = Amazon()
     with warnings.catch_warnings(action="ignore"):
@@ -229,14 +244,34 @@ def test_sagemaker__names_and_pages_of_its_plugin(registry: Registry, monkeypatc
 
     def deploy(app_name: str, model_uri: str, mode: str, **_: Any) -> tuple[str, str]:
         assert (mode == "create") == (app_name not in amazon.endpoints)
+        assert mode == "create" or amazon.status(app_name) == "InService", "SageMaker updates no other"
         amazon.endpoints[app_name] = model_uri
         return app_name, "python_function"
 
     monkeypatch.setitem(sys.modules, "boto3", amazon)
     monkeypatch.setattr(sagemaker, "_deploy", deploy)
-    monkeypatch.setattr(sagemaker, "_delete", lambda name, **_: amazon.endpoints.pop(name))
+
+    def delete(name: str, **_: Any) -> None:
+        assert amazon.status(name) != "Deleting", "SageMaker refuses it"
+        amazon.endpoints.pop(name)
+        amazon.statuses.pop(name, None)
+
+    monkeypatch.setattr(sagemaker, "_delete", delete)
     interface.plugin_store.register("sagemaker", "mlflow.sagemaker")  # as MLflow does itself
-    target = registry.target(uri="sagemaker:/eu-west-1", config={"instance_type": "ml.m5.large", "instance_count": 1})
+    return amazon
+
+
+def at_amazon(registry: Registry, **said: Any) -> Target:
+    config = {"instance_type": "ml.m5.large", "instance_count": 1}
+    return registry.target(uri="sagemaker:/eu-west-1", config=config, **said)
+
+
+def healths(target: Target) -> dict[str, str]:
+    return {each.version: each.health for each in target.state()}
+
+
+def test_sagemaker__names_and_pages_of_its_plugin(registry: Registry, amazon: Amazon) -> None:
+    target = at_amazon(registry)
     assert target.state() == ()
     for _ in range(2):
         target.start(version("1"))
@@ -252,6 +287,74 @@ def test_sagemaker__names_and_pages_of_its_plugin(registry: Registry, monkeypatc
     amazon.away = False
     target.stop("1")
     assert sorted(amazon.endpoints)[:2] == ["flights", "flights-2"]
+
+
+def test_sagemaker__every_status_that_there_is(registry: Registry, amazon: Amazon) -> None:
+    """https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html; a newer one answers."""
+    answering = {"InService", "Updating", "SystemUpdating", "RollingBack", "UpdateRollbackFailed"}
+    known = answering | {"OutOfService", "Creating", "Deleting", "Failed"}
+    assert known - deployments.STATUSES.keys() == answering
+    assert deployments.STATUSES.keys() - known == set()
+    target = at_amazon(registry)
+    target.start(version("1"))
+    target.set_traffic({"1": 1})
+    for status in sorted(known):
+        amazon.statuses["flights"] = [status]
+        said = {"Creating": "starting"}.get(status, "ready" if status in answering else "failed")
+        assert healths(target) == {"1": said}, status
+
+
+def test_sagemaker__a_start_waits_until_the_endpoint_answers(registry: Registry, amazon: Amazon) -> None:
+    """A killed run has made it."""
+    target = at_amazon(registry)
+    amazon.endpoints["flights-1"] = f"models:/{MODEL}/1"
+    amazon.statuses["flights-1"] = ["Creating", "Creating", "Creating", "InService"]
+    target.start(version("1"))
+    assert amazon.statuses["flights-1"] == ["InService"]
+    amazon.statuses["flights-1"] = ["InService", "InService", "Failed"]  # as soon as it is looked at more closely
+    target.start(version("1"))
+
+
+def test_sagemaker__an_endpoint_that_comes_to_nothing(registry: Registry, amazon: Amazon) -> None:
+    target = at_amazon(registry)
+    amazon.statuses["flights-1"] = ["Failed"]
+    with pytest.raises(NotReadyError, match="flights-1 at sagemaker:/eu-west-1 is Failed") as caught:
+        target.start(version("1"))
+    assert caught.value.why == "The image has no server."
+    amazon.statuses["flights-1"] = ["Creating"]
+    with pytest.raises(NotReadyError, match="is Creating"):
+        target.start(version("1"))
+
+
+@pytest.mark.parametrize("status", ["Failed", "OutOfService", "Deleting"])
+@pytest.mark.parametrize("name", ["flights", "flights-2"])
+def test_sagemaker__what_has_failed_is_made_anew(registry: Registry, amazon: Amazon, status: str, name: str) -> None:
+    """Both the deployment that has the requests and a version's own one: neither comes back by itself."""
+    amazon.endpoints.clear()
+    target = at_amazon(registry)
+    for number in ("1", "2"):
+        target.start(version(number))
+    target.set_traffic({"1": 1})
+    number = "1" if name == "flights" else "2"
+    amazon.statuses[name] = [status] if status != "Deleting" else [status] * 5 + ["gone"]
+    assert deployments.health(amazon.statuses[name][0]) == "failed"
+    target.start(version(number))
+    assert amazon.endpoints[name] == f"models:/{MODEL}/{number}"
+    assert {each.version: (each.share, each.health) for each in target.state()}[number] == (
+        1.0 if name == "flights" else 0.0,
+        "ready",
+    )
+
+
+def test_sagemaker__traffic_goes_where_what_is_served_has_failed(registry: Registry, amazon: Amazon) -> None:
+    target = at_amazon(registry)
+    for number in ("1", "2"):
+        target.start(version(number))
+    target.set_traffic({"1": 1})
+    amazon.statuses["flights"] = ["Failed"]
+    target.set_traffic({"2": 1})
+    assert amazon.endpoints["flights"] == f"models:/{MODEL}/2"
+    assert healths(target)["2"] == "ready"
 
 
 def test_calls__refused(registry: Registry) -> None:

@@ -6,7 +6,8 @@ https://mlflow.org/docs/latest/api_reference/python_api/mlflow.deployments.html
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -16,13 +17,27 @@ from mlflow.exceptions import MlflowException
 
 from slipway.runner import programs
 from slipway.runner.errors import GateError, InputError, RemoteError, SlipwayError
-from slipway.targets.protocol import NotReadyError
+from slipway.targets.protocol import Health, NotReadyError
 
 SERVED = "slipway.served."
 """How the tag of the registered model begins that says which version the deployment of a name is."""
 
 UNKNOWN = "unknown"
 """What is noted while the deployment is changed: whoever finds it after a killed run brings it about once more."""
+
+STATUS, DELETING = "EndpointStatus", "Deleting"
+STATUSES: dict[str, Health] = {
+    "Creating": "starting",
+    "Failed": "failed",
+    "OutOfService": "failed",
+    DELETING: "failed",
+}
+"""Of SageMaker, where an endpoint does not answer.
+
+While it is `Updating`, `SystemUpdating` or `RollingBack` it does, and also with the mix of versions that
+`UpdateRollbackFailed` leaves: what is noted then is `unknown`.
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html
+"""
 
 REFUSED = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE")
 
@@ -33,6 +48,7 @@ class Place:
     def __init__(self, given: dict[str, Any]) -> None:
         self.settings, self.model = given["settings"], given["model"]
         self.name, self.uri = self.settings["name"], self.settings["uri"]
+        self.seconds = float(given["ready_seconds"])
         self.versions = {given.get("version", ""), *given.get("shares", ())} - {""}
         with self.talking("open the target"):
             self.client, self.registry = get_deploy_client(self.uri), MlflowClient()
@@ -41,28 +57,29 @@ class Place:
         """The name of a version's own deployment."""
         return f"{self.name}-{version}"
 
-    def names(self) -> set[str]:
-        """Of all deployments at the target.
+    def found(self) -> dict[str, str]:
+        """All deployments at the target by name, with SageMaker's status of each; empty where a plugin tells none.
 
         SageMaker's plugin tells the newest ten, by a name of its own, so ours are asked for one by one.
         """
         with self.talking("list the deployments"):
             listed = self.client.list_deployments(**self.endpoint)
-            found = {str(each.get("name") or each["EndpointName"]) for each in listed}
+            found = {str(each.get("name") or each["EndpointName"]): str(each.get(STATUS) or "") for each in listed}
             if any("name" not in each for each in listed):
-                ours = {self.name, *map(self.staged, self.versions)}
-                found |= {each for each in ours - found if self.is_endpoint(each)}
+                for name in {self.name, *map(self.staged, self.versions)} - found.keys():
+                    if (there := self.described(name)) is not None:
+                        found[name] = str(there.get(STATUS) or "")
             return found
 
-    def is_endpoint(self, name: str) -> bool:
-        """Whether SageMaker has an endpoint of the name."""
+    def described(self, name: str) -> Mapping[str, Any] | None:
+        """What the plugin tells of a deployment; None where SageMaker has none of the name."""
         try:
-            self.client.get_deployment(name, **self.endpoint)
+            said = self.client.get_deployment(name, **self.endpoint)
         except MlflowException as error:
             if "Could not find" in str(error):
-                return False
+                return None
             raise
-        return True
+        return said if isinstance(said, Mapping) else {}
 
     @property
     def endpoint(self) -> dict[str, str]:
@@ -74,7 +91,7 @@ class Place:
         """Where the registry says which version is served here: MLflow's interface has no place for it."""
         return f"{SERVED}{self.name}"
 
-    def live(self, names: set[str]) -> str:
+    def live(self, names: Collection[str]) -> str:
         """The version that the deployment of the name is; empty where there is none.
 
         What the plugin itself tells counts, where it names a registered version, and else what was noted.
@@ -100,6 +117,54 @@ class Place:
             **self.endpoint,
         }
 
+    def make(self, name: str, version: str) -> None:
+        """Make a deployment of a version; of the one that has the requests it is noted which one it is."""
+        if name == self.name:
+            self.note(UNKNOWN)
+        self.client.create_deployment(name, **self.made_of(version))
+        if name == self.name:
+            self.note(version)
+
+    def clear(self, name: str) -> None:
+        """Delete a deployment that has failed, and wait until it is gone: no other takes its name before."""
+        if self.found().get(name) != DELETING:
+            self.delete(name)
+        for found in self.looks():
+            if name not in found:
+                return
+        raise RemoteError(
+            f"The deployment {name} at {self.uri} was not deleted within {self.seconds:g} s.",
+            fix="Look at it in the system's own console, and run the job again.",
+        )
+
+    def wait_ready(self, name: str, version: str) -> None:
+        """Wait until a deployment answers. NotReadyError where it has failed, is gone, or is late."""
+        status = ""
+        for found in self.looks():
+            if name not in found:
+                raise NotReadyError(f"Version {version} is gone from {self.uri}.", fix="Run the job again.")
+            status = found[name]
+            if health(status) == "ready":
+                return
+            if health(status) == "failed":
+                break
+        with self.talking("read the deployment"):
+            why = str((self.described(name) or {}).get("FailureReason") or "SageMaker says nothing about it.")
+        raise NotReadyError(
+            f"Version {version} is not in service: the deployment {name} at {self.uri} is {status}.",
+            why=why[:1_000],
+            fix="Look at the endpoint's log, and at the instances and roles of `config`.",
+        )
+
+    def looks(self) -> Iterator[dict[str, str]]:
+        """What is there, again and again until the time is over."""
+        until = time.monotonic() + self.seconds
+        while True:
+            yield self.found()
+            if time.monotonic() > until:
+                return
+            time.sleep(min(10.0, max(0.05, self.seconds / 100)))
+
     def delete(self, name: str) -> None:
         """Delete a deployment."""
         with self.talking("delete the deployment"):
@@ -124,25 +189,30 @@ def state(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def start(given: dict[str, Any]) -> dict[str, Any]:
-    """Make a deployment of the version's own."""
+    """Make a deployment of the version's own, anew where it has failed, and wait until it answers."""
     place, version = Place(given), given["version"]
-    names = place.names()
-    if place.staged(version) not in names and place.live(names) != version:
+    found = place.found()
+    name = place.name if place.live(found) == version else place.staged(version)
+    if name in found and health(found[name]) == "failed":
+        place.clear(name)
+        del found[name]
+    if name not in found:
         try:
             with place.talking("make the deployment"):
-                place.client.create_deployment(place.staged(version), **place.made_of(version))
+                place.make(name, version)
         except RemoteError as failure:
             with suppress(RemoteError):  # what it came to is no deployment of the version
-                if place.staged(version) in place.names():
-                    place.delete(place.staged(version))
+                if name in place.found():
+                    place.delete(name)
             raise NotReadyError(f"Version {version} was not deployed.", why=failure.why, fix=failure.fix) from failure
+    place.wait_ready(name, version)
     return said(place)
 
 
 def answer(given: dict[str, Any]) -> dict[str, Any]:
     """Ask the version's own deployment, or the served one where it is that."""
     place, version, request = Place(given), given["version"], given["request"]
-    names = place.names()
+    names = place.found()
     name = place.staged(version) if place.staged(version) in names else place.name
     if name == place.name and place.live(names) != version:
         raise InputError(f"Version {version} has no deployment at {place.uri}.", fix="Start it first.")
@@ -179,29 +249,34 @@ def plain(answer: Any) -> Any:
 def set_traffic(given: dict[str, Any]) -> dict[str, Any]:
     """Let the deployment of the name be a version. Which one is noted last, so that a killed run is taken up again."""
     place = Place(given)
-    names = place.names()
+    found = place.found()
     wanted = [version for version, share in given["shares"].items() if share]
-    live = place.live(names)
+    live = place.live(found)
     if not wanted:
         if live:
             place.delete(place.name)
         return said(place)
     (version,) = wanted
     if live != version:
-        if place.staged(version) not in names:
+        if place.staged(version) not in found:
             raise InputError(f"Version {version} has no deployment at {place.uri}.", fix="Start it first.")
+        if live and health(found[place.name]) == "failed":  # SageMaker updates only what is in service
+            place.clear(place.name)
+            live = ""
         with place.talking("change the deployment"):
-            change = place.client.update_deployment if live else place.client.create_deployment
-            place.note(UNKNOWN)
-            change(place.name, **place.made_of(version))
-            place.note(version)
+            if live:
+                place.note(UNKNOWN)
+                place.client.update_deployment(place.name, **place.made_of(version))
+                place.note(version)
+            else:
+                place.make(place.name, version)
     return said(place)
 
 
 def stop(given: dict[str, Any]) -> dict[str, Any]:
     """Delete the version's own deployment."""
     place, version = Place(given), given["version"]
-    names = place.names()
+    names = place.found()
     if place.staged(version) in names:
         place.delete(place.staged(version))
     elif place.live(names) == version:
@@ -209,14 +284,23 @@ def stop(given: dict[str, Any]) -> dict[str, Any]:
     return said(place)
 
 
+def health(status: str) -> Health:
+    """Whether what has this status answers; without one MLflow's interface has nothing that would say it."""
+    return STATUSES.get(status, "ready")
+
+
 def said(place: Place) -> dict[str, Any]:
     """The answer to every action."""
-    names = place.names()
-    live = place.live(names)
-    own = place.staged("")
-    found = {each.removeprefix(own): 0.0 for each in sorted(names) if each.startswith(own)}
-    found |= {live: 1.0} if live else {}
-    return {"served": [{"version": version, "share": share, "health": "ready"} for version, share in found.items()]}
+    found = place.found()
+    live, own = place.live(found), place.staged("")
+    served = {name.removeprefix(own): (0.0, name) for name in sorted(found) if name.startswith(own)}
+    served |= {live: (1.0, place.name)} if live else {}
+    return {
+        "served": [
+            {"version": version, "share": share, "health": health(found[name])}
+            for version, (share, name) in served.items()
+        ]
+    }
 
 
 ACTIONS = {"state": state, "start": start, "set_traffic": set_traffic, "answer": answer, "stop": stop}
