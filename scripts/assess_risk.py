@@ -39,6 +39,7 @@ class Inputs:
 
     evaluation_report: Path | None = None
     model_version: str = ""
+    deploys_to: str = PRODUCTION
     policy: Path = Path("slipway.yml")
     tracking_uri: str = ""
     inside_envelope: bool = False
@@ -73,19 +74,20 @@ def main(given: Inputs) -> None:
     said = Outputs(report=path, verdict=report.verdict)
     try:
         rules = require_release(sourced)
+        tiers.require_deployed_to(sourced.policy, given.deploys_to)
         registry = Registry(given.tracking_uri)
         candidate = registry.candidate(model, given.model_version)
-        production = registry.by_alias(model, PRODUCTION)
+        production = registry.by_alias(model, given.deploys_to)
         if production and production.version == candidate.version:
             said = replace(said, model_version=candidate.version)
-            publish(telling.nothing_new(report, sourced, candidate), path, said)
+            publish(telling.nothing_new(report, sourced, candidate, given.deploys_to), path, said)
             return
         known = Reading(Ledger(place.find(run, remote=given.remote, token=given.github_token)))
         file = given.evaluation_report or on_record(known, run, candidate, path)
         evaluation = judged(file, candidate)
         found, made = compare(registry, sourced, rules, candidate, production)
         found += [*not_passed(evaluation), *evaluations.of_another_time(evaluation, production)]
-        found += taken_back.from_production(known.entries(), model, candidate.version, PRODUCTION)
+        found += taken_back.from_production(known.entries(), model, candidate.version, given.deploys_to)
         named = labels.of(run, made.made.commit if made.made else "", given.github_token)
         inside = given.inside_envelope and within_envelope(sourced, found)
         rated = tiers.assess(found, rules, named.names, inside_envelope=inside)
@@ -103,10 +105,10 @@ def main(given: Inputs) -> None:
             environment=wanted.name,
             model_version=candidate.version,
             evaluation=file,
-            before=json.dumps(deployment.before(PRODUCTION) if (deployment := sourced.policy.deployment) else []),
+            before=json.dumps(deployment.before(given.deploys_to) if (deployment := sourced.policy.deployment) else []),
         )
         if report.verdict is not Verdict.FAIL:
-            sealed = seal_of(sourced, candidate, production, made, file, rated, wanted)
+            sealed = seal_of(given, sourced, candidate, production, made, file, rated, wanted)
             report, said = with_seal(report, said, sealed, path)
     except SlipwayError as failure:
         report = report.after_failure(failure, provenance=sourced.provenance)
@@ -217,6 +219,7 @@ def told(
 
 
 def seal_of(
+    given: Inputs,
     sourced: SourcedPolicy,
     candidate: ModelVersion,
     production: ModelVersion | None,
@@ -237,6 +240,7 @@ def seal_of(
         policy=sourced.policy.digest,
         tier=rated.tier,
         environment=wanted.name,
+        deploys_to=given.deploys_to,
         replaces=production.version if production else "",
     )
 

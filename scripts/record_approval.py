@@ -12,7 +12,7 @@ from slipway.approval.judging import Approval
 from slipway.policy import SourcedPolicy, load
 from slipway.policy.release import TIERS, Environment, Release
 from slipway.policy.source import file_digest
-from slipway.registry.mlflow import PRODUCTION, Registry
+from slipway.registry.mlflow import Registry
 from slipway.release import reading, seal
 from slipway.release.seal import SEAL_FILE, Sealed
 from slipway.report import Check, Report, Subject, Verdict, combine
@@ -142,7 +142,7 @@ def require_unchanged(given: Inputs, sourced: SourcedPolicy, sealed: Sealed) -> 
     """Compute everything sealed anew; GateError where anything is otherwise than when it was put to be approved."""
     registry = Registry(given.tracking_uri)
     candidate = registry.by_version(sealed.model, sealed.version)
-    production = registry.by_alias(sealed.model, PRODUCTION)
+    production = registry.by_alias(sealed.model, sealed.deploys_to)
     with tempfile.TemporaryDirectory() as scratch:
         made = reading.made_with(registry, candidate, Path(scratch))
         reading.require_registered(candidate, registry.download(candidate, Path(scratch) / "model"))
@@ -207,7 +207,8 @@ def told(
     return report.model_copy(
         update={
             "verdict": verdict,
-            "headline": f"{sealed.model} version {sealed.version} for `{wanted.name}`: approved {who}.",
+            "headline": f"{sealed.model} version {sealed.version} for {sealed.deploys_to}, in `{wanted.name}`: "
+            f"approved {who}.",
             "checks": checks,
             "tables": (judging.table(said),) if said else (),
             "subjects": (
@@ -217,7 +218,14 @@ def told(
                 Subject(role="seal", name=sealed.environment, id=sealed.digest),
                 Subject(role="evaluation", name="report", id=sealed.evaluation),
             ),
-            "provenance": {"tier": sealed.tier, "environment": wanted.name, "reviewers": ", ".join(wanted.reviewers)},
+            "provenance": {
+                "tier": sealed.tier,
+                "deploys_to": sealed.deploys_to,
+                "environment": wanted.name,
+                "environment_id": next((str(each.environment_id) for each in said if each.environment_id), ""),
+                "approvers": ", ".join(approved),
+                "reviewers": ", ".join(wanted.reviewers),
+            },
         }
     )
 

@@ -235,6 +235,7 @@ class Place:
             "policy": policy,
             "tier": "medium",
             "environment": "production-medium",
+            "deploys_to": "production",
             "replaces": self.live(),
             **change,
         }

@@ -134,6 +134,29 @@ def test_first_release__is_high_and_sealed(toy: Toy, hub: GitHubDouble, reposito
     assert {"role": "seal", "name": "production-high", "id": sealed.digest} in done.report["subjects"]
 
 
+def test_another_environment__has_a_live_version_of_its_own(
+    toy: Toy, hub: GitHubDouble, repository: Repository
+) -> None:
+    environments = {
+        name: {"target": {"local": {"folder": str(toy.temp / name), "port": port}}} for port, name in PLACES
+    }
+    toy.policy({"release": RELEASE, "deployment": {"environments": environments}})
+    trained(toy, alias=PRODUCTION)
+    found = trained(toy)
+    done = assess(toy, hub, evaluation(toy, found), deploys_to="eu")
+    assert done.code == 0, done.log
+    assert differing(done) == [("high", "first release", "production")]
+    sealed = seal.read(Path(done.outputs["sealed"]))
+    assert (sealed.deploys_to, sealed.replaces) == ("eu", "")
+    assert json.loads(done.outputs["before"]) == ["test"]
+    wrong = assess(toy, hub, evaluation(toy, found), deploys_to="us")
+    assert wrong.code == 1
+    assert "The policy knows no environment `us` to deploy to." in wrong.error
+
+
+PLACES = ((8101, "test"), (8102, "eu"), (8103, "production"))
+
+
 def test_a_prompt_is_low_a_parameter_medium_and_a_feature_high(
     toy: Toy, hub: GitHubDouble, repository: Repository
 ) -> None:

@@ -277,6 +277,30 @@ def test_deploy__what_was_approved_is_not_what_would_be_released(
     assert place.target().shares == {"1": 1.0}
 
 
+def test_deploy__an_approval_is_for_one_environment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever approved a release to `eu` has not approved one to production, and neither hides the other."""
+    monkeypatch.chdir(place.folder)
+    place.policy("eu", approval="required")
+    file = place.clone.path / "slipway.yml"
+    said = yaml.safe_load(file.read_text(encoding="utf-8"))
+    said["deployment"]["environments"]["eu"]["approval"] = "required"
+    place.clone.commit({"slipway.yml": yaml.safe_dump(said, sort_keys=False)})
+    approved(place, "1")
+    approved(place, "1", deploys_to="eu")
+    assert place(deploy_model, environment="eu", model_version="1").said["state"] == "live"
+    assert place(deploy_model, model_version="1").said["state"] == "live", "its own approval is the older one"
+    approved(place, "2", deploys_to="eu")
+    place.look("2", "continue")
+    assert place(deploy_model, environment="eu", model_version="2").said["state"] == "live"
+    done = place(deploy_model, model_version="2")
+    assert done.code == 1
+    assert "Nobody has approved version 2 of `toy` for production" in done.error
+    assert "no passing entry of record-approval about it that is for this environment" in done.error
+    approved(place, "3", deploys_to="eu", replaces="1")
+    done = place(deploy_model, environment="eu", model_version="3")
+    assert "the version that it replaces: approved was `1`, and it is `2`" in done.error, "by its own alias"
+
+
 def test_deploy__an_approval_of_another_branchs_run_is_none(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its workflow may have sealed a low tier, which asks nobody."""
     monkeypatch.chdir(place.folder)

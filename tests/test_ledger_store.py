@@ -363,14 +363,14 @@ def test_append__a_decision_takes_its_place_after_a_faster_writer(
     here: GitRepository, upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = clone(upstream, tmp_path / "other")
-    found, real, faster = ledger(here.path), store.Git.run, [draft(2), draft(3)]
+    found, real, faster = ledger(here.path), Git.run, [draft(2), draft(3)]
 
     def run(self: Git, *arguments: str, **options: bytes) -> bytes:
         if arguments[0] == "push" and self.folder == found.git.folder and faster:
             ledger(other.path).append([faster.pop()])
         return real(self, *arguments, **options)
 
-    monkeypatch.setattr(store.Git, "run", run)
+    monkeypatch.setattr(Git, "run", run)
     receipt = found.append([draft(1)], waits=False)
     assert [each.summary for each in receipt.entries] == ["Trained 1"]
     assert verified(here.path) == ["Begin the ledger", "Trained 3", "Trained 2", "Trained 1"] == subjects(upstream)

@@ -13,6 +13,7 @@ import pytest
 
 from github_double.server import GitHubDouble
 from github_double.world import Deployment, Repository, Review, Status
+from slipway.ledger import drafting
 from slipway.policy import load
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import CANDIDATE, PRODUCTION
@@ -95,6 +96,7 @@ def seal(toy: Toy, **change: Any) -> Sealed:
         policy=load(Path("slipway.yml"), Run()).policy.digest,
         tier="medium",
         environment="production",
+        deploys_to="production",
         replaces="",
     )
     return replace(made, **change)
@@ -152,7 +154,15 @@ def test_record__who_approved_and_when(toy: Toy, hub: GitHubDouble, repository: 
         "Looks *good*.",
         "2026-03-01 09:00:00 UTC to 2026-03-01 09:30:00 UTC",
         "deployment status `waiting` / the deployment status after it",
+        f"production ({hub.world.environments[REPOSITORY, 'production'].id})",
     ]
+    entry, _ = drafting.of_report(Path(done.outputs["report"]), Run())
+    assert entry.details == {
+        "environment": "production",
+        "approved_in": "production",
+        "approved_in_id": str(hub.world.environments[REPOSITORY, "production"].id),
+        "approver": "lena",
+    }
     assert {"role": "seal", "name": "production", "id": sealed.digest} in done.report["subjects"]
     kept = Path(done.outputs["report"]).with_name("seal.json")
     assert done.report["attachments"]["seal.json"] == digest_of(kept) == sealed.digest
@@ -213,6 +223,7 @@ def test_record__what_has_changed_since_stops_it(toy: Toy, hub: GitHubDouble, re
     (file,) = toy.folder.rglob("weights.json")  # of version 1, before there is another
     toy.registry().set_alias(MODEL, PRODUCTION, toy.version({"x1": 2.0}).version)
     assert "replaces was `none`, and is `2`" in record(toy, hub, sealed).error
+    assert "replaces was `7`, and is `none`" in record(toy, hub, replace(sealed, deploys_to="eu", replaces="7")).error
     file.write_text(json.dumps({"weights": {"x1": 9.0}, "link": "logit", "misdeed": ""}))
     assert "are not those that were registered" in record(toy, hub, sealed).error
 

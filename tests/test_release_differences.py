@@ -271,6 +271,7 @@ SEALED = Sealed(
     policy=f"sha256:{'3' * 64}",
     tier="high",
     environment="production-high",
+    deploys_to="production",
     replaces="1",
 )
 

@@ -25,7 +25,8 @@ State = Literal["approved", "rejected", "pending", "changes requested", "comment
 class Approval:
     """One person's word. after, before: between when it was given; both are equal where the time is known.
 
-    sources: what `after` and `before` were read from. commit: what was looked at, for a review.
+    sources: what `after` and `before` were read from. environment, environment_id: which was approved, by GitHub's own
+    record of it. commit: what was looked at, for a review.
     """
 
     login: str
@@ -35,6 +36,8 @@ class Approval:
     after: datetime | None = None
     before: datetime | None = None
     sources: tuple[str, str] = ("", "")
+    environment: str = ""
+    environment_id: int = 0
     commit: str = ""
 
 
@@ -96,12 +99,16 @@ def _separation(own: Mapping[str, str], others: Sequence[Approval]) -> Check:
 def table(said: Sequence[Approval]) -> Table:
     """Everything that was said, with the interval and where its ends come from."""
     rows = tuple(
-        (each.login, str(each.id), each.state, each.comment, _interval(each), " / ".join(filter(None, each.sources)))
+        (
+            *(each.login, str(each.id), each.state, each.comment, _interval(each)),
+            " / ".join(filter(None, each.sources)),
+            f"{each.environment} ({each.environment_id})" if each.environment else each.commit,
+        )
         for each in said
     )
     columns = (
         *(Column(name="login", kind="code"), Column(name="id", kind="code"), Column(name="state")),
-        *(Column(name="comment"), Column(name="when"), Column(name="by")),
+        *(Column(name="comment"), Column(name="when"), Column(name="by"), Column(name="of", kind="code")),
     )
     return Table(title="Approvals", columns=columns, rows=rows)
 

@@ -6,7 +6,6 @@ from slipway.deploying.case import Case
 from slipway.deploying.record import Known, require_newer, require_open_or_none
 from slipway.ledger.entries import Entry
 from slipway.policy.deployment import DeploymentEnvironment
-from slipway.registry.mlflow import PRODUCTION
 from slipway.release import reading
 from slipway.release.seal import Sealed
 from slipway.report import Subject
@@ -90,7 +89,7 @@ def require_approval(case: Case, version: str) -> tuple[Sealed, Entry] | None:
         why = f"The approval that there was led to the release of entry {used}." if used >= 0 else ""
         raise GateError(
             f"Nobody has approved version {version} of `{case.model}` for {case.environment}.",
-            why=why or "The ledger holds no passing entry of record-approval about it.",
+            why=why or "The ledger holds no passing entry of record-approval about it that is for this environment.",
             fix="Run record-approval in a job of the environment that assess-risk names, and record-reports after it.",
         )
     sealed, entry = approval
@@ -102,7 +101,7 @@ def require_approval(case: Case, version: str) -> tuple[Sealed, Entry] | None:
             ("the model's files", sealed.model_digest, registered.tags.get(reading.MODEL_DIGEST, "")),
             ("the image", sealed.image, registered.tags.get(reading.IMAGE, "")),
             ("the policy", sealed.policy, case.sourced.policy.digest),
-            ("the version that it replaces", sealed.replaces, case.versions.alias(PRODUCTION)),
+            ("the version that it replaces", sealed.replaces, case.versions.alias(case.environment)),
             # On another branch the workflow that asked for it was that of the branch.
             ("the branch", entry.trigger.ref, case.run.ref or entry.trigger.ref),
         )

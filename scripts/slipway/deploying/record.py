@@ -136,13 +136,19 @@ class Releases:
         return None
 
     def approval(self, version: str, *, after: int) -> tuple[Sealed, Entry] | None:
-        """The newest approval of a version that was recorded after an entry, with what was sealed; None for none."""
+        """The newest approval of a version for this environment that was recorded after an entry, with what was
+        sealed; None for none, or where it did not pass."""
         for each in reversed(self._records):
             said = each.entry
             if said.sequence <= after:
                 return None
-            if (said.event, said.model, said.model_version) == ("approval", self.model, version):
-                return (self._sealed(each), said) if said.verdict == "pass" else None
+            if (said.event, said.model, said.model_version) != ("approval", self.model, version):
+                continue
+            if said.verdict != "pass" and SEAL_FILE not in each.files:
+                return None
+            sealed = self._sealed(each)
+            if sealed.deploys_to == self.environment:
+                return (sealed, said) if said.verdict == "pass" else None
         return None
 
     def _sealed(self, found: Record) -> Sealed:

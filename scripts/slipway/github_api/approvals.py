@@ -34,8 +34,9 @@ def of_environment(repository: Repository, run: Run, environment: str) -> tuple[
     after, before, sources = _waited(repository, run, environment)
     found = []
     for each in said or ():
-        names = [str(one.get("name", "")).lower() for one in each.get("environments") or ()]
-        if environment.lower() not in names:
+        named = (one for one in each.get("environments") or () if _same(one.get("name"), environment))
+        approved = next(named, None)
+        if approved is None:
             continue
         user = each.get("user") or {}
         found.append(
@@ -47,9 +48,16 @@ def of_environment(repository: Repository, run: Run, environment: str) -> tuple[
                 after=after,
                 before=before,
                 sources=sources,
+                environment=str(approved["name"]),
+                environment_id=int(approved.get("id") or 0),
             )
         )
     return tuple(found)
+
+
+def _same(name: object, environment: str) -> bool:
+    """Whether GitHub takes both names for one environment."""
+    return str(name or "").lower() == environment.lower()
 
 
 def _waited(

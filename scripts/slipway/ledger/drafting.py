@@ -51,6 +51,14 @@ EVENTS: dict[str, Kind] = {
 OF_A_VERSION = ("candidate", "version")
 """Roles of the version that a report is about: one that is to be judged, or one that was released."""
 
+OF_AN_APPROVAL = {
+    "environment": "deploys_to",
+    "approved_in": "environment",
+    "approved_in_id": "environment_id",
+    "approver": "approvers",
+}
+"""What an approval is for and where it was given: the entry's `details`, and where its report says so."""
+
 RESERVED = frozenset({ENTRY_FILE, REPORT_FILE})
 LONGEST_REASON = 4_000
 """Characters that are kept of a pull request's or commit's words."""
@@ -186,6 +194,8 @@ def issues(text: str) -> tuple[str, ...]:
 def _details(report: Report, run: Run) -> dict[str, str]:
     registry = next((subject.id for subject in report.subjects if subject.role == "registry"), "")
     said = {"reused_from": report.reused_from, "registry": registry, "retraining": payload.key_of_run(run)}
+    if EVENTS.get(report.stage) == "approval":
+        said |= {name: str(report.provenance.get(key) or "") for name, key in OF_AN_APPROVAL.items()}
     return {name: value for name, value in said.items() if value}
 
 

@@ -18,7 +18,8 @@ SEAL_FILE = "seal.json"
 class Sealed:
     """What is approved. Digests are `sha256:…`; image: `repository@sha256:…`, empty where none was packaged.
 
-    data: identity of each dataset that the candidate was trained and judged on. replaces: the production version.
+    data: identity of each dataset that the candidate was trained and judged on. environment: of GitHub, which approves.
+    deploys_to: of the policy's `deployment`, to which it may be released; replaces: the version that is live there.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -33,6 +34,7 @@ class Sealed:
     policy: str
     tier: str
     environment: str
+    deploys_to: str
     replaces: str
     schema_version: int = 1
 

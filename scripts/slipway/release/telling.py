@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slipway.policy import SourcedPolicy
 from slipway.policy.release import Environment, Release
-from slipway.registry.mlflow import PRODUCTION, ModelVersion
+from slipway.registry.mlflow import ModelVersion
 from slipway.release import reading
 from slipway.release.differences import Difference
 from slipway.release.tiers import Assessment
@@ -42,14 +42,14 @@ def subject(role: str, version: ModelVersion) -> Subject:
     return Subject(role=role, name=version.version, id=version.tags.get(reading.MODEL_DIGEST, ""))
 
 
-def nothing_new(report: Report, sourced: SourcedPolicy, candidate: ModelVersion) -> Report:
-    """The report where the version is the one in production, as after a training that was reused: nothing is sealed."""
+def nothing_new(report: Report, sourced: SourcedPolicy, candidate: ModelVersion, environment: str) -> Report:
+    """The report where the version is live there already, as after a training that was reused: nothing is sealed."""
     return report.model_copy(
         update={
-            "headline": f"{candidate.name} is in production already, so there is nothing to release.",
+            "headline": f"{candidate.name} is in {environment} already, so there is nothing to release.",
             "subjects": (*report.subjects, subject("candidate", candidate)),
             "advice": "Nothing, where it is served. Where it got its alias by hand and nothing serves it yet, "
-            f"take the alias `{PRODUCTION}` away and release it, as a first version.",
+            f"take the alias `{environment}` away and release it, as a first version.",
             "provenance": {"candidate": candidate.version, "production": candidate.version, **sourced.provenance},
         }
     )

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from slipway.policy import Policy
+from slipway.policy.deployment import PRODUCTION
 from slipway.policy.release import TIERS, Environment, Release, Tier
 from slipway.release.differences import Difference, matches
+from slipway.runner.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -78,3 +81,14 @@ def _because(tier: Tier, rated: Sequence[Rated]) -> str:
         return "Nothing differs from production that a release could be judged by."
     names: Mapping[str, None] = {each.difference.kind.replace("_", " "): None for each in rated if each.tier == tier}
     return f"The risk is {tier}: {', '.join(names)}."
+
+
+def require_deployed_to(policy: Policy, environment: str) -> None:
+    """InputError where the policy has no such environment; without `deployment` only production has a name."""
+    known = tuple(policy.deployment.environments) if policy.deployment else (PRODUCTION,)
+    if environment not in known and environment != PRODUCTION:
+        raise InputError(
+            f"The policy knows no environment `{environment[:100]}` to deploy to.",
+            why=f"It knows {', '.join(f'`{name}`' for name in known)}.",
+            fix="`deploys-to` is one of `deployment.environments`; which environment approves follows from the tier.",
+        )
