@@ -1016,6 +1016,77 @@ def test_daemon__ends_with_all_that_it_has_started(tmp_path: Path, *, ends: bool
     _until(lambda: not child.exists() or child.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
+CRASHES = """
+import os, sys, time
+for name in ("same", "group", "session"):
+    if os.fork() == 0:
+        if name == "group": os.setpgid(0, 0)
+        if name == "session": os.setsid()
+        open(name + ".new", "w").write(str(os.getpid())); os.rename(name + ".new", name)
+        time.sleep(600)
+while not all(map(os.path.exists, ("same", "group", "session"))): time.sleep(0.01)
+os.kill(os.getpid(), 9)
+"""
+"""Leaves three children: in its own process group, in one of its own, and in a session of its own."""
+
+
+def _gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+@pytest.fixture
+def crashed(tmp_path: Path) -> Iterator[tuple[Daemon, dict[str, int]]]:
+    """A process that has crashed, and the children that it has left."""
+    daemon = Daemon(tmp_path)
+    daemon.launch([sys.executable, "-c", CRASHES], environ_of())
+    _until(lambda: not daemon.alive() and (tmp_path / "session").exists())
+    left = {name: int((tmp_path / name).read_text()) for name in ("same", "group", "session")}
+    yield daemon, left
+    for pid in left.values():
+        if not _gone(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("how", ["end", "launch"])
+def test_daemon__what_a_crashed_one_has_left_ends(crashed: tuple[Daemon, dict[str, int]], how: str) -> None:
+    """When it is to end, and before it is started again. What made itself a session of its own is left to itself."""
+    daemon, left = crashed
+    assert not any(map(_gone, left.values()))
+    if how == "end":
+        daemon.end(0)
+    else:
+        daemon.launch([sys.executable, "-c", "import time; time.sleep(600)"], environ_of())
+    _until(lambda: _gone(left["same"]) and _gone(left["group"]))
+    assert not _gone(left["session"])
+    assert daemon.alive() == (how == "launch")
+    daemon.end(0)
+    assert not daemon.alive()
+
+
+@pytest.mark.parametrize(
+    "change", [{"mark": "another"}, {"mark": ""}, {"mark": None}, {"boot": "before"}, {"started": 2**60}]
+)
+def test_daemon__nothing_of_others_ends_that_have_its_number(
+    crashed: tuple[Daemon, dict[str, int]], change: dict[str, Any]
+) -> None:
+    """The number of a session can be given again; what we have not started does not carry our mark."""
+    daemon, left = crashed
+    record = daemon.folder / "process.json"
+    said = json.loads(record.read_text())
+    record.write_text(json.dumps({**said, **change}))
+    daemon.end(0)
+    assert not any(map(_gone, left.values()))
+    record.write_text(json.dumps({name: each for name, each in said.items() if name != "mark"}))
+    daemon.end(0)
+    assert not any(map(_gone, left.values())), "nor of a record that has no mark"
+    record.write_text(json.dumps(said))
+    daemon.end(0)
+    _until(lambda: _gone(left["same"]))
+
+
 def test_daemon__that_cannot_be_started_says_why(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path)
     daemon.launch([str(tmp_path / "none")], environ_of())
