@@ -231,6 +231,10 @@ def prepared_data() -> Path:
 def promote(version: str, folder: Path = FLIGHTS) -> None:
     """Make a version the one in production by hand, in MLflow: nothing is served before release.py deploys it.
 
+    Not by assess-risk, record-approval and deploy-model: a first release is of the tier high, for which the policy must
+    name reviewers, and it is GitHub that tells who approved. There is none here, and a demo that lets a high tier pass
+    unasked would show what nobody should do. deploy-model would also start servers for what is only compared with.
+
     What was done by hand is then brought on record, or the ledger would not know of it.
     """
     command = (

@@ -148,6 +148,7 @@ def confined_run(argv: list[str]) -> int:
     found.loader.exec_module(confined)
     given = json.loads(said)
     limits = confined.Limits(**{**given, "read": tuple(given["read"]), "write": tuple(given["write"])})
+    # The program is confined here and then becomes the worker; here it does the work itself, and so it does return.
     os.execv = lambda _, argv: work(list(map(str, argv)))  # type: ignore[assignment,return-value]
     return int(confined.main(limits, command))
 
