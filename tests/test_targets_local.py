@@ -33,7 +33,7 @@ from slipway.targets.cells import bounds_of
 from slipway.targets.gateway.counting import MOST_CATEGORIES, OTHER, Counters, prediction_of
 from slipway.targets.gateway.routing import Table
 from slipway.targets.models import CACHE, outliving
-from slipway.targets.processes import Daemon, environ_of
+from slipway.targets.processes import MARK, Daemon, environ_of
 from slipway.targets.protocol import NotReadyError, Servable, Target
 from targets_kit import MODEL, Stand, free_port, require_haproxy, standing, toy_model
 from test_training_toy import LOCK
@@ -301,6 +301,7 @@ def test_gateway__passes_requests_on_as_they_are(both: Stand) -> None:
     assert not {"x-hop", "te", "user-agent"} & {name.lower() for name in said["headers"]}
     assert said["environ"]["SLIPWAY_HOST"] == "127.0.0.1"
     assert set(said["environ"]) <= {
+        MARK,
         *("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
         *(
             "MKL_NUM_THREADS",
