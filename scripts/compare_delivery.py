@@ -14,8 +14,9 @@ from slipway.comparison import reference as references
 from slipway.comparison.reference import Reference
 from slipway.data import reading
 from slipway.drift import clusters, delivery
-from slipway.policy import Against, Dataset, read_text
-from slipway.policy.against import PRODUCTION
+from slipway.policy.against import PRODUCTION, Against
+from slipway.policy.dataset import Dataset
+from slipway.policy.reading import read_text
 from slipway.report import Check, Verdict
 from slipway.runner import outputs, stage
 from slipway.runner.errors import InputError, PolicyError, RemoteError

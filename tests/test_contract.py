@@ -28,7 +28,9 @@ import write_schema
 from slipway.data import schema
 from slipway.data.rules import ALIASES, OPTIONS, RULES
 from slipway.evaluation.metrics import FAMILIES, METRICS
-from slipway.policy import MetricRule, Policy, read_text
+from slipway.policy.model import Policy
+from slipway.policy.reading import read_text
+from slipway.policy.rules import MetricRule
 from slipway.runner.errors import PolicyError
 from slipway.runner.inputs import Secret, default_text, is_required, user_name, variable
 from test_training_toy import stage_python

@@ -14,7 +14,7 @@ from scipy import stats
 from slipway.drift import cells, clusters
 from slipway.drift.cells import Cells
 from slipway.drift.judging import judge, verdict
-from slipway.policy import Drift
+from slipway.policy.drift import Drift
 from slipway.profiles import merge, of_batches
 from slipway.report import Verdict
 from slipway.runner.errors import InputError

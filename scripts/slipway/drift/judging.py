@@ -18,7 +18,7 @@ from slipway.drift.cells import Cells
 from slipway.drift.clusters import Design
 from slipway.drift.distances import Bounded
 from slipway.evaluation.multiplicity import benjamini_hochberg
-from slipway.policy import Drift
+from slipway.policy.drift import Drift
 from slipway.profiles import Column, Profile
 from slipway.profiles.histogram import Integers
 from slipway.report import Verdict, combine
