@@ -121,11 +121,11 @@ def leaked(task: Task, found: Mapping[str, Found]) -> Iterator[Check]:
 
 def asked_for(task: Task, found: Mapping[str, Found]) -> Iterator[Check]:
     """The columns that the evaluation will ask for and the holdout lacks: before compute is spent on a candidate."""
-    from slipway.policy.columns import missing_columns
-
     evaluation = task.sourced.policy.evaluation if task.sourced else None
     holdout = found.get(task.holdout)
     if task.sourced is None or evaluation is None or holdout is None or holdout.rows is None:
         return
+    from slipway.policy.columns import missing_columns  # with a policy all its types are loaded already
+
     for each in missing_columns(task.sourced, evaluation, holdout.rows.columns):
         yield Check(name=f"{task.holdout}: column {each.column}", verdict=Verdict.FAIL, detail=each.in_words)
