@@ -840,7 +840,7 @@ def test_lock__brings_nothing_heavy(group: str, absent: set[str]) -> None:
             "import dispatch_retraining, slipway.github_api.dispatches",
             {"pandas", "sklearn", "mlflow", "numpy", "polars"},
         ),
-        ("validate-data", "import validate_data", {"pandas", "sklearn", "mlflow"}),
+        ("validate-data", "import validate_data, slipway.validating.judging", {"pandas", "sklearn", "mlflow"}),
     ],
 )
 def test_stage__imports_nothing_heavy(group: str, code: str, heavy: set[str], environments_cache: Path) -> None:
