@@ -123,7 +123,7 @@ def in_spark(dataset: Dataset, server: str, columns: list[str] | None, cluster: 
         if why := profiling.run(dataset, server, columns or (), file, cluster=cluster):
             raise InputError(f"The data at {dataset.path} could not be profiled by Spark.", why=why)
         said = file.read_text(encoding="utf-8")
-    return clusters.not_too_many(profiles.read_lines(said), cluster) if cluster else (profiles.read(said),)
+    return clusters.in_order(profiles.read_lines(said), cluster) if cluster else (profiles.read(said),)
 
 
 if __name__ == "__main__":
