@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -105,22 +105,21 @@ def judge_all(report: Report, task: Task, given: Inputs, path: Path) -> Report:
     # Polars and pandera take a third of a second to load, in which the data are being hashed.
     from slipway.validating import judging
 
-    def each_one(step: Callable[[str, Dataset, Found], Found]) -> dict[str, Found]:
-        return {name: step(name, dataset, found[name]) for name, dataset in task.datasets.items()}
+    def identified(found: Mapping[str, Found]) -> dict[str, Found]:
+        return {name: judging.identify(name, task, each, brought[name]) for name, each in found.items()}
 
-    def identify(name: str, dataset: Dataset, one: Found) -> Found:
-        return judging.identify(name, dataset, task, one, brought[name])
-
-    found = {name: judging.inspect(name, dataset, task, brought[name]) for name, dataset in task.datasets.items()}
+    found = {name: judging.inspect(name, task, each) for name, each in brought.items()}
     key = ""
     if given.reuse_from:
-        found = each_one(identify)
+        found = identified(found)
         key = key_of(task, found, given.examples)
         if key and (earlier := reuse.find(given.reuse_from, key, path.parent, stage=STAGE, model=task.model)):
             return earlier.model_copy(update=about(report, task, found))
-    found = each_one(lambda name, dataset, one: judging.judge(name, dataset, one, given.examples))
-    found = each_one(identify)
-    found = each_one(lambda name, _, one: judging.compared(name, task, one, given.tracking_uri, given.examples))
+    found = {name: judging.judge(name, task, each, given.examples) for name, each in found.items()}
+    found = identified(found)
+    found = {
+        name: judging.compared(name, task, each, given.tracking_uri, given.examples) for name, each in found.items()
+    }
     checks = [check for each in found.values() for check in each.checks]
     checks += [*judging.asked_for(task, found), *judging.leaked(task, found)]
     remarks = [remark for each in found.values() for remark in each.remarks]

@@ -33,8 +33,9 @@ class Found:
         return replace(self, checks=(findings.unusable(name, error, self.place, dataset.path),), rows=None)
 
 
-def inspect(name: str, dataset: Dataset, task: Task, brought: Brought) -> Found:
+def inspect(name: str, task: Task, brought: Brought) -> Found:
     """The dataset, opened, with its schema."""
+    dataset = task.datasets[name]
     text = task.schema_text(dataset.schema_) if dataset.schema_ else ""
     schema = read(text, file=dataset.schema_) if dataset.schema_ else None
     provenance: dict[str, Value] = {}
@@ -57,8 +58,9 @@ def inspect(name: str, dataset: Dataset, task: Task, brought: Brought) -> Found:
     return replace(found, rows=rows)
 
 
-def judge(name: str, dataset: Dataset, found: Found, examples: int) -> Found:
+def judge(name: str, task: Task, found: Found, examples: int) -> Found:
     """The dataset held against its schema; every check is named after it."""
+    dataset = task.datasets[name]
     if found.rows is None:
         return found
     try:
@@ -68,8 +70,9 @@ def judge(name: str, dataset: Dataset, found: Found, examples: int) -> Found:
     return replace(found, checks=(*found.checks, *checks))
 
 
-def identify(name: str, dataset: Dataset, task: Task, found: Found, brought: Brought) -> Found:
+def identify(name: str, task: Task, found: Found, brought: Brought) -> Found:
     """The dataset with its version, and the check that this is pinned where the policy demands it."""
+    dataset = task.datasets[name]
     if found.version or not brought.version:
         return found
     try:
