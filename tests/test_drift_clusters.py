@@ -59,23 +59,37 @@ def test_p_value__of_two_cells_is_the_square_of_a_cluster_robust_t() -> None:
 def test_design__of_neighbours_that_are_alike_counts_fewer_clusters() -> None:
     parts = np.array([[8, 2], [5, 5], [2, 8], [6, 4], [9, 1]])
     shares = np.array([0.6, 0.4])
-    apart, alike = clusters.design(parts, shares), clusters.design(parts, shares, 0.25)
-    # (1 + r) / (1 - r) = 5 / 3
-    assert alike.effect == pytest.approx(apart.effect * 5 / 3)
-    assert alike.clusters == pytest.approx(3.0)
+    apart, alike = clusters.design(parts, shares), clusters.design(parts, shares, (0.25, 0.0))
+    # (1 + r) / (1 - r) = 5 / 3, times (5 - 1) / (5 - 5 / 3) = 6 / 5
+    assert alike.effect == pytest.approx(apart.effect * 2)
+    assert alike.clusters == pytest.approx(5 / 2)
     assert alike.degrees == apart.degrees
+
+
+def test_design__takes_the_direction_of_most_variance_apart() -> None:
+    """Three cells in which days differ along one direction by far: twice as much of that leaves fewer degrees."""
+    parts = np.array([[30, 40, 30], [50, 40, 10], [10, 41, 49], [45, 39, 16], [15, 40, 45], [30, 40, 30]])
+    shares = np.array([0.3, 0.4, 0.3])
+    scaled = (parts - 100 * parts.mean(axis=0) / 100) / np.sqrt(shares)
+    first, second = np.linalg.eigvalsh(scaled.T @ scaled)[::-1][:2] * 6 / 5 / 600
+    doubled = (1 + 0.25) / (1 - 0.25) * 5 / (6 - 5 / 3)
+    found = clusters.design(parts, shares, (0.25, 0.0))
+    assert found.effect == pytest.approx((doubled * first + second) / 2)
+    assert found.degrees == pytest.approx((doubled * first + second) ** 2 / ((doubled * first) ** 2 + second**2))
+    assert found.clusters == pytest.approx(6 * (first + second) / (doubled * first + second))
 
 
 def test_neighbours__agree_with_hand_computation() -> None:
     # Of two cells each cluster has one number, how far its rows are from the mean's: 2, -1, -4, 0, 3.
     found = clusters.neighbours(np.array([[8, 2], [5, 5], [2, 8], [6, 4], [9, 1]]), np.array([0.6, 0.4]))
     raw = (2 * -1 + -1 * -4 + -4 * 0 + 0 * 3) / (4 + 1 + 16 + 0 + 9) + 1 / 5
-    assert found == pytest.approx((raw * (1 + 4 / 5), 1 / 5))
+    assert found[0] == pytest.approx((raw * (1 + 4 / 5), 1 / 5))
+    assert found[1] is None
 
 
 def test_neighbours__are_unknown_where_clusters_do_not_differ() -> None:
-    assert clusters.neighbours(np.array([[6, 4]] * 10), np.array([0.6, 0.4])) is None
-    assert clusters.neighbours(np.array([[6]] * 10), np.array([1.0])) is None
+    assert clusters.neighbours(np.array([[6, 4]] * 10), np.array([0.6, 0.4])) == (None, None)
+    assert clusters.neighbours(np.array([[6]] * 10), np.array([1.0])) == (None, None)
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.4])
@@ -83,7 +97,7 @@ def test_neighbours__are_found_as_alike_as_they_are(correlation: float) -> None:
     """Fourteen days of so many rows that their shares are known, 2,000 times."""
     random = np.random.default_rng(8)
     shares = np.array([0.5, 0.5])
-    found = [each for _ in range(2_000) if (each := clusters.neighbours(series(random, 14, correlation), shares))]
+    found = [each for _ in range(2_000) if (each := clusters.neighbours(series(random, 14, correlation), shares)[0])]
     assert np.mean([each.correlation for each in found]) == pytest.approx(correlation, abs=0.04)
     if not correlation:
         assert np.var([each.correlation for each in found]) == pytest.approx(found[0].variance, rel=0.5)
@@ -117,11 +131,11 @@ def test_p_value__is_held_where_each_day_resembles_the_next() -> None:
     for _ in range(400):
         parts = series(random, 30, 0.5)
         both = Cells(np.array([10**9, 10**9]), parts.sum(axis=0))
-        known = clusters.neighbours(parts, shares)
+        known = clusters.neighbours(parts, shares)[0]
         assert known
         (found,) = clusters.correlations({"x": known}).values()
         below["as independent"] += clusters.p_value(both, clusters.design(parts, shares)) < 0.05
-        below["as alike"] += clusters.p_value(both, clusters.design(parts, shares, found)) < 0.05
+        below["as alike"] += clusters.p_value(both, clusters.design(parts, shares, (found, 0.0))) < 0.05
     assert below["as independent"] > 80
     assert below["as alike"] < 44
 

@@ -83,42 +83,54 @@ def in_order(parts: tuple[Profile, ...], cluster: str) -> tuple[Profile, ...]:
     return tuple(sorted(parts, key=place))
 
 
-def design(parts: Integers, shares: np.ndarray[Any, np.dtype[np.float64]], correlation: float = 0.0) -> Design:
+def design(
+    parts: Integers, shares: np.ndarray[Any, np.dtype[np.float64]], alike: tuple[float, float] = (0.0, 0.0)
+) -> Design:
     """The design effect of counts, shape (clusters, cells), for cells of these shares under no drift.
 
     The generalised design effects are the eigenvalues of n V / P, where V is the variance of the shares between
     clusters (linearised, C / (C - 1)) and P that of independent rows; their mean is the correction of first order, and
     their spread makes the degrees of freedom fewer (Rao and Scott 1984, Annals of Statistics 12(1), section 4).
 
-    correlation: of each cluster with the next. A mean of C terms of a first-order autoregressive series varies as one
-    of C (1 - r) / (1 + r) independent terms (Wilks 2019, Statistical Methods in the Atmospheric Sciences, 5.2.4).
+    alike: correlation of each cluster with the next, along the direction of most variance and along all others.
     """
     clusters, cells = parts.shape
-    rows, residuals = int(parts.sum()), _residuals(parts, shares)
-    scaled = residuals.T @ residuals * clusters / (clusters - 1) / rows  # times n: of one row
-    total, squares = float(np.trace(scaled)), float((scaled * scaled).sum())
-    as_one = (1 + correlation) / (1 - correlation)
-    if total <= 0:
+    effects = _spectrum(parts, shares)[0] ** 2 * clusters / (clusters - 1) / int(parts.sum())
+    apart = float(effects.sum())
+    if apart <= 0:
         return Design(1.0, cells - 1, clusters)
-    effect = max(1.0, max(1.0, total / (cells - 1)) * as_one)
-    return Design(effect, min(cells - 1, max(1.0, total**2 / squares)), max(2.0, clusters / as_one))
+    effects[:1] *= _as_one(alike[0], clusters)
+    effects[1:] *= _as_one(alike[1], clusters)
+    total, squares = float(effects.sum()), float((effects * effects).sum())
+    effect = max(1.0, apart / (cells - 1)) * total / apart
+    return Design(effect, min(cells - 1, max(1.0, total**2 / squares)), max(2.0, clusters * apart / total))
 
 
-def neighbours(parts: Integers, shares: np.ndarray[Any, np.dtype[np.float64]]) -> Neighbours | None:
-    """How alike clusters and the next ones are, over all cells; None where the clusters do not differ.
+def neighbours(
+    parts: Integers, shares: np.ndarray[Any, np.dtype[np.float64]]
+) -> tuple[Neighbours | None, Neighbours | None]:
+    """How alike clusters and the next ones are, along the direction in which they vary most and along all others; None
+    where they do not vary.
 
-    Of a series whose mean is estimated the correlation of neighbours comes out too small, by (1 + 4 r) / C (Marriott
-    and Pope 1954, Biometrika 41), and varies by 1 / C where they are independent, over as many cells as vary freely.
+    What days have in common, their level, moves all cells along one direction; along the others rows vary by chance.
     """
-    if parts.shape[1] < 2:
+    if min(parts.shape) < 2:
+        return None, None
+    values, along = _spectrum(parts, shares)
+    return _neighbours(values[:1], along[:, :1]), _neighbours(values[1:], along[:, 1:])
+
+
+def _neighbours(
+    values: np.ndarray[Any, np.dtype[np.float64]], along: np.ndarray[Any, np.dtype[np.float64]]
+) -> Neighbours | None:
+    """Of a series whose mean is estimated the correlation of neighbours comes out too small, by (1 + 4 r) / C (Marriott
+    and Pope 1954, Biometrika 41), and varies by 1 / C where they are independent, over as many directions as count."""
+    weights, clusters = values**2, len(along)
+    if weights.sum() <= 1e-12:
         return None
-    residuals = _residuals(parts, shares)
-    squares = float((residuals * residuals).sum())
-    if squares <= 0:
-        return None
-    raw = float((residuals[1:] * residuals[:-1]).sum()) / squares + 1 / len(parts)
-    free = design(parts, shares).degrees
-    return Neighbours(raw + 4 * max(0.0, raw) / len(parts), 1 / (len(parts) * free))
+    raw = float((weights * (along[1:] * along[:-1]).sum(axis=0)).sum() / weights.sum()) + 1 / clusters
+    free = float(weights.sum() ** 2 / (weights**2).sum())
+    return Neighbours(raw + 4 * max(0.0, raw) / clusters, 1 / (clusters * free))
 
 
 def correlations(found: Mapping[K, Neighbours]) -> dict[K, float]:
@@ -139,10 +151,26 @@ def correlations(found: Mapping[K, Neighbours]) -> dict[K, float]:
     return dict(zip(found, drawn.tolist(), strict=True))
 
 
-def _residuals(parts: Integers, shares: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """By how many rows each cluster's cells differ from the whole's, in standard deviations of a row."""
+def _as_one(correlation: float, clusters: int) -> float:
+    """So many clusters of which each resembles the next say as much as one: what their variance is multiplied by.
+
+    A mean of C terms of a first-order autoregressive series varies as one of C (1 - r) / (1 + r) independent terms, and
+    the variance of the terms comes out too small by as much as their mean moves with them (Bayley and Hammersley 1946,
+    JRSS Supplement 8). Fewer than two independent clusters are never reckoned with.
+    """
+    as_one = min((1 + correlation) / (1 - correlation), clusters / 2)
+    return as_one * (clusters - 1) / (clusters - as_one)
+
+
+def _spectrum(
+    parts: Integers, shares: np.ndarray[Any, np.dtype[np.float64]]
+) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.float64]]]:
+    """How clusters differ from the whole, in standard deviations of a row: how far along each direction (the singular
+    values, falling), and which cluster how far, shape (clusters, directions)."""
     sizes = parts.sum(axis=1, keepdims=True)
-    return np.asarray((parts - sizes * (parts.sum(axis=0) / parts.sum())) / np.sqrt(shares))
+    residuals = (parts - sizes * (parts.sum(axis=0) / parts.sum())) / np.sqrt(shares)
+    along, values, _ = np.linalg.svd(residuals, full_matrices=False)
+    return values, along
 
 
 def p_value(both: Cells, found: Design) -> float:

@@ -25,6 +25,9 @@ from slipway.profiles.histogram import Integers
 from slipway.report import Verdict, combine
 
 K = TypeVar("K")
+Alike = tuple[float, float]
+APART: Alike = (0.0, 0.0)
+"""Clusters that are independent (`clusters.design`)."""
 
 MOST_SHOWN = 9
 """Categories that are shown by name."""
@@ -114,12 +117,12 @@ def judge(reference: Profile, current: Profile, rules: Drift, parts: Sequence[Pr
     }
     tests = {(name, kind): counted for name, each in found.items() for kind, counted in each[1].items()}
     alike = _alike(tests)
-    raw = [_p_of(counted, alike.get(key, 0.0)) for key, counted in tests.items()]
+    raw = [_p_of(counted, alike.get(key, APART)) for key, counted in tests.items()]
     p_values: dict[str, dict[str, float]] = {}
     for (name, kind), p in zip(tests, benjamini_hochberg(raw) if raw else [], strict=True):
         p_values.setdefault(name, {})[kind] = p
     limited = {
-        name: _limited(each, tests[name, "values"], rules, alike.get((name, "values"), 0.0))
+        name: _limited(each, tests[name, "values"], rules, alike.get((name, "values"), APART))
         if (name, "values") in tests
         else each
         for name, (each, _) in found.items()
@@ -196,19 +199,22 @@ def _compared(
     return measured, tests
 
 
-def _alike(tests: Mapping[K, Counted]) -> Mapping[K, float]:
+def _alike(tests: Mapping[K, Counted]) -> Mapping[K, Alike]:
     """For each test how alike clusters and the next ones are; nothing where rows are independent."""
     found = {
         key: clusters.neighbours(each.parts[:, each.shares > 0], each.shares[each.shares > 0])
         for key, each in tests.items()
         if each.parts is not None
     }
-    return clusters.correlations({key: each for key, each in found.items() if each is not None})
+    first, others = (
+        clusters.correlations({key: known for key, each in found.items() if (known := each[place])}) for place in (0, 1)
+    )
+    return {key: (first.get(key, 0.0), others.get(key, 0.0)) for key in found}
 
 
-def _limited(column: Compared, counted: Counted, rules: Drift, correlation: float) -> Compared:
+def _limited(column: Compared, counted: Counted, rules: Drift, alike: Alike) -> Compared:
     """The column with what its distance must be above: the floor, and what chance reaches with so many rows."""
-    found = _design(counted, correlation)
+    found = _design(counted, alike)
     both = counted.both
     before, now = (clusters.effective(int(each.sum()), found) for each in (both.reference, both.current))
     limit = max(rules.floor, distances.jensen_shannon_limit(before, now, len(both.reference)))
@@ -244,7 +250,7 @@ def _shape(both: Cells, labels: Sequence[str], *, ordered: bool) -> tuple[Part, 
     return (*most, *others)
 
 
-def _p_of(counted: Counted, correlation: float) -> float:
+def _p_of(counted: Counted, alike: Alike) -> float:
     """Of Pearson's test, after cells that expect too few rows of the smaller column were made one."""
     both, parts = counted
     rare = counted.shares * min(both.reference.sum(), both.current.sum()) < EXPECTED
@@ -252,16 +258,16 @@ def _p_of(counted: Counted, correlation: float) -> float:
         both = Cells(*(np.append(each[~rare], each[rare].sum()) for each in (both.reference, both.current)))
         if parts is not None:
             parts = np.column_stack([parts[:, ~rare], parts[:, rare].sum(axis=1)])
-    found = _design(Counted(both, parts), correlation)
+    found = _design(Counted(both, parts), alike)
     return clusters.p_value(both, found) if found else distances.chi_square(both).p_value
 
 
-def _design(counted: Counted, correlation: float) -> Design | None:
+def _design(counted: Counted, alike: Alike) -> Design | None:
     """How much less the rows say than independent ones; None where they are independent."""
     if counted.parts is None:
         return None
     some = counted.shares > 0
-    return clusters.design(counted.parts[:, some], counted.shares[some], correlation)
+    return clusters.design(counted.parts[:, some], counted.shares[some], alike)
 
 
 def _with_and_without(reference: Column, current: Column, parts: Sequence[Column]) -> Counted:
