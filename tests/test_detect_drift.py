@@ -15,7 +15,7 @@ import yaml
 from slipway.comparison import production
 from slipway.comparison.reference import find_reference
 from slipway.drift import importance
-from slipway.policy import load
+from slipway.policy.source import load
 from slipway.registry.mlflow import PRODUCTION
 from slipway.report import Verdict
 from slipway.runner.context import Run

@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 
 from slipway.deploying.case import Case
 from slipway.deploying.record import Known
-from slipway.policy import Canary
-from slipway.policy.canary import ObservationSource
+from slipway.policy.canary import Canary, ObservationSource
 from slipway.report import Column, Report, Subject, Table
 from slipway.rollout.steps import Opened
 from slipway.runner import commands

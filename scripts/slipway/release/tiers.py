@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from slipway.policy import Policy
 from slipway.policy.deployment import PRODUCTION
+from slipway.policy.model import Policy
 from slipway.policy.release import TIERS, Environment, Release, Tier
 from slipway.release.differences import Difference, matches
 from slipway.runner.errors import InputError
