@@ -211,3 +211,14 @@ def test_init__gates_name_metrics_of_their_task() -> None:
 )
 def test_bounds__leave_a_margin_and_do_not_pass_zero(low: float, high: float, expected: tuple[float, float]) -> None:
     assert inference.bounds(low, high) == pytest.approx(expected)
+
+
+def test_a_wide_frame_is_looked_at_some_columns_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = flights().lazy()
+    at_once = inference.look([frame])
+    monkeypatch.setattr(inference, "AT_ONCE", 2)
+    asked: list[int] = []
+    facts = inference._facts
+    monkeypatch.setattr(inference, "_facts", lambda frame, strip: asked.append(len(strip)) or facts(frame, strip))
+    assert inference.look([frame]) == at_once
+    assert asked == [2, 2, 2, 2, 1]

@@ -30,6 +30,10 @@ LEAST_MISSING = 0.05
 
 SHOWN = 60
 
+AT_ONCE, STRIPS = 50, 40
+"""Columns whose different values are counted together: polars' time and memory for it grow with the square of their
+number. A text file is parsed anew for every strip of columns, so there are at most so many."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
@@ -52,12 +56,16 @@ class Seen:
 
 
 def look(frames: Sequence[pl.LazyFrame]) -> dict[str, Seen]:
-    """What the columns of datasets with the same columns hold. One pass over each, and one over what may be categories.
+    """What the columns of datasets with the same columns hold. One pass over each (over a wide one several, of some
+    columns each), and one over what may be categories.
 
     Polars' own exceptions come through where a file is damaged.
     """
     schema = frames[0].collect_schema()
-    found = [_facts(frame, schema) for frame in frames]
+    width = max(AT_ONCE, math.ceil(len(schema) / STRIPS))
+    typed = list(schema.items())
+    strips = [dict(typed[start : start + width]) for start in range(0, len(typed), width)]
+    found = [{name: facts for strip in strips for name, facts in _facts(frame, strip).items()} for frame in frames]
     few = [
         name
         for name, dtype in schema.items()
@@ -71,7 +79,7 @@ def look(frames: Sequence[pl.LazyFrame]) -> dict[str, Seen]:
     return {name: _together(dtype, [each[name] for each in found], values.get(name)) for name, dtype in schema.items()}
 
 
-def _facts(frame: pl.LazyFrame, schema: pl.Schema) -> dict[str, dict[str, Any]]:
+def _facts(frame: pl.LazyFrame, schema: Mapping[str, pl.DataType]) -> dict[str, dict[str, Any]]:
     expressions = {}
     for name, dtype in schema.items():
         column = pl.col(name)

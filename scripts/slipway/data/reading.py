@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -146,8 +147,8 @@ def _scan_file(file: Path, text_columns: Collection[str]) -> pl.LazyFrame:
 
 def _scan_csv(file: Path, text_columns: Collection[str]) -> pl.LazyFrame:
     header = pl.scan_csv(file, glob=False, has_header=False, n_rows=1, infer_schema=False).collect().row(0)
-    if twice := {each for each in header if header.count(each) > 1}:
-        name = sorted(map(str, twice))[0]
+    if twice := [str(each) for each, times in Counter(header).items() if times > 1]:
+        name = min(twice)
         raise InputError(f"The data file {file} has two columns called `{name}`.", fix="Rename one of them.")
     as_text: dict[str, Any] = {name: pl.String for name in header if name in text_columns}
     options: dict[str, Any] = {"infer_schema_length": ROWS_TO_INFER, "try_parse_dates": True}
