@@ -137,8 +137,7 @@ def inspect(name: str, dataset: Dataset, task: Task) -> Found:
         if not dataset.stays:
             place = datasets.fetch_missing(place)
         server = task.sourced.policy.spark.remote if task.sourced else None
-        as_text = schema.text_columns if schema else ()
-        rows = engines.open_rows(dataset, place, server=server or "", text_columns=as_text)
+        rows = engines.open_rows(dataset, place, server=server or "", schema=schema)
         version = datasets.identify(dataset.path)
         provenance[f"data_{name}"] = version.in_words
         subjects += (Subject(role="data", name=name, id=str(version)),)

@@ -428,7 +428,7 @@ def test_a_wide_frame_costs_in_proportion_to_its_columns() -> None:
     def wide(columns: int) -> int:
         names = [f"c{number}" for number in range(columns)]
         schema = "columns:\n" + "".join(f"  {name}: {{}}\n" for name in names)
-        return calls(schema, pl.DataFrame(dict.fromkeys(names, [1])))
+        return calls(schema, pl.DataFrame({name: [1] for name in names}))
 
     assert wide(600) < 2.2 * wide(300)
 

@@ -222,3 +222,11 @@ def test_a_wide_frame_is_looked_at_some_columns_at_a_time(monkeypatch: pytest.Mo
     monkeypatch.setattr(inference, "_facts", lambda frame, strip: asked.append(len(strip)) or facts(frame, strip))
     assert inference.look([frame]) == at_once
     assert asked == [2, 2, 2, 2, 1]
+
+
+def test_a_column_without_any_value_is_declared_without_a_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("holdout.csv").write_text("x,comment,target\n" + "".join(f"{n},,{n % 2}\n" for n in range(40)))
+    main(Inputs(data="holdout.csv"))
+    declared = yaml.safe_load(Path("schema.yml").read_text())["columns"]["comment"]
+    assert declared == {"nullable": True}

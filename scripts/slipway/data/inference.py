@@ -148,7 +148,9 @@ def schema_text(columns: Mapping[str, Seen], rows: Sequence[int], source: str) -
 
 def _column(name: str, seen: Seen) -> Iterator[str]:
     yield f"  {scalar(name)}:"
-    if known := _type_name(seen.dtype):
+    if seen.dtype == pl.Null:
+        yield "    # review: its type is not checked, since it has no value"
+    elif known := _type_name(seen.dtype):
         yield f"    dtype: {scalar(known)}"
     else:
         yield f"    # review: its type, {shown(str(seen.dtype))}, is not checked"
