@@ -16,12 +16,12 @@ import pytest
 
 from github_double.server import GitHubDouble
 from github_double.world import Workflow
-from governor_kit import AT_ONCE, MODEL, NOW, drift, validation
+from governor_kit import AT_ONCE, MODEL, NOW, check, drift, validation
 from ledger_kit import draft, ledger, subjects
 from slipway.github_api import client, dispatches
 from slipway.governor import keys, payload
 from slipway.governor.facts import Unknown
-from slipway.ledger import store
+from slipway.ledger import drafting, store
 from slipway.ledger.entries import Entry, digest
 from slipway.ledger.git import Git
 from slipway.ledger.store import Ledger
@@ -265,6 +265,17 @@ def test_act__waits_for_drift_in_two_windows(site: Site) -> None:
     # July was looked at twice, and is one window.
     assert rule(site.governor(rules=rules).act()) == "persistence"
     assert site.governor(window="august", rules=rules).act().dispatched
+
+
+def test_act__a_delivery_that_broke_is_no_window_that_drifted(site: Site) -> None:
+    there = ledger(site.folder / "reader", remote=str(site.upstream))
+    run = Run(repository=REPOSITORY, run_id=1, attempt=1, event_name="schedule")
+    for window, role in (("june", "quality"), ("july", "feature")):
+        file = drift(window=window, checks=(check(role=role),)).write(site.folder / f"{window}.json")
+        there.append([drafting.of_report(file, run)])
+        step = site.governor(window="august", rules={"persistence": {"drifted": 2, "windows": 3}}).act()
+        assert (rule(step) == "persistence") is (role == "quality")
+        assert step.dispatched is (role == "feature")
 
 
 def test_act__one_run_of_a_model_at_a_time(site: Site) -> None:
