@@ -193,3 +193,8 @@ def test_the_type_of_a_column_that_begins_empty_is_that_of_its_later_values(
     found = reading.scan(path).collect()
     assert found["n"].to_list() == [None, None, 3.0, 4.5]
     assert found["s"].to_list() == [None, None, None, "b"]
+
+
+def test_a_column_that_is_called_like_a_pattern_is_refused(tmp_path: Path) -> None:
+    pl.DataFrame({"^a.*$": [1], "ab": [2], "^c": [3]}).write_parquet(tmp_path / "x.parquet")
+    assert "has a column called `^a.*$`" in refusal(tmp_path / "x.parquet")

@@ -60,6 +60,12 @@ def scan(
     if _format(files[0]) in ("csv", "ndjson"):
         empty = [name for name, dtype in frame.collect_schema().items() if dtype == pl.Null]
         frame = frame.with_columns(pl.col(name).cast(types[name]) for name in empty if types and name in types)
+    if patterns := [name for name in frame.collect_schema() if name.startswith("^") and name.endswith("$")]:
+        raise InputError(
+            f"The dataset {path} has a column called `{patterns[0]}`.",
+            why="Between ^ and $ it is a pattern to polars and pandera: other columns would be read in its place.",
+            fix="Rename the column.",
+        )
     with unreadable(path):
         rows = frame.select(pl.len()).collect(engine="streaming").item()
     if not rows:
