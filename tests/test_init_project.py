@@ -230,3 +230,14 @@ def test_a_column_without_any_value_is_declared_without_a_type(tmp_path: Path, m
     main(Inputs(data="holdout.csv"))
     declared = yaml.safe_load(Path("schema.yml").read_text())["columns"]["comment"]
     assert declared == {"nullable": True}
+
+
+def test_counters_get_no_bound_and_truth_values_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    frame = pl.DataFrame({"order": range(100, 160), "late": [0, 1] * 30, "items": [1, 2, 5] * 20})
+    frame.write_parquet("holdout.parquet")
+    main(Inputs(data="holdout.parquet", target="late"))
+    declared = yaml.safe_load(Path("schema.yml").read_text())["columns"]
+    assert declared["order"] == {"dtype": "Int64", "nullable": False, "unique": True}
+    assert declared["late"]["in_range"] == {"min_value": 0, "max_value": 1}
+    assert declared["items"]["in_range"] == {"min_value": 0, "max_value": 6}

@@ -170,6 +170,8 @@ def _values(seen: Seen) -> Iterator[str]:
         return
     elif isinstance(seen.dtype, (pl.Date, pl.Datetime)):
         yield f"    # review: seen {seen.low} to {seen.high}; no bound, since times move on"
+    elif seen.unique and seen.dtype.is_integer():
+        yield f"    # review: seen {seen.low} to {seen.high}; no bound, since counters move on"
     elif isinstance(seen.dtype, pl.Decimal):
         yield f"    # review: seen {seen.low} to {seen.high}; give a range"
     elif seen.nans or seen.infinities:
@@ -183,8 +185,10 @@ def _values(seen: Seen) -> Iterator[str]:
 def bounds(low: float, high: float) -> tuple[float, float]:
     """The range with `MARGIN` of its width on both sides, rounded outward; no bound lies beyond zero that none passed.
 
-    Whole numbers get whole bounds. Of a single value the width is its own size.
+    Whole numbers get whole bounds; 0 and 1 are truth values, and stay. Of a single value the width is its own size.
     """
+    if isinstance(low, int) and isinstance(high, int) and (low, high) == (0, 1):
+        return low, high
     width = (high - low) or abs(high) or 1
     most = [low - MARGIN * width, high + MARGIN * width]
     if isinstance(low, int) and isinstance(high, int):
