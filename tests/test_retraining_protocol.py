@@ -287,6 +287,35 @@ def test_act__one_run_of_a_model_at_a_time(site: Site) -> None:
     assert site.governor(window="august").act().dispatched
 
 
+@pytest.mark.parametrize("step", [("pending", "in_progress"), ("requested", "queued"), ("queued", "in_progress")])
+def test_in_flight__a_run_that_moves_on_between_two_questions_is_seen(step: tuple[str, str]) -> None:
+    asked: list[str] = []
+
+    class Moving:
+        """A repository, its workflow and the one run, which moves on after each question in turn."""
+
+        id, html_url, display_title = 1, "", "Retrain"
+
+        def __init__(self, after: int) -> None:
+            self.after = after
+
+        @property
+        def status(self) -> str:
+            return step[len(asked) > self.after]
+
+        def get_workflow(self, _name: str) -> Moving:
+            return self
+
+        def get_runs(self, status: str) -> list[Moving]:
+            found = [self] if self.status == status else []
+            asked.append(status)
+            return found
+
+    for after in range(len(dispatches.NOT_ENDED)):
+        asked.clear()
+        assert dispatches.in_flight(Moving(after), "retrain.yml")  # type: ignore[arg-type]
+
+
 # What GitHub says.
 
 
