@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import runpy
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -219,7 +221,12 @@ def test_a_wide_frame_is_looked_at_some_columns_at_a_time(monkeypatch: pytest.Mo
     monkeypatch.setattr(inference, "AT_ONCE", 2)
     asked: list[int] = []
     facts = inference._facts
-    monkeypatch.setattr(inference, "_facts", lambda frame, strip: asked.append(len(strip)) or facts(frame, strip))
+
+    def counted(frame: pl.LazyFrame, strip: Mapping[str, pl.DataType]) -> dict[str, dict[str, Any]]:
+        asked.append(len(strip))
+        return facts(frame, strip)
+
+    monkeypatch.setattr(inference, "_facts", counted)
     assert inference.look([frame]) == at_once
     assert asked == [2, 2, 2, 2, 1]
 
