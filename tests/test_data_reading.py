@@ -195,6 +195,14 @@ def test_the_type_of_a_column_that_begins_empty_is_that_of_its_later_values(
     assert found["s"].to_list() == [None, None, None, "b"]
 
 
-def test_a_column_that_is_called_like_a_pattern_is_refused(tmp_path: Path) -> None:
-    pl.DataFrame({"^a.*$": [1], "ab": [2], "^c": [3]}).write_parquet(tmp_path / "x.parquet")
-    assert "has a column called `^a.*$`" in refusal(tmp_path / "x.parquet")
+@pytest.mark.parametrize("name", ["x.parquet", "x.csv", "x.ndjson"])
+def test_a_column_that_is_called_like_a_pattern_is_refused(tmp_path: Path, name: str) -> None:
+    frame = pl.DataFrame({"^a.*$": [1], "ab": [2], "^c": [3]})
+    getattr(frame, f"write_{name.partition('.')[2]}")(tmp_path / name)
+    assert "The data have a column called `^a.*$`" in refusal(tmp_path / name)
+
+
+def test_json_lines_whose_types_do_not_fit_together_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "1.ndjson").write_text('{"a": {"b": 1}}\n')
+    (tmp_path / "2.ndjson").write_text('{"a": [1]}\n')
+    assert "cannot be read" in refusal(tmp_path)

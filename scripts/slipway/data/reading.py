@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,16 +57,12 @@ def scan(
         # Typed file by file, `00123` would be 123 here, and text beside `A12` there.
         frames = [_scan_file(file, {*text_columns, *mixed}) for file in files]
     frame = _together(files, frames)
-    if _format(files[0]) in ("csv", "ndjson"):
-        empty = [name for name, dtype in frame.collect_schema().items() if dtype == pl.Null]
-        frame = frame.with_columns(pl.col(name).cast(types[name]) for name in empty if types and name in types)
-    if patterns := [name for name in frame.collect_schema() if name.startswith("^") and name.endswith("$")]:
-        raise InputError(
-            f"The dataset {path} has a column called `{patterns[0]}`.",
-            why="Between ^ and $ it is a pattern to polars and pandera: other columns would be read in its place.",
-            fix="Rename the column.",
-        )
     with unreadable(path):
+        schema = frame.collect_schema()
+        _refuse_patterns(schema)
+        if _format(files[0]) in ("csv", "ndjson"):
+            empty = [name for name, dtype in schema.items() if dtype == pl.Null]
+            frame = frame.with_columns(pl.col(name).cast(types[name]) for name in empty if types and name in types)
         rows = frame.select(pl.len()).collect(engine="streaming").item()
     if not rows:
         raise InputError(f"The dataset {path} has no rows.", fix="Check the query or the step that writes it.")
@@ -207,6 +203,15 @@ def _of_several_kinds(frames: list[pl.LazyFrame]) -> set[str]:
     return {name for name, found in kinds.items() if len(found - {pl.Null()}) > 1}
 
 
+def _refuse_patterns(names: Iterable[str]) -> None:
+    if patterns := [name for name in names if name.startswith("^") and name.endswith("$")]:
+        raise InputError(
+            f"The data have a column called `{patterns[0]}`.",
+            why="Between ^ and $ it is a pattern to polars and pandera: other columns would be read in its place.",
+            fix="Rename the column.",
+        )
+
+
 def _readable(open_with: Callable[[int | None], pl.LazyFrame]) -> pl.LazyFrame:
     """The frame with types from its first rows, or else from all rows."""
     frame = open_with(ROWS_TO_INFER)
@@ -221,6 +226,7 @@ def _readable(open_with: Callable[[int | None], pl.LazyFrame]) -> pl.LazyFrame:
 def _read_through(frame: pl.LazyFrame) -> tuple[int, dict[str, int]]:
     """Rows, and missing values by column; every row is parsed for it."""
     names = frame.collect_schema().names()
+    _refuse_patterns(names)
     counts = [pl.len().alias("rows"), *(pl.col(name).null_count().alias(f"of {name}") for name in names)]
     rows, *nulls = frame.select(counts).collect(engine="streaming").row(0)
     return rows, dict(zip(names, nulls, strict=True))
