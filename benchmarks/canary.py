@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from slipway.canary import bands, looking  # noqa: E402
 from slipway.canary.looking import CanaryState  # noqa: E402
 from slipway.canary.observations import Arm, Histogram, Observation, Scores  # noqa: E402
-from slipway.policy import Canary  # noqa: E402
+from slipway.policy.canary import Canary  # noqa: E402
 
 LOOKS, POINTS = 30, 5
 """Looks of a stream, and points of a time series that the judge of Kayenta sees of each."""

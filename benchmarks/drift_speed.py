@@ -27,7 +27,7 @@ import sys; sys.path.insert(0, {str(SCRIPTS)!r})
 import json, polars as pl
 from slipway import profiles
 from slipway.drift import judging
-from slipway.policy import Drift
+from slipway.policy.drift import Drift
 known, now = (profiles.of_frame(pl.scan_parquet(file)) for file in sys.argv[1:3])
 found = judging.judge(known, now, Drift(current="live"))
 open(sys.argv[3], "w").write(json.dumps([each.name for each in found if each.drifted]))

@@ -15,7 +15,7 @@ PYDANTIC = "from pydantic import BaseModel, Field, FiniteFloat"
 NEEDS = {
     # stage: (all that is imported until the first work is done, the bare libraries)
     "validate-data": (
-        "import validate_data, slipway.policy.model; import tabulate",
+        "import validate_data, slipway.validating.judging, slipway.policy.model, tabulate",
         f"import polars, pandera.polars, yaml, tabulate; {PYDANTIC}",
     ),
     "train-model": ("import train_model, mlflow, tabulate", f"import mlflow, yaml, tabulate; {PYDANTIC}"),

@@ -11,9 +11,8 @@ from pathlib import Path
 from slipway.ledger import place
 from slipway.ledger.reading import Reading
 from slipway.ledger.store import Ledger
-from slipway.policy import SourcedPolicy, load
 from slipway.policy.release import Environment, Release
-from slipway.policy.source import file_digest
+from slipway.policy.source import SourcedPolicy, file_digest, load
 from slipway.registry.mlflow import PRODUCTION, ModelVersion, Registry
 from slipway.release import differences, evaluations, labels, reading, taken_back, telling, tiers
 from slipway.release.differences import Difference, Version

@@ -12,7 +12,7 @@ from slipway.audit import acknowledgement, answers, reconciliation
 from slipway.audit.trail import Trail
 from slipway.ledger import place
 from slipway.ledger.store import Ledger
-from slipway.policy import load
+from slipway.policy.source import load
 from slipway.registry.mlflow import ModelVersion, Registry
 from slipway.report import Check, Report, Verdict, enforce, markdown, plain
 from slipway.runner import commands, context, outputs, stage

@@ -14,8 +14,9 @@ from slipway.comparison import reference as references
 from slipway.comparison.reference import Reference
 from slipway.data import reading
 from slipway.drift import clusters, delivery
-from slipway.policy import Against, Dataset, read_text
-from slipway.policy.against import PRODUCTION
+from slipway.policy.against import PRODUCTION, Against
+from slipway.policy.dataset import Dataset
+from slipway.policy.reading import read_text
 from slipway.report import Check, Verdict
 from slipway.runner import outputs, stage
 from slipway.runner.errors import InputError, PolicyError, RemoteError
@@ -130,7 +131,7 @@ def in_spark(dataset: Dataset, server: str, columns: list[str] | None, cluster: 
         if why := profiling.run(dataset, server, columns or (), file, cluster=cluster):
             raise InputError(f"The data at {dataset.path} could not be profiled by Spark.", why=why)
         said = file.read_text(encoding="utf-8")
-    return clusters.not_too_many(profiles.read_lines(said), cluster) if cluster else (profiles.read(said),)
+    return clusters.in_order(profiles.read_lines(said), cluster) if cluster else (profiles.read(said),)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from slipway.deploying import announcing, beginning, telling
 from slipway.deploying.case import Case, begun, opened, require_own_run
 from slipway.deploying.record import Known, require_version
 from slipway.deploying.telling import Shown, State
-from slipway.policy import Canary, load
-from slipway.policy.canary import ObservationSource
+from slipway.policy.canary import Canary, ObservationSource
+from slipway.policy.source import load
 from slipway.report import Report, Subject, Verdict, enforce
 from slipway.report.publishing import publish_with_pages
 from slipway.rollout.steps import Opened

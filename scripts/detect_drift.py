@@ -13,7 +13,8 @@ from slipway.comparison.reference import Reference, find_reference
 from slipway.data import reading
 from slipway.drift import clusters, foreign, judging, reported, season, telling
 from slipway.drift.findings import DriftFindings
-from slipway.policy import Drift, SourcedPolicy, load
+from slipway.policy.drift import Drift
+from slipway.policy.source import SourcedPolicy, load
 from slipway.profiles import Profile
 from slipway.report import Report, Subject, Verdict, combine, enforce, publishing
 from slipway.runner import environments, stage

@@ -14,7 +14,8 @@ from slipway.governor import keys, payload
 from slipway.governor.facts import Unknown
 from slipway.ledger import place
 from slipway.ledger.store import Ledger
-from slipway.policy import Retraining, SourcedPolicy, load
+from slipway.policy.retraining import Retraining
+from slipway.policy.source import SourcedPolicy, load
 from slipway.report import Report, Subject, Verdict, enforce
 from slipway.report.publishing import publish
 from slipway.retraining.protocol import Case, Governor, Taken

@@ -13,7 +13,8 @@ from slipway import datasets
 from slipway.comparison import changed, contenders, guards, recording, running, suites
 from slipway.comparison.contenders import Contender
 from slipway.evaluation.findings import Findings
-from slipway.policy import Evaluation, SourcedPolicy, load
+from slipway.policy.evaluation import Evaluation
+from slipway.policy.source import SourcedPolicy, load
 from slipway.prediction import scored
 from slipway.prediction.holdout import Holdout, overlapping, read_holdout
 from slipway.prediction.isolation import confinement

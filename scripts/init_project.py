@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from slipway.data import inference, reading, starting, validation
 from slipway.data.inference import Seen
 from slipway.data.schema import read
-from slipway.policy import Policy, read_text
+from slipway.policy.model import Policy
+from slipway.policy.reading import read_text
 from slipway.report import Verdict
 from slipway.runner import commands, outputs, stage
 from slipway.runner.errors import ConflictError, InputError

@@ -11,8 +11,8 @@ from slipway.canary import telling
 from slipway.canary.looking import Decision
 from slipway.ledger import place
 from slipway.ledger.store import Ledger
-from slipway.policy import Canary, SourcedPolicy, load
-from slipway.policy.canary import ObservationSource
+from slipway.policy.canary import Canary, ObservationSource
+from slipway.policy.source import SourcedPolicy, load
 from slipway.report import Report, Subject, Verdict, enforce
 from slipway.report.page import Page, render
 from slipway.report.publishing import publish

@@ -17,7 +17,8 @@ from slipway.packaging.contents import Plan
 from slipway.packaging.distribution import Repository
 from slipway.packaging.evidence import Evidence
 from slipway.packaging.telling import Findings
-from slipway.policy import Packaging, SourcedPolicy, load
+from slipway.policy.packaging import Packaging
+from slipway.policy.source import SourcedPolicy, load
 from slipway.prediction import golden
 from slipway.registry.mlflow import ModelVersion, Registry
 from slipway.report import Report, Subject, Verdict, enforce

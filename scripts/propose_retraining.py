@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from slipway.ledger import drafting, place
 from slipway.ledger.git import Git, GitError
 from slipway.ledger.store import Ledger
-from slipway.policy import SourcedPolicy, load
+from slipway.policy.source import SourcedPolicy, load
 from slipway.report import Report, Subject, Verdict
 from slipway.report.publishing import publish
 from slipway.retraining import change, envelope, proposal, record, request

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from slipway.approval import judging
 from slipway.approval.judging import Approval
-from slipway.policy import SourcedPolicy, load
 from slipway.policy.release import TIERS, Environment, Release
-from slipway.policy.source import file_digest
+from slipway.policy.source import SourcedPolicy, file_digest, load
 from slipway.registry.mlflow import PRODUCTION, Registry
 from slipway.release import reading, seal
 from slipway.release.seal import SEAL_FILE, Sealed

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway.ledger.entries import LARGEST
-from slipway.policy import SourcedPolicy, load
 from slipway.policy.retraining import Refresh
-from slipway.policy.source import file_digest
+from slipway.policy.source import SourcedPolicy, file_digest, load
 from slipway.report import Column, Report, Subject, Table, Verdict
 from slipway.report.publishing import publish
 from slipway.retraining import change, request

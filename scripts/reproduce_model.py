@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slipway.ledger import place
-from slipway.policy import Policy, load
-from slipway.policy.model import Grade
+from slipway.policy.model import Grade, Policy
+from slipway.policy.source import load
 from slipway.registry.mlflow import ModelVersion, Registry
 from slipway.report import Report, Subject, Verdict, enforce, publishing
 from slipway.reproduction import layers, recorded, telling

@@ -11,7 +11,7 @@ from slipway.deploying import announcing, telling
 from slipway.deploying.case import Case, begun, opened, require_own_run
 from slipway.deploying.record import Known, require_version
 from slipway.deploying.telling import State
-from slipway.policy import load
+from slipway.policy.source import load
 from slipway.report import Report, Verdict
 from slipway.report.publishing import publish_with_pages
 from slipway.runner import stage

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway.github_api import client, environments
-from slipway.policy import load
 from slipway.policy.release import TIERS, Environment
+from slipway.policy.source import load
 from slipway.runner import commands, outputs, stage
 from slipway.runner.context import Run
 from slipway.runner.errors import GateError, InputError, PolicyError

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from slipway.policy import SigningMethod, SourcedPolicy, load
-from slipway.policy.source import file_digest
+from slipway.policy.model import SigningMethod
+from slipway.policy.source import SourcedPolicy, file_digest, load
 from slipway.registry.mlflow import ModelVersion, Registry
 from slipway.report import Check, Report, Subject, Verdict, enforce, publishing
 from slipway.runner import context, stage

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import datasets
-from slipway.policy import SourcedPolicy, Training, load
-from slipway.policy.source import file_digest
+from slipway.policy.source import SourcedPolicy, file_digest, load
+from slipway.policy.training import Training
 from slipway.registry import mlflow
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import ModelVersion, Registry

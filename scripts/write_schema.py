@@ -21,9 +21,9 @@ from slipway.governor import payload
 from slipway.governor.payload import Payload
 from slipway.ledger import entries
 from slipway.ledger.entries import Entry
-from slipway.policy import Policy
 from slipway.policy import against as against_model
 from slipway.policy import canary as canary_model
+from slipway.policy import dataset as dataset_model
 from slipway.policy import deployment as deployment_model
 from slipway.policy import drift as drift_model
 from slipway.policy import evaluation as evaluation_model
@@ -38,6 +38,7 @@ from slipway.policy import rules as rules_model
 from slipway.policy import scorers as scorers_model
 from slipway.policy import targets as targets_model
 from slipway.policy import training as training_model
+from slipway.policy.model import Policy
 from slipway.report import model as report_model
 from slipway.runner import stage
 from slipway.runner.environments import REPOSITORY
@@ -48,9 +49,9 @@ SCHEMAS: dict[str, tuple[type[BaseModel], tuple[ModuleType, ...]]] = {
     "slipway.schema.json": (
         Policy,
         (
-            *(policy_model, against_model, canary_model, deployment_model, drift_model, evaluation_model, groups_model),
-            *(latency_model, packaging_model, release_model, retraining_model, robustness_model, rules_model),
-            *(scorers_model, targets_model, training_model),
+            *(policy_model, against_model, canary_model, dataset_model, deployment_model, drift_model),
+            *(evaluation_model, groups_model, latency_model, packaging_model, release_model, retraining_model),
+            *(robustness_model, rules_model, scorers_model, targets_model, training_model),
         ),
     ),
     "ledger-entry.schema.json": (Entry, (entries, report_model)),

@@ -16,7 +16,7 @@ from slipway.evaluation.multiplicity import account
 from slipway.evaluation.sampling import Sampling
 from slipway.ledger import drafting
 from slipway.ledger.entries import Kind, digest
-from slipway.policy import Evaluation
+from slipway.policy.evaluation import Evaluation
 from slipway.registry.mlflow import ModelVersion
 from slipway.report import Check, Report, Subject, Verdict
 from slipway.runner.context import Run

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from slipway.canary.observations import Arm, Histogram, Observation, Scores
-from slipway.policy import Canary
+from slipway.policy.canary import Canary
 
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

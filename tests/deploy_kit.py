@@ -28,7 +28,7 @@ from slipway.deploying.reconciling import Reconciler
 from slipway.ledger import drafting
 from slipway.ledger.entries import Entry, Kind
 from slipway.ledger.reading import Reading
-from slipway.policy import load
+from slipway.policy.source import load
 from slipway.prediction import golden
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import Registry

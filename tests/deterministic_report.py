@@ -17,7 +17,7 @@ from slipway.evaluation.leakage import tripwires
 from slipway.evaluation.sampling import Sampling
 from slipway.evaluation.search import worst_slices
 from slipway.evaluation.slices import judge_slices
-from slipway.policy import Evaluation
+from slipway.policy.evaluation import Evaluation
 from test_evaluation_reference import BY_ROW, MAKERS
 
 ROWS = 40_000

@@ -19,7 +19,7 @@ from slipway.canary.increments import Increment, Skipped, since_last
 from slipway.canary.looking import CanaryState
 from slipway.canary.metrics import CellsState, CellState, RateState, ratio_of
 from slipway.canary.observations import Arm, Categories, Histogram, Observation, Scores
-from slipway.policy import Canary
+from slipway.policy.canary import Canary
 
 BAD, GOOD = (1_000, 300), (9_000, 90)
 

@@ -11,7 +11,7 @@ from canary_kit import MINUTE, NOON, arm, interval, latency, observation, rules,
 from slipway.canary import looking, telling
 from slipway.canary.looking import CanaryState
 from slipway.canary.observations import Categories
-from slipway.policy import Canary
+from slipway.policy.canary import Canary
 from slipway.report import Report, Span, Verdict, markdown
 
 METRICS = {"latency": {}, "predictions": {}, "outcomes": {"right": {"margin": 0.05}}}

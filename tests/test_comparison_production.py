@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from slipway.comparison.production import answer_columns, drawn
-from slipway.policy import Evaluation, MetricRule
+from slipway.policy.evaluation import Evaluation
+from slipway.policy.rules import MetricRule
 from slipway.prediction.process import Predictions
 
 

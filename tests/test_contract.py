@@ -28,7 +28,9 @@ import write_schema
 from slipway.data import schema
 from slipway.data.rules import ALIASES, OPTIONS, RULES
 from slipway.evaluation.metrics import FAMILIES, METRICS
-from slipway.policy import MetricRule, Policy, read_text
+from slipway.policy.model import Policy
+from slipway.policy.reading import read_text
+from slipway.policy.rules import MetricRule
 from slipway.runner.errors import PolicyError
 from slipway.runner.inputs import Secret, default_text, is_required, user_name, variable
 from test_training_toy import stage_python
@@ -838,7 +840,7 @@ def test_lock__brings_nothing_heavy(group: str, absent: set[str]) -> None:
             "import dispatch_retraining, slipway.github_api.dispatches",
             {"pandas", "sklearn", "mlflow", "numpy", "polars"},
         ),
-        ("validate-data", "import validate_data", {"pandas", "sklearn", "mlflow"}),
+        ("validate-data", "import validate_data, slipway.validating.judging", {"pandas", "sklearn", "mlflow"}),
     ],
 )
 def test_stage__imports_nothing_heavy(group: str, code: str, heavy: set[str], environments_cache: Path) -> None:

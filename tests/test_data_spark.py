@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from slipway import profiles
 from slipway.data.spark import patterns
-from slipway.policy.model import Spark
+from slipway.policy.dataset import Spark
 from slipway.report import Report, Verdict
 from slipway.runner import environments, outputs
 from test_data_properties import schemas_and_frames

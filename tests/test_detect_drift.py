@@ -17,7 +17,7 @@ from slipway import profiles
 from slipway.comparison import production
 from slipway.comparison.reference import find_reference
 from slipway.drift import importance
-from slipway.policy import load
+from slipway.policy.source import load
 from slipway.profiles import of_batches
 from slipway.registry.mlflow import PRODUCTION
 from slipway.report import Report, Verdict

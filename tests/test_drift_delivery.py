@@ -10,7 +10,7 @@ import pytest
 
 from slipway import profiles
 from slipway.drift import clusters, delivery
-from slipway.policy import Against
+from slipway.policy.against import Against
 from slipway.report import Check, Verdict
 
 ROWS = 1000

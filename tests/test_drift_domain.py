@@ -13,8 +13,7 @@ import pytest
 from domain_of_nannyml import CASES, COUNT, rows
 from slipway.drift import domain, judging
 from slipway.evaluation.findings import Findings
-from slipway.policy import Drift
-from slipway.policy.drift import DomainClassifier
+from slipway.policy.drift import DomainClassifier, Drift
 from slipway.profiles import of_batches
 from slipway.report import Check, Verdict
 

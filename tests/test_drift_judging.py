@@ -12,7 +12,7 @@ from scipy import stats
 
 from slipway.drift import telling
 from slipway.drift.judging import Compared, judge, new_columns, verdict
-from slipway.policy import Drift
+from slipway.policy.drift import Drift
 from slipway.profiles import Profile, of_batches
 from slipway.report import Verdict
 

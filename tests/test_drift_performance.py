@@ -12,7 +12,9 @@ from slipway.evaluation.intervals import of_one
 from slipway.evaluation.metrics import find
 from slipway.evaluation.outcomes import Binary
 from slipway.evaluation.sampling import Sampling
-from slipway.policy import Drift, Evaluation, MetricRule
+from slipway.policy.drift import Drift
+from slipway.policy.evaluation import Evaluation
+from slipway.policy.rules import MetricRule
 from slipway.report import Verdict
 
 

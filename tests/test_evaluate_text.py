@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from conftest import pull_request
-from slipway.policy import Evaluation
+from slipway.policy.evaluation import Evaluation
 from slipway.registry.mlflow import CANDIDATE, PRODUCTION
 from test_training_toy import MODEL, QUIET, Done, Toy, make_toy
 

@@ -13,7 +13,7 @@ from slipway.evaluation.baseline import baseline, judge_baseline
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.outcomes import Binary, Multiclass, Prices, Regression, Text
 from slipway.evaluation.sampling import Sampling
-from slipway.policy import Evaluation
+from slipway.policy.evaluation import Evaluation
 from slipway.report import Verdict
 from test_evaluation_reference import binary, multiclass, regression
 

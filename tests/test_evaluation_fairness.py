@@ -15,7 +15,7 @@ from slipway.evaluation.gaps import change_of, gap_of, measure_groups
 from slipway.evaluation.grouping import Grouping
 from slipway.evaluation.outcomes import Binary, Outcome, Regression
 from slipway.evaluation.sampling import Sampling
-from slipway.policy import Evaluation
+from slipway.policy.evaluation import Evaluation
 from slipway.report import Report, Verdict
 
 

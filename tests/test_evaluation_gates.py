@@ -12,7 +12,7 @@ from slipway.evaluation.intervals import of_difference
 from slipway.evaluation.metrics import find
 from slipway.evaluation.outcomes import Regression
 from slipway.evaluation.sampling import Sampling
-from slipway.policy import MetricRule
+from slipway.policy.rules import MetricRule
 from slipway.report import Verdict
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE

@@ -19,7 +19,7 @@ from slipway.evaluation.metrics import find
 from slipway.evaluation.multiplicity import account
 from slipway.evaluation.outcomes import Binary, Outcome, Regression
 from slipway.evaluation.sampling import Sampling
-from slipway.policy import Evaluation
+from slipway.policy.evaluation import Evaluation
 from slipway.report import Report, Verdict
 from slipway.report.advice import FIRST_RELEASE
 from test_evaluation_reference import binary, regression

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from slipway.evaluation.latency import Timings, judge_latency, measured, quantile, quantile_ratio
-from slipway.policy import Latency
+from slipway.policy.latency import Latency
 from slipway.report import Verdict
 
 FAST = np.linspace(1, 2, 400)

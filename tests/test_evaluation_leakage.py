@@ -14,7 +14,7 @@ from slipway.evaluation.findings import Findings
 from slipway.evaluation.leakage import balanced_accuracy_left_out, tells_alone, tripwires
 from slipway.evaluation.metrics.forecasting import seasonal_naive_scale
 from slipway.evaluation.outcomes import Binary, Floats, Forecast, Multiclass, Multilabel, Outcome, Regression
-from slipway.policy import Evaluation
+from slipway.policy.evaluation import Evaluation
 from slipway.report import Check, Verdict
 
 ROWS = 2000

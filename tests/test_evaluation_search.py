@@ -12,7 +12,7 @@ from slipway.evaluation.grouping import Grouping, group
 from slipway.evaluation.outcomes import Binary, Floats, Integers, Multiclass, Outcome, Regression
 from slipway.evaluation.sampling import Sampling
 from slipway.evaluation.search import DRAWS, row_harm, search, worst_slices
-from slipway.policy import Evaluation
+from slipway.policy.evaluation import Evaluation
 
 
 def groupings(rows: int, random: np.random.Generator, *, columns: int = 4) -> list[Grouping]:

@@ -23,7 +23,7 @@ from slipway.evaluation.outcomes import Binary, Multiclass, Text
 from slipway.evaluation.sampling import Sampling
 from slipway.evaluation.search import worst_slices
 from slipway.evaluation.slices import judge_slices
-from slipway.policy import Evaluation
+from slipway.policy.evaluation import Evaluation
 from slipway.report import Check, Report, Verdict
 from slipway.runner.errors import InputError
 

@@ -17,8 +17,8 @@ from slipway.governor.decision import decide
 from slipway.governor.facts import Facts, History, InFlight, Retraining, Unknown, Window
 from slipway.governor.keys import prefix
 from slipway.governor.rules import ORDER
-from slipway.policy import BackOff, Persistence
-from slipway.policy import Retraining as Policy
+from slipway.policy.retraining import BackOff, Persistence
+from slipway.policy.retraining import Retraining as Policy
 from slipway.report import Verdict
 
 POLICY = Policy.model_validate({"workflow": "retrain.yml", "persistence": AT_ONCE})

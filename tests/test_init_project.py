@@ -17,7 +17,8 @@ from init_project import Inputs, main
 from slipway.data import inference, reading, starting, validation
 from slipway.data.schema import read
 from slipway.evaluation.metrics import METRICS
-from slipway.policy import Policy, read_text
+from slipway.policy.model import Policy
+from slipway.policy.reading import read_text
 from slipway.report import Check, Verdict
 from slipway.runner.errors import ConflictError, InputError, SlipwayError
 

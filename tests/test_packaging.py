@@ -27,7 +27,9 @@ from slipway.containers.work import Work
 from slipway.packaging import contents, distribution, scan, serve, smoke
 from slipway.packaging.contents import Lock, Plan
 from slipway.packaging.distribution import Descriptor, Repository, sha256
-from slipway.policy import Policy, Vulnerabilities, read_text
+from slipway.policy.model import Policy
+from slipway.policy.packaging import Vulnerabilities
+from slipway.policy.reading import read_text
 from slipway.prediction import golden
 from slipway.registry.mlflow import ModelVersion
 from slipway.report import Check, Verdict

@@ -17,9 +17,12 @@ from pydantic import ValidationError
 
 import write_schema
 from conftest import GitRepository, pull_request, push
-from slipway.policy import Evaluation, MetricRule, Policy, SourcedPolicy, load, read_text
+from slipway.policy.evaluation import Evaluation
 from slipway.policy.metrics import canonical
-from slipway.policy.source import file_digest
+from slipway.policy.model import Policy
+from slipway.policy.reading import read_text
+from slipway.policy.rules import MetricRule
+from slipway.policy.source import SourcedPolicy, file_digest, load
 from slipway.runner.context import Run
 from slipway.runner.errors import GateError, InputError, PolicyError
 

@@ -10,7 +10,7 @@ import pytest
 
 from slipway.datasets.version import DatasetVersion
 from slipway.evaluation.outcomes import Binary, Multiclass, Multilabel
-from slipway.policy import Evaluation
+from slipway.policy.evaluation import Evaluation
 from slipway.prediction.files import read_predictions, write_predictions
 from slipway.prediction.holdout import Holdout
 from slipway.prediction.outcome import outcomes

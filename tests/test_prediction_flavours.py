@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from slipway.policy import Isolation
+from slipway.policy.evaluation import Isolation
 from slipway.prediction.isolation import confinement
 from slipway.prediction.process import Job, Predictions, predict_all
 from slipway.runner import environments

@@ -9,7 +9,9 @@ import polars as pl
 import pytest
 
 from slipway import datasets
-from slipway.policy import Evaluation, Policy, SourcedPolicy
+from slipway.policy.evaluation import Evaluation
+from slipway.policy.model import Policy
+from slipway.policy.source import SourcedPolicy
 from slipway.prediction.holdout import overlap, read_holdout
 from slipway.report import Check, Report, Subject, Verdict
 from slipway.runner.errors import InputError

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from slipway.policy import Evaluation, Isolation
+from slipway.policy.evaluation import Evaluation, Isolation
 from slipway.prediction import isolation
 from slipway.prediction.isolation import Confinement, confinement
 from slipway.prediction.process import Job, Predictions, predict_all

@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from slipway.evaluation.latency import Timings
-from slipway.policy import Isolation, Latency
+from slipway.policy.evaluation import Isolation
+from slipway.policy.latency import Latency
 from slipway.prediction import latency
 from slipway.prediction.isolation import confinement
 from slipway.prediction.latency import measure

@@ -14,7 +14,7 @@ from slipway.evaluation.intervals import of_one
 from slipway.evaluation.metrics import find
 from slipway.evaluation.outcomes import Binary, Multiclass, Outcome, Regression
 from slipway.evaluation.sampling import Sampling
-from slipway.policy import Evaluation
+from slipway.policy.evaluation import Evaluation
 from slipway.prediction.outcome import cluster_positions, outcomes, positive_label, unheard
 from slipway.prediction.process import Predictions
 from slipway.runner.errors import GateError, InputError

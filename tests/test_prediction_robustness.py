@@ -13,7 +13,8 @@ from polars.testing import assert_frame_equal
 from slipway.evaluation.outcomes import Regression
 from slipway.evaluation.robustness import judge_robustness, strength
 from slipway.evaluation.sampling import Sampling
-from slipway.policy import Evaluation, Robustness
+from slipway.policy.evaluation import Evaluation
+from slipway.policy.robustness import Robustness
 from slipway.prediction.perturbation import perturb_features
 from slipway.report import Verdict
 from slipway.runner.errors import InputError

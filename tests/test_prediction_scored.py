@@ -15,8 +15,10 @@ import pytest
 
 from slipway import datasets
 from slipway.evaluation.outcomes import Floats
-from slipway.policy import Evaluation, MetricRule, SourcedPolicy
+from slipway.policy.evaluation import Evaluation
 from slipway.policy.model import Policy
+from slipway.policy.rules import MetricRule
+from slipway.policy.source import SourcedPolicy
 from slipway.prediction import isolation, scored
 from slipway.prediction.holdout import Holdout
 from slipway.prediction.process import Predictions

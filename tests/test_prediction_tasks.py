@@ -13,8 +13,9 @@ import polars as pl
 import pytest
 
 from slipway.evaluation.outcomes import Binary, Forecast, Multilabel, Outcome, Prices, Ranking
-from slipway.policy import Evaluation, Policy, SourcedPolicy
-from slipway.policy.evaluation import Isolation
+from slipway.policy.evaluation import Evaluation, Isolation
+from slipway.policy.model import Policy
+from slipway.policy.source import SourcedPolicy
 from slipway.prediction import holdout, worker
 from slipway.prediction.isolation import confinement
 from slipway.prediction.outcome import outcomes

@@ -13,7 +13,7 @@ import pytest
 
 from github_double.server import GitHubDouble
 from github_double.world import Deployment, Repository, Review, Status
-from slipway.policy import load
+from slipway.policy.source import load
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import CANDIDATE, PRODUCTION
 from slipway.release.seal import Sealed

@@ -27,8 +27,10 @@ from slipway.evaluation.outcomes import Regression
 from slipway.evaluation.sampling import Sampling
 from slipway.ledger import drafting, place
 from slipway.ledger.store import Ledger
-from slipway.policy import Evaluation, Isolation, MetricRule, Policy, SourcedPolicy
-from slipway.policy.model import Grade
+from slipway.policy.evaluation import Evaluation, Isolation
+from slipway.policy.model import Grade, Policy
+from slipway.policy.rules import MetricRule
+from slipway.policy.source import SourcedPolicy
 from slipway.prediction.isolation import confinement
 from slipway.prediction.process import Job, Predictions
 from slipway.report import Report, Subject, Verdict

@@ -25,7 +25,7 @@ from slipway.ledger import drafting, store
 from slipway.ledger.entries import Entry, digest
 from slipway.ledger.git import Git
 from slipway.ledger.store import Ledger
-from slipway.policy import Retraining as Policy
+from slipway.policy.retraining import Retraining as Policy
 from slipway.report import Report, Verdict
 from slipway.retraining import protocol, record
 from slipway.retraining.protocol import Case, Governor, Taken

@@ -18,8 +18,8 @@ import pytest
 
 import sign_model
 from conftest import pull_request
-from slipway.policy import SigningMethod, SourcedPolicy, load
-from slipway.policy.source import file_digest
+from slipway.policy.model import SigningMethod
+from slipway.policy.source import SourcedPolicy, file_digest, load
 from slipway.registry.digests import DOWNLOAD_MARK, digest
 from slipway.registry.mlflow import ModelVersion
 from slipway.runner.context import Run

@@ -19,7 +19,7 @@ import pytest
 
 from packaging_kit import Containers, containers
 from slipway.containers import engines
-from slipway.policy import Container
+from slipway.policy.training import Container
 from slipway.registry.carrying import carry
 from slipway.registry.mlflow import Registry, default_store
 from slipway.runner.errors import InputError, RemoteError

@@ -11,7 +11,8 @@ import yaml
 
 import warm_stage
 from slipway import profiles
-from slipway.policy import Policy, read_text
+from slipway.policy.model import Policy
+from slipway.policy.reading import read_text
 from slipway.report import Verdict
 from slipway.runner.errors import PolicyError
 from test_validate_data import POLICY, SCHEMA, SCRIPT, Step, run

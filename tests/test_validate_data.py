@@ -233,6 +233,8 @@ def test_data_that_cannot_be_used_fail_and_the_other_dataset_is_still_judged(
     assert said in step.check("train: readable").detail
     assert step.check("holdout: id: unique").verdict is Verdict.PASS
     assert "Traceback" not in step.log
+    # Which file it was can be looked up, if there is one.
+    assert ("data_train" in step.report.provenance) == (content is not None)
 
 
 def test_a_schema_that_names_an_absent_column_says_so(folder: Path) -> None:

@@ -44,6 +44,7 @@ IMPORTED_LATER = {
     "reproduce_model": ("mlflow", "polars", "tabulate", "jinja2"),
     "sign_model": ("mlflow", "sigstore.oidc", "sigstore.models", "model_signing.signing", "model_signing.verifying"),
     "train_model": ("mlflow",),
+    "validate_data": ("slipway.validating.judging", "tabulate"),
 }
 """What the functions of a script import."""
 OF_MLFLOW = (

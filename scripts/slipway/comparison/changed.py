@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slipway.comparison.contenders import Contender
-from slipway.policy import SourcedPolicy
+from slipway.policy.source import SourcedPolicy
 from slipway.registry.mlflow import Registry
 from slipway.report import Change, Column, Table, changes
 from slipway.runner.errors import InputError

@@ -10,7 +10,8 @@ from slipway.comparison.reference import Reference
 from slipway.data import reading
 from slipway.drift import domain, season
 from slipway.evaluation.findings import Findings
-from slipway.policy import Drift, SourcedPolicy
+from slipway.policy.drift import Drift
+from slipway.policy.source import SourcedPolicy
 from slipway.runner.errors import InputError, SlipwayError
 
 

@@ -10,7 +10,7 @@ from slipway.comparison.contenders import Contender
 from slipway.evaluation.findings import Findings
 from slipway.ledger import place
 from slipway.ledger.store import Ledger
-from slipway.policy import SourcedPolicy
+from slipway.policy.source import SourcedPolicy
 from slipway.prediction.holdout import Holdout
 from slipway.prediction.process import Predictions
 from slipway.registry.mlflow import Registry

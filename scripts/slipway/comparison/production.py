@@ -23,7 +23,9 @@ from slipway.drift.judging import Compared
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.metrics import find
 from slipway.evaluation.sampling import Sampling
-from slipway.policy import Drift, Evaluation, SourcedPolicy
+from slipway.policy.drift import Drift
+from slipway.policy.evaluation import Evaluation
+from slipway.policy.source import SourcedPolicy
 from slipway.prediction.isolation import confinement
 from slipway.prediction.outcome import cluster_positions, outcomes, positive_label
 from slipway.prediction.process import Predictions, predict_files

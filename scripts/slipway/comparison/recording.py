@@ -7,7 +7,7 @@ from pathlib import Path
 
 from slipway.comparison.contenders import Contender
 from slipway.comparison.running import Models
-from slipway.policy import SourcedPolicy
+from slipway.policy.source import SourcedPolicy
 from slipway.prediction import golden
 from slipway.registry.mlflow import Registry
 from slipway.report import Subject

@@ -13,7 +13,7 @@ from slipway.evaluation.latency import judge_latency, not_timed
 from slipway.evaluation.outcomes import Outcome
 from slipway.evaluation.robustness import judge_robustness, not_disturbed
 from slipway.evaluation.sampling import Sampling
-from slipway.policy import Evaluation
+from slipway.policy.evaluation import Evaluation
 from slipway.prediction import latency
 from slipway.prediction.files import read_predictions
 from slipway.prediction.holdout import Holdout

@@ -20,7 +20,8 @@ from slipway.evaluation.outcomes import Outcome
 from slipway.evaluation.sampling import Sampling
 from slipway.evaluation.search import worst_slices
 from slipway.evaluation.slices import judge_slices
-from slipway.policy import Evaluation, SourcedPolicy
+from slipway.policy.evaluation import Evaluation
+from slipway.policy.source import SourcedPolicy
 from slipway.prediction.holdout import Holdout, overlap
 from slipway.prediction.outcome import cluster_positions, outcomes, unheard
 from slipway.prediction.process import Predictions

@@ -10,11 +10,16 @@ import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from slipway.policy import Against, Dataset, SourcedPolicy
 from slipway.report.model import Check, Value
 from slipway.runner import stages
 from slipway.runner.errors import InputError
+
+if TYPE_CHECKING:
+    from slipway.policy.against import Against
+    from slipway.policy.dataset import Dataset
+    from slipway.policy.source import SourcedPolicy
 
 GROUP = "detect-drift"
 

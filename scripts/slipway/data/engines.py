@@ -10,11 +10,11 @@ import polars as pl
 
 from slipway.data import leakage, reading, validation
 from slipway.data.schema import Schema
-from slipway.policy import Dataset
 from slipway.report.model import Check, Verdict
 
 if TYPE_CHECKING:
     from slipway.data.spark.table import Table
+    from slipway.policy.dataset import Dataset
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 import polars as pl
 
 from slipway.data.findings import share
-from slipway.policy.model import TRAINING_NAMES
+from slipway.policy.dataset import TRAINING_NAMES
 from slipway.report.model import Check, Value, Verdict
 
 LARGE = 0.01

@@ -12,7 +12,7 @@ from pydantic_core import InitErrorDetails
 from slipway.data.columns import ChecksByName, Column, problem, refuse_change
 from slipway.data.reading import first_line
 from slipway.data.rules import Rule
-from slipway.policy import read_text
+from slipway.policy.reading import read_text
 from slipway.policy.strict import Strict
 
 

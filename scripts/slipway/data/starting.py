@@ -9,7 +9,7 @@ from typing import Literal
 import polars as pl
 
 from slipway.data.inference import CATEGORIES, Seen, scalar, shown
-from slipway.policy.model import TRAINING_NAMES
+from slipway.policy.dataset import TRAINING_NAMES
 
 HOLDOUTS = ("holdout", "test", "validation", "valid", "eval")
 """What people call the rows that judge."""

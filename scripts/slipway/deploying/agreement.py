@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from slipway.deploying.record import Known, known
 from slipway.ledger.entries import Entry
-from slipway.policy import SourcedPolicy
+from slipway.policy.source import SourcedPolicy
 from slipway.report import Check, Verdict
 from slipway.rollout.steps import NEAR, shares_of
 from slipway.runner.errors import RemoteError

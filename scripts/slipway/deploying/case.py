@@ -13,8 +13,9 @@ from slipway.deploying.versions import Versions
 from slipway.ledger import place
 from slipway.ledger.reading import Reading
 from slipway.ledger.store import Ledger
-from slipway.policy import DeploymentEnvironment, SourcedPolicy
 from slipway.policy.canary import Canary
+from slipway.policy.deployment import DeploymentEnvironment
+from slipway.policy.source import SourcedPolicy
 from slipway.report import Check, Report, Subject, Verdict
 from slipway.runner import commands
 from slipway.runner.context import Run, require_default_branch

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from slipway.policy import DeploymentEnvironment, SourcedPolicy
+from slipway.policy.deployment import DeploymentEnvironment
+from slipway.policy.source import SourcedPolicy
 from slipway.runner.errors import InputError, PolicyError
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from slipway import signing
 from slipway.packaging.distribution import Repository
 from slipway.packaging.verification import verify_image
-from slipway.policy import SourcedPolicy
+from slipway.policy.source import SourcedPolicy
 from slipway.prediction import golden
 from slipway.prediction.golden import Golden
 from slipway.registry.mlflow import ModelVersion, Registry

@@ -14,8 +14,8 @@ import numpy as np
 
 from slipway.drift import clusters, judging
 from slipway.drift.judging import Compared
-from slipway.policy import Against, Drift
-from slipway.policy.against import Finding
+from slipway.policy.against import Against, Finding
+from slipway.policy.drift import Drift
 from slipway.profiles import Column, Profile
 from slipway.profiles.categories import Categories
 from slipway.report import Check, Verdict

@@ -9,25 +9,47 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slipway.drift import cells, clusters, distances
 from slipway.drift.cells import Cells
 from slipway.drift.clusters import Design
 from slipway.drift.distances import Bounded
 from slipway.evaluation.multiplicity import benjamini_hochberg
-from slipway.policy import Drift
+from slipway.policy.drift import Drift
 from slipway.profiles import Column, Profile
 from slipway.profiles.histogram import Integers
 from slipway.report import Verdict, combine
+
+K = TypeVar("K")
+Alike = tuple[float, float]
+APART: Alike = (0.0, 0.0)
+"""Clusters that are independent (`clusters.design`)."""
 
 MOST_SHOWN = 9
 """Categories that are shown by name."""
 
 EXPECTED = 5.0
 """Fewest rows of a cell that the chi-square distribution is trusted with (Cochran 1954); rarer cells are pooled."""
+
+
+class Counted(NamedTuple):
+    """What one test compares: rows by cell, and those of the current data by cluster and cell where they have one."""
+
+    both: Cells
+    parts: Integers | None
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """Of the cells, in reference and current data together."""
+        whole = self.both.reference + self.both.current
+        return np.asarray(whole / whole.sum())
+
+
+Tests = Mapping[Literal["values", "missing"], Counted]
 
 
 class Part(NamedTuple):
@@ -93,12 +115,19 @@ def judge(reference: Profile, current: Profile, rules: Drift, parts: Sequence[Pr
         )
         for name, column in reference.columns.items()
     }
-    tested = [(name, kind) for name, each in found.items() for kind in ("values", "missing") if kind in each[1]]
-    adjusted = benjamini_hochberg([found[name][1][kind] for name, kind in tested]) if tested else []
+    tests = {(name, kind): counted for name, each in found.items() for kind, counted in each[1].items()}
+    alike = _alike(tests)
+    raw = [_p_of(counted, alike.get(key, APART)) for key, counted in tests.items()]
     p_values: dict[str, dict[str, float]] = {}
-    for (name, kind), p in zip(tested, adjusted, strict=True):
+    for (name, kind), p in zip(tests, benjamini_hochberg(raw) if raw else [], strict=True):
         p_values.setdefault(name, {})[kind] = p
-    return tuple(_decided(each, p_values.get(name, {}), rules) for name, (each, _) in found.items())
+    limited = {
+        name: _limited(each, tests[name, "values"], rules, alike.get((name, "values"), APART))
+        if (name, "values") in tests
+        else each
+        for name, (each, _) in found.items()
+    }
+    return tuple(_decided(each, p_values.get(name, {}), rules) for name, each in limited.items())
 
 
 def verdict(columns: Iterable[Compared]) -> Verdict:
@@ -155,8 +184,8 @@ def new_columns(reference: Profile, current: Profile) -> tuple[str, ...]:
 
 def _compared(
     name: str, reference: Column, current: Column | None, rules: Drift, parts: Sequence[Column]
-) -> tuple[Compared, Mapping[str, float]]:
-    """What can be measured without the other columns, and the p-values of its tests."""
+) -> tuple[Compared, Tests]:
+    """What can be measured without the other columns, and the counts of its tests."""
     missing = (_missing(reference), _missing(current) if current else 1.0)
     if current is None:
         gone = f"`{name}` is not there any more."
@@ -170,17 +199,15 @@ def _compared(
     if rules.cluster and len(parts) < clusters.FEWEST:
         few = f"{len(parts)} clusters (`{rules.cluster}`) are too few: {clusters.FEWEST} are needed."
         return Compared(name=name, verdict=Verdict.INCONCLUSIVE, detail=few, missing=missing), {}
-    p = {"missing": _p_of_missing(reference, current, parts)}
+    tests: dict[Literal["values", "missing"], Counted] = {"missing": _with_and_without(reference, current, parts)}
     if reference.kind in ("time", "other"):
         what = "Times move on." if reference.kind == "time" else f"{', '.join(reference.dtypes)} is not looked into."
-        return Compared(name=name, verdict=None, detail=what, missing=missing), p
+        return Compared(name=name, verdict=None, detail=what, missing=missing), tests
     if min(with_value(reference), with_value(current)) < rules.min_rows:
         few = f"Fewer than {rules.min_rows:,} rows have a value."
-        return Compared(name=name, verdict=Verdict.INCONCLUSIVE, detail=few, missing=missing), p
+        return Compared(name=name, verdict=Verdict.INCONCLUSIVE, detail=few, missing=missing), tests
     both = cells.of(reference, current)
-    by_part = cells.of_parts(reference, current, parts) if parts else None
-    found = _design(both, by_part) if by_part is not None else None
-    before, now = (clusters.effective(int(each.sum()), found) for each in (both.reference, both.current))
+    tests["values"] = Counted(both, cells.of_parts(reference, current, parts) if parts else None)
     numbers = (reference.numbers, current.numbers) if reference.numbers and current.numbers else None
     measured = Compared(
         name=name,
@@ -188,14 +215,34 @@ def _compared(
         detail="",
         missing=missing,
         distance=distances.jensen_shannon(both),
-        limit=max(rules.floor, distances.jensen_shannon_limit(before, now, len(both.reference))),
-        design_effect=found.effect if found else None,
         shape=_shape(both, cells.labels(reference, current), ordered=numbers is not None),
         stability=distances.population_stability(both),
         kolmogorov_smirnov=distances.kolmogorov_smirnov(*(each.histogram for each in numbers)) if numbers else None,
         wasserstein=distances.wasserstein(*numbers) if numbers else None,
     )
-    return measured, {**p, "values": _p_of_values(both, by_part)}
+    return measured, tests
+
+
+def _alike(tests: Mapping[K, Counted]) -> Mapping[K, Alike]:
+    """For each test how alike clusters and the next ones are; nothing where rows are independent."""
+    found = {
+        key: clusters.neighbours(each.parts[:, each.shares > 0], each.shares[each.shares > 0])
+        for key, each in tests.items()
+        if each.parts is not None
+    }
+    first, others = (
+        clusters.correlations({key: known for key, each in found.items() if (known := each[place])}) for place in (0, 1)
+    )
+    return {key: (first.get(key, 0.0), others.get(key, 0.0)) for key in found}
+
+
+def _limited(column: Compared, counted: Counted, rules: Drift, alike: Alike) -> Compared:
+    """The column with what its distance must be above: the floor, and what chance reaches with so many rows."""
+    found = _design(counted, alike)
+    both = counted.both
+    before, now = (clusters.effective(int(each.sum()), found) for each in (both.reference, both.current))
+    limit = max(rules.floor, distances.jensen_shannon_limit(before, now, len(both.reference)))
+    return replace(column, limit=limit, design_effect=found.effect if found else None)
 
 
 def _decided(column: Compared, p: Mapping[str, float], rules: Drift) -> Compared:
@@ -227,29 +274,31 @@ def _shape(both: Cells, labels: Sequence[str], *, ordered: bool) -> tuple[Part, 
     return (*most, *others)
 
 
-def _p_of_values(both: Cells, parts: Integers | None) -> float:
+def _p_of(counted: Counted, alike: Alike) -> float:
     """Of Pearson's test, after cells that expect too few rows of the smaller column were made one."""
-    share = (both.reference + both.current) / (both.reference.sum() + both.current.sum())
-    rare = share * min(both.reference.sum(), both.current.sum()) < EXPECTED
+    both, parts = counted
+    rare = counted.shares * min(both.reference.sum(), both.current.sum()) < EXPECTED
     if rare.sum() >= 2:
         both = Cells(*(np.append(each[~rare], each[rare].sum()) for each in (both.reference, both.current)))
         if parts is not None:
             parts = np.column_stack([parts[:, ~rare], parts[:, rare].sum(axis=1)])
-    if parts is None:
-        return distances.chi_square(both).p_value
-    return clusters.p_value(both, _design(both, parts))
+    found = _design(Counted(both, parts), alike)
+    return clusters.p_value(both, found) if found else distances.chi_square(both).p_value
 
 
-def _design(both: Cells, parts: Integers) -> Design:
-    shares = (both.reference + both.current) / (both.reference.sum() + both.current.sum())
-    return clusters.design(parts[:, shares > 0], shares[shares > 0])
+def _design(counted: Counted, alike: Alike) -> Design | None:
+    """How much less the rows say than independent ones; None where they are independent."""
+    if counted.parts is None:
+        return None
+    some = counted.shares > 0
+    return clusters.design(counted.parts[:, some], counted.shares[some], alike)
 
 
-def _p_of_missing(reference: Column, current: Column, parts: Sequence[Column]) -> float:
-    """Pearson's test of the shares without a value."""
+def _with_and_without(reference: Column, current: Column, parts: Sequence[Column]) -> Counted:
+    """Rows without a value, and those with one."""
     counts = [np.array([each.rows - with_value(each), with_value(each)]) for each in (reference, current)]
     by_part = np.array([[each.rows - with_value(each), with_value(each)] for each in parts]) if parts else None
-    return _p_of_values(Cells(counts[0], counts[1]), by_part)
+    return Counted(Cells(counts[0], counts[1]), by_part)
 
 
 def with_value(column: Column) -> int:

@@ -13,7 +13,8 @@ from slipway.evaluation.intervals import of_one
 from slipway.evaluation.metrics import Metric, UndefinedError, find
 from slipway.evaluation.outcomes import Integers, Outcome
 from slipway.evaluation.sampling import Sampling
-from slipway.policy import Drift, Evaluation
+from slipway.policy.drift import Drift
+from slipway.policy.evaluation import Evaluation
 from slipway.report import Cell, Check, Column, Span, Table, Verdict
 from slipway.report.model import Value as Scalar
 

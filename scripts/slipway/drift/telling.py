@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import isfinite, isnan
 
 from slipway.drift.judging import Compared
-from slipway.policy import Drift
+from slipway.policy.drift import Drift
 from slipway.report import Cell, Chart, Check, Column, Point, Series, Table, Verdict, glyphs
 from slipway.report.model import Value
 

@@ -13,7 +13,7 @@ from slipway.evaluation.judgement import Measured, decimals, measure
 from slipway.evaluation.metrics import find
 from slipway.evaluation.outcomes import Binary, Multiclass, Multilabel, Outcome, Ranking, Regression
 from slipway.evaluation.sampling import Sampling
-from slipway.policy import Evaluation
+from slipway.policy.evaluation import Evaluation
 from slipway.report import Cell, Check, Column, Table, Verdict
 from slipway.report.model import Value
 

@@ -17,7 +17,8 @@ from slipway.evaluation.metrics import Metric, Task, mean, ratio, share
 from slipway.evaluation.outcomes import Outcome, Text
 from slipway.evaluation.rare import Rare, join_rare, remarks_on, table_of
 from slipway.evaluation.sampling import Sampling
-from slipway.policy import Evaluation, GapRule
+from slipway.policy.evaluation import Evaluation
+from slipway.policy.rules import GapRule
 from slipway.report import Cell, Check, Column, Table, Verdict
 from slipway.report.model import Value
 

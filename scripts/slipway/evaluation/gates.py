@@ -9,7 +9,7 @@ from scipy import special
 
 from slipway.evaluation.formulas import Interval, normal_quantile
 from slipway.evaluation.sampling import Sampling
-from slipway.policy import MetricRule
+from slipway.policy.rules import MetricRule
 from slipway.report import Verdict
 
 POWER = 0.8

@@ -16,7 +16,7 @@ from slipway.evaluation.intervals import of_difference, of_one
 from slipway.evaluation.metrics import Metric, UndefinedError, find
 from slipway.evaluation.outcomes import Outcome, Text
 from slipway.evaluation.sampling import Sampling
-from slipway.policy import Evaluation
+from slipway.policy.evaluation import Evaluation
 from slipway.report import Cell, Check, Column, Span, Table, Verdict
 from slipway.report.advice import FIRST_RELEASE
 

@@ -15,7 +15,7 @@ import numpy as np
 from slipway.evaluation.findings import Findings
 from slipway.evaluation.gates import Gate
 from slipway.evaluation.outcomes import Floats
-from slipway.policy import Latency, LeastRule, MostRule
+from slipway.policy.latency import Latency, LeastRule, MostRule
 from slipway.report import Cell, Check, Column, Table, Verdict
 
 DRAWS = 2_000

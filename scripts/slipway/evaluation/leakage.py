@@ -26,8 +26,7 @@ from slipway.evaluation.outcomes import (
     Regression,
     Text,
 )
-from slipway.policy import Evaluation
-from slipway.policy.evaluation import Tripwire
+from slipway.policy.evaluation import Evaluation, Tripwire
 from slipway.report import Check, Column, Table, Verdict
 
 ALONE = 0.999

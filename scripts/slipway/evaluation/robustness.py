@@ -11,7 +11,8 @@ from slipway.evaluation.judgement import Measured, check, decimals, measure
 from slipway.evaluation.metrics import Metric, find
 from slipway.evaluation.outcomes import Outcome
 from slipway.evaluation.sampling import Sampling
-from slipway.policy import Evaluation, Missing, Noise, Swap, Units
+from slipway.policy.evaluation import Evaluation
+from slipway.policy.robustness import Missing, Noise, Swap, Units
 from slipway.report import Cell, Check, Column, Table, Verdict
 
 

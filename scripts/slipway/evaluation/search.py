@@ -37,7 +37,7 @@ from slipway.evaluation.outcomes import (
     Text,
 )
 from slipway.evaluation.sampling import Sampling
-from slipway.policy import Evaluation
+from slipway.policy.evaluation import Evaluation
 from slipway.report import Column, Table
 
 DRAWS = 999

@@ -18,7 +18,9 @@ from slipway.evaluation.multiplicity import benjamini_hochberg
 from slipway.evaluation.outcomes import Outcome
 from slipway.evaluation.rare import Rare, join_rare, least, remarks_on, table_of
 from slipway.evaluation.sampling import Sampling
-from slipway.policy import Evaluation, MetricRule, Slices
+from slipway.policy.evaluation import Evaluation
+from slipway.policy.groups import Slices
+from slipway.policy.rules import MetricRule
 from slipway.report import Cell, Check, Column, Table, Verdict
 
 WORST = 5

@@ -9,7 +9,7 @@ from typing import Literal
 from slipway.governor import rules
 from slipway.governor.facts import Facts, Unknown
 from slipway.governor.rules import Ruling
-from slipway.policy import Retraining as Policy
+from slipway.policy.retraining import Retraining as Policy
 from slipway.report import Check, Column, Table, Verdict
 
 SAYS = {"go": "go", "hold": "hold", "unknown": "not known"}

@@ -9,7 +9,7 @@ from typing import Literal
 
 from slipway.governor import keys
 from slipway.governor.facts import SETTLING, Facts, History, Unknown, Window
-from slipway.policy import Retraining as Policy
+from slipway.policy.retraining import Retraining as Policy
 from slipway.report import Report, Verdict
 from slipway.report.model import Value
 

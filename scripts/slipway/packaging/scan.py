@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway.policy import Vulnerabilities
+from slipway.policy.packaging import Vulnerabilities
 from slipway.report import Check, Column, Table, Verdict
 from slipway.runner.errors import InputError
 

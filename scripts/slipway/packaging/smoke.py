@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from slipway.containers.engines import Builder, Built, started
 from slipway.packaging import contents
-from slipway.policy import Packaging, PackagingLimits
+from slipway.policy.packaging import Packaging, PackagingLimits
 from slipway.prediction.golden import Golden
 from slipway.report import Check, Column, Table, Verdict
 from slipway.runner import commands

@@ -6,8 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from slipway.policy.drift import Share
-from slipway.policy.strict import NUMBER, Strict
+from slipway.policy.strict import NUMBER, Share, Strict
 
 PRODUCTION = "production"
 """Instead of a dataset's name or a profile's path: what the version in production learned from."""

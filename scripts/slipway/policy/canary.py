@@ -8,10 +8,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, FiniteFloat, StrictBool, StrictInt, model_validator
 
-from slipway.policy.strict import NUMBER, Name, Strict, misplaced
+from slipway.policy.strict import NUMBER, Name, Share, Strict, misplaced
 
 Level = Annotated[FiniteFloat, Field(gt=0, le=0.5), NUMBER]
-Share = Annotated[FiniteFloat, Field(gt=0, lt=1), NUMBER]
 Difference = Annotated[FiniteFloat, Field(ge=0, lt=1), NUMBER]
 Query = Annotated[str, Field(min_length=1, max_length=10_000)]
 

@@ -7,10 +7,9 @@ from typing import Annotated
 from pydantic import Field, FiniteFloat
 
 from slipway.policy.evaluation import OnInconclusive
-from slipway.policy.strict import NUMBER, Strict
+from slipway.policy.strict import NUMBER, Share, Strict
 
 Drop = Annotated[FiniteFloat, Field(ge=0), NUMBER]
-Share = Annotated[FiniteFloat, Field(gt=0, lt=1), NUMBER]
 
 
 class Season(Strict):

@@ -22,10 +22,11 @@ def read_text(text: str, model: type[T], *, file: str, page: str = "docs/policy.
 
     Raises PolicyError that names file, line and every problem; a misspelt key comes with the key that was meant.
     """
-    node, content = _parse(text, file)
+    content = _parse(text, file)
     try:
         return model.model_validate(content)
     except ValidationError as invalid:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
         # A key that is missing was often misspelt: the line that mends it comes first.
         errors = sorted(invalid.errors(), key=lambda error: error["type"] == "missing")
         problems = _merged(_problem(error, node, model) for error in errors)
@@ -72,11 +73,12 @@ def line_of(text: str, location: tuple[str | int, ...]) -> int:
     return _locate(yaml.compose(text, Loader=yaml.SafeLoader), location)[0]
 
 
-def _parse(text: str, file: str) -> tuple[yaml.Node, Any]:
+def _parse(text: str, file: str) -> Any:
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = yaml.SafeLoader(text)  # not libyaml's: it crashes where brackets are nested 100,000 deep
+        node = loader.get_single_node()
         _refuse_repeated_keys(node, file, set())
-        content = yaml.safe_load(text)
+        content = loader.construct_document(node) if node else None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise PolicyError(
@@ -90,7 +92,7 @@ def _parse(text: str, file: str) -> tuple[yaml.Node, Any]:
         raise PolicyError(f"{file} holds a value that cannot be read.", why=str(error), file=file) from error
     if node is None:
         raise PolicyError(f"{file} is empty.", file=file)
-    return node, content
+    return content
 
 
 def _refuse_repeated_keys(node: yaml.Node | None, file: str, visited: set[int]) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from slipway.policy.model import Dataset, Policy
+from slipway.policy.dataset import Dataset
+from slipway.policy.model import Policy
 from slipway.policy.reading import read_text
 from slipway.runner.context import Run
 from slipway.runner.errors import InputError, PolicyError

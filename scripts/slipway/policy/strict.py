@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 Label = StrictBool | StrictInt | StrictStr
@@ -22,6 +32,9 @@ def _no_truth_value(value: object) -> object:
 
 NUMBER = BeforeValidator(_no_truth_value)
 """Stands last in `Annotated`, so that the limits before it reach the JSON Schema."""
+
+Share = Annotated[FiniteFloat, Field(gt=0, lt=1), NUMBER]
+"""A part of a whole, neither none of it nor all."""
 
 
 def misplaced(problems: Iterable[tuple[tuple[str, ...], str]]) -> ValidationError:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 import polars as pl
 
-from slipway.policy import Evaluation
+from slipway.policy.evaluation import Evaluation
 from slipway.prediction.holdout import Holdout
 from slipway.prediction.outcome import positive_label
 from slipway.prediction.process import Predictions

@@ -10,7 +10,9 @@ import polars as pl
 
 from slipway import datasets
 from slipway.data import leakage, reading
-from slipway.policy import Evaluation, SourcedPolicy, missing_columns
+from slipway.policy.columns import missing_columns
+from slipway.policy.evaluation import Evaluation
+from slipway.policy.source import SourcedPolicy
 from slipway.report import Check, Report, Verdict
 from slipway.runner.errors import InputError
 

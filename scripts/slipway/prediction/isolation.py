@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from slipway.policy import Isolation
+from slipway.policy.evaluation import Isolation
 from slipway.prediction.confined import Limits
 from slipway.runner.errors import GateError
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from slipway.evaluation.metrics.forecasting import seasonal_naive_scale
 from slipway.evaluation.outcomes import Forecast, Integers, Ranking
-from slipway.policy import Evaluation
+from slipway.policy.evaluation import Evaluation
 from slipway.prediction.process import Predictions
 from slipway.runner.errors import InputError
 

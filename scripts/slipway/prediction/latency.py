@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from slipway.evaluation.latency import Timings
-from slipway.policy import Latency
+from slipway.policy.latency import Latency
 from slipway.prediction import isolation
 from slipway.prediction.isolation import Confinement
 from slipway.prediction.process import MODEL_AT_FAULT, Job, Started, at_fault, broke, peak_memory, start

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from slipway.evaluation.outcomes import Booleans, Floats, Multilabel
-from slipway.policy import Evaluation
+from slipway.policy.evaluation import Evaluation
 from slipway.prediction.process import Predictions
 from slipway.runner.errors import GateError, InputError
 

@@ -18,7 +18,7 @@ from slipway.evaluation.outcomes import (
     Prices,
     Regression,
 )
-from slipway.policy import Evaluation
+from slipway.policy.evaluation import Evaluation
 from slipway.prediction import keyed, multilabel
 from slipway.prediction.process import Predictions
 from slipway.runner.errors import GateError, InputError

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from slipway.policy import Missing, Noise, Perturbation, Robustness, Swap, Units
+from slipway.policy.robustness import Missing, Noise, Perturbation, Robustness, Swap, Units
 from slipway.runner.errors import InputError
 
 

@@ -15,8 +15,9 @@ import polars as pl
 
 from slipway.evaluation.outcomes import Floats, Text
 from slipway.evaluation.scoring import score
-from slipway.policy import Evaluation, Scorer, SourcedPolicy
-from slipway.policy.scorers import BUILT_IN_SCORERS
+from slipway.policy.evaluation import Evaluation
+from slipway.policy.scorers import BUILT_IN_SCORERS, Scorer
+from slipway.policy.source import SourcedPolicy
 from slipway.prediction import isolation
 from slipway.prediction.holdout import Holdout
 from slipway.prediction.isolation import Confinement, confinement

@@ -6,7 +6,9 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from slipway.policy import Policy, SourcedPolicy, read_text
+from slipway.policy.model import Policy
+from slipway.policy.reading import read_text
+from slipway.policy.source import SourcedPolicy
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import ModelVersion, Registry
 from slipway.release import architecture

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from slipway.policy import SourcedPolicy
 from slipway.policy.release import Environment, Release
+from slipway.policy.source import SourcedPolicy
 from slipway.registry.mlflow import PRODUCTION, ModelVersion
 from slipway.release import reading
 from slipway.release.differences import Difference

@@ -16,8 +16,9 @@ from slipway.evaluation.formulas import Interval
 from slipway.evaluation.judgement import measure, metric_of
 from slipway.evaluation.outcomes import Outcome
 from slipway.evaluation.sampling import Sampling
-from slipway.policy import Evaluation, Isolation, MetricRule
+from slipway.policy.evaluation import Evaluation, Isolation
 from slipway.policy.model import GRADES, Grade
+from slipway.policy.rules import MetricRule
 from slipway.prediction.holdout import Holdout, read_holdout
 from slipway.prediction.isolation import Confinement, confinement
 from slipway.prediction.outcome import cluster_positions, outcomes

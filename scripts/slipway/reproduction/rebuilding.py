@@ -14,7 +14,10 @@ from pathlib import Path
 from slipway import datasets
 from slipway.datasets import DatasetVersion
 from slipway.datasets.address import is_remote
-from slipway.policy import Policy, SourcedPolicy, Training, read_text
+from slipway.policy.model import Policy
+from slipway.policy.reading import read_text
+from slipway.policy.source import SourcedPolicy
+from slipway.policy.training import Training
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import Registry
 from slipway.reproduction.recorded import Recorded

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway.policy import Policy
+from slipway.policy.model import Policy
 from slipway.policy.reading import read_text
 from slipway.policy.retraining import Envelope
 from slipway.retraining.change import Changed

@@ -28,7 +28,7 @@ from slipway.governor.payload import Cause, Payload
 from slipway.ledger.drafting import Drafted
 from slipway.ledger.entries import Entry
 from slipway.ledger.store import Ledger, Receipt
-from slipway.policy import Retraining as Policy
+from slipway.policy.retraining import Retraining as Policy
 from slipway.report import Report, Subject, Verdict
 from slipway.retraining import record
 from slipway.retraining.record import Intent, Reading, Scribe

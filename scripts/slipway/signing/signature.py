@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway.policy import SigningMethod
+from slipway.policy.model import SigningMethod
 from slipway.runner.errors import GateError
 from slipway.signing.signer import CURVES
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway.policy import SigningMethod
+from slipway.policy.model import SigningMethod
 from slipway.runner.errors import InputError, RemoteError, SlipwayError
 from slipway.runner.inputs import NO_SECRET, Secret
 from slipway.signing.files import hashing_of

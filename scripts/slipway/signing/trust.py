@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from slipway.policy import SigningMethod, SourcedPolicy
+from slipway.policy.model import SigningMethod
+from slipway.policy.source import SourcedPolicy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,8 @@ from slipway.containers.bases import Base
 from slipway.containers.engines import Builder, Recipe
 from slipway.containers.work import Work
 from slipway.datasets import without_glob
-from slipway.policy import Container
 from slipway.policy.source import file_digest
+from slipway.policy.training import Container
 from slipway.runner import commands, context, environments, wheels
 from slipway.runner.errors import InputError, RemoteError
 from slipway.training import command, provenance, repository, telling

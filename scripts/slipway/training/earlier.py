@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from slipway.policy import Training
+from slipway.policy.training import Training
 from slipway.registry.digests import digest
 from slipway.registry.mlflow import ModelVersion, Registry
 from slipway.report import Report, reuse

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import datasets
-from slipway.policy import Training
+from slipway.policy.training import Training
 from slipway.registry.mlflow import LoggedModel, Registry
 from slipway.runner import commands
 from slipway.runner.errors import GateError, InputError

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from slipway.policy import Policy
+from slipway.policy.model import Policy
 from slipway.runner import environments
 from slipway.training import command, contained, provenance
 from slipway.training.command import Ended

@@ -14,8 +14,8 @@ from pathlib import Path
 import yaml
 
 from slipway import datasets
-from slipway.policy import Dataset, Policy
-from slipway.policy.model import SPARK_TOKEN
+from slipway.policy.dataset import SPARK_TOKEN, Dataset
+from slipway.policy.model import Policy
 from slipway.runner import commands, environments, redaction
 from slipway.runner.environments import REPOSITORY
 from slipway.runner.errors import SlipwayError

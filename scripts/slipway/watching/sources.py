@@ -12,8 +12,8 @@ from pathlib import Path
 from slipway.canary.observations import Observation, Observations
 from slipway.observations.files import FileSource
 from slipway.observations.prometheus import PrometheusSource
-from slipway.policy import Policy
 from slipway.policy.canary import ObservationSource
+from slipway.policy.model import Policy
 from slipway.runner import commands
 from slipway.runner.errors import InputError
 from slipway.runner.inputs import Secret

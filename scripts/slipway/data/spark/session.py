@@ -9,7 +9,7 @@ import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from slipway.policy.model import SPARK_TOKEN
+from slipway.policy.dataset import SPARK_TOKEN
 from slipway.runner.errors import InputError, RemoteError
 
 if TYPE_CHECKING:
