@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +85,9 @@ def compare(given: Inputs, rules: Against, reference: profiles.Profile) -> Itera
         raise PolicyError(f"`against.ignore` names `{unknown[0]}`, which neither the reference nor the data have.")
     # What is not compared is not read: Spark may not carry it.
     wanted = [name for name in reference.columns if name not in rules.ignore]
-    parts = profiles_of(said_dataset(given.data), given.spark_server, wanted, rules.cluster or "")
+    parts = profiles_of(
+        said_dataset(given.data), given.spark_server, wanted, rules.cluster or "", text_columns=reference.texts
+    )
     current = profiles.merge(parts)
     waiting = [name for name in given.waiting.splitlines() if name not in current.columns]
     rules = rules.model_copy(update={"ignore": (*rules.ignore, *waiting)})
@@ -98,15 +100,21 @@ def said_dataset(said: str) -> Dataset:
 
 
 def profiles_of(
-    dataset: Dataset, server: str, columns: list[str] | None = None, cluster: str = ""
+    dataset: Dataset,
+    server: str,
+    columns: list[str] | None = None,
+    cluster: str = "",
+    *,
+    text_columns: Collection[str] = (),
 ) -> tuple[profiles.Profile, ...]:
-    """The profile of a dataset by the engine that reads it, or those of its clusters.
+    """The profile of a dataset by the engine that reads it, or those of its clusters. text_columns: as `reading.scan`
+    has them.
 
     Raises InputError where it cannot be read, or has no column `cluster`.
     """
     if dataset.engine == "spark":
         return in_spark(dataset, server, columns, cluster)
-    frame = reading.scan(dataset.path)
+    frame = reading.scan(dataset.path, text_columns=text_columns)
     with reading.unreadable(dataset.path):
         if not cluster:
             in_strips = reading.keeps_columns_apart(dataset.path)

@@ -127,7 +127,8 @@ def look(report: Report, sourced: SourcedPolicy, rules: Drift, reference: Refere
     place = given.data or sourced.policy.data[rules.current].path
     with reading.unreadable(place):
         fetched = datasets.fetch_missing(place)
-        frame, version = reading.scan(fetched), datasets.identify(place)
+        frame = reading.scan(fetched, text_columns=reference.profile.texts)
+        version = datasets.identify(place)
         check_ignored(sourced, rules, reference.profile, frame.collect_schema().names())
         parts = clusters.profiles_of(frame, rules.cluster) if rules.cluster else ()
         current = (
@@ -201,7 +202,8 @@ def in_season(
     path = sourced.policy.data[name].path
     window = season.window_of(current, rules.season)
     with reading.unreadable(path):
-        rows = season.matched(reading.scan(datasets.fetch_missing(path)), rules.season, window)
+        all_rows = reading.scan(datasets.fetch_missing(path), text_columns=reference.profile.texts)
+        rows = season.matched(all_rows, rules.season, window)
         profile = profiles.of_frame(rows, [*reference.profile.columns])
     said = {"season": window.in_words, f"data_{name}": datasets.identify(path).in_words}
     return replace(reference, profile=profile), said

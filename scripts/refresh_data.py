@@ -59,7 +59,9 @@ def main(given: Inputs) -> None:
         rules = section(sourced)
         asked = request.of_run(run, sourced.policy.model)
         before = repository.look()
-        repository.require_clean(before, allow_dirty=False)
+        repository.require_clean(
+            before, allow_dirty=False, why="What would be proposed is not what the command did.", otherwise=""
+        )
         commit = before.commit
         refresh(rules, asked)
         changed = changes(before)
@@ -138,10 +140,11 @@ def keep_patch(beside: Path) -> Path:
 def told(report: Report, asked: Request, before: Checkout, patch: Path, changed: tuple[str, ...]) -> Report:
     """The report on what was changed."""
     rows = tuple((name,) for name in changed)
+    files = "1 file" if len(changed) == 1 else f"{len(changed)} files"
     return report.model_copy(
         update={
             "verdict": Verdict.PASS,
-            "headline": f"The data were refreshed: {len(changed)} files of the repository changed.",
+            "headline": f"The data were refreshed: {files} of the repository changed.",
             "reasons": (asked.reason,),
             "tables": (Table(title="Changed files", columns=(Column(name="file", kind="code"),), rows=rows),),
             "attachments": {change.PATCH: file_digest(patch)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -155,3 +156,53 @@ def test_reading_needs_polars_only() -> None:
     program = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); import slipway.data.reading; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not {"pandera", "pandas", "pydantic"} & set(done.stdout.split())
+
+
+def test_a_csv_file_without_a_value_in_a_column_takes_its_type_from_the_others(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("n,day,s\n")  # a day on which nothing happened
+    (tmp_path / "2.csv").write_text("n,day,s\n1,2026-01-02,x\n")
+    (tmp_path / "3.csv").write_text("n,day,s\n,,\n")
+    found = reading.scan(tmp_path)
+    assert dict(found.collect_schema()) == {"n": pl.Int64, "day": pl.Date, "s": pl.String}
+    assert found.collect().rows() == [(1, date(2026, 1, 2), "x"), (None, None, None)]
+
+
+def test_a_column_without_any_value_has_no_type_but_the_one_that_is_declared(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("n,s,other\n1,,\n2,,\n")
+    assert dict(reading.scan(path).collect_schema()) == {"n": pl.Int64, "s": pl.Null, "other": pl.Null}
+    found = reading.scan(path, text_columns=["s"], types={"s": pl.String(), "n": pl.Float64(), "other": pl.Date()})
+    assert dict(found.collect_schema()) == {"n": pl.Int64, "s": pl.String, "other": pl.Date}
+    assert found.collect().height == 2
+
+
+def test_codes_stay_as_they_are_where_only_some_files_look_like_numbers(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("code,at\n00123,2026-01-02T10:00:00\n")
+    (tmp_path / "2.csv").write_text("code,at\nA12,2026-01-02T10:00:00Z\n")
+    found = reading.scan(tmp_path).collect()
+    assert found["code"].to_list() == ["00123", "A12"]
+    assert found["at"].to_list() == ["2026-01-02T10:00:00", "2026-01-02T10:00:00Z"]  # two zones are none
+
+
+def test_the_type_of_a_column_that_begins_empty_is_that_of_its_later_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "ROWS_TO_INFER", 2)
+    path = tmp_path / "x.csv"
+    path.write_text("n,s\n,\n,\n3,\n4.5,b\n")
+    found = reading.scan(path).collect()
+    assert found["n"].to_list() == [None, None, 3.0, 4.5]
+    assert found["s"].to_list() == [None, None, None, "b"]
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.csv", "x.ndjson"])
+def test_a_column_that_is_called_like_a_pattern_is_refused(tmp_path: Path, name: str) -> None:
+    frame = pl.DataFrame({"^a.*$": [1], "ab": [2], "^c": [3]})
+    getattr(frame, f"write_{name.partition('.')[2]}")(tmp_path / name)
+    assert "The data have a column called `^a.*$`" in refusal(tmp_path / name)
+
+
+def test_json_lines_whose_types_do_not_fit_together_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "1.ndjson").write_text('{"a": {"b": 1}}\n')
+    (tmp_path / "2.ndjson").write_text('{"a": [1]}\n')
+    assert "cannot be read" in refusal(tmp_path)

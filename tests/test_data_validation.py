@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -405,3 +406,38 @@ def test_a_wide_frame_is_checked_in_one_scan() -> None:
     checks = validate(read(text, file="s"), frame)
     assert {check.verdict for check in checks} == {PASS}
     assert (len(checks), scans) == (120, 1)
+
+
+def calls(schema: str, frame: pl.DataFrame) -> int:
+    """Calls of Python functions, generators resumed among them, that a validation makes."""
+    made, declared = 0, read(schema, file="schema.yml")
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal made
+        made += event == "call"
+
+    sys.setprofile(count)
+    try:
+        validate(declared, frame.lazy(), now=NOW)
+    finally:
+        sys.setprofile(None)
+    return made
+
+
+def test_a_wide_frame_costs_in_proportion_to_its_columns() -> None:
+    def wide(columns: int) -> int:
+        names = [f"c{number}" for number in range(columns)]
+        schema = "columns:\n" + "".join(f"  {name}: {{}}\n" for name in names)
+        return calls(schema, pl.DataFrame({name: [1] for name in names}))
+
+    assert wide(600) < 2.2 * wide(300)
+
+
+def test_the_nearest_name_is_looked_for_only_while_few_columns_are_absent() -> None:
+    names = [f"column_{number:02}" for number in range(40)]
+    schema = "columns:\n" + "".join(f"  {name}: {{}}\n" for name in names)
+    found = judged(schema, {f"{name}x": [1] for name in names})
+    told = [check.detail for check in found.values() if check.detail.startswith("the data have no column")]
+    assert len(told) == 40
+    assert told[0] == "the data have no column `column_00`; the nearest is `column_00x`"
+    assert sum("nearest" in each for each in told) == 20

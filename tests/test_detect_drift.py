@@ -12,12 +12,15 @@ import polars as pl
 import pytest
 import yaml
 
+import detect_drift
+from slipway import profiles
 from slipway.comparison import production
 from slipway.comparison.reference import find_reference
 from slipway.drift import importance
 from slipway.policy.source import load
+from slipway.profiles import of_batches
 from slipway.registry.mlflow import PRODUCTION
-from slipway.report import Verdict
+from slipway.report import Report, Verdict
 from slipway.runner.context import Run
 from test_training_toy import LOCK, MODEL, POLICY, QUIET, ROOT, TRAIN, Done, Toy, holdout, make_toy, models_python
 
@@ -269,6 +272,19 @@ def test_detect__a_profile_that_is_given(toy: Toy, tmp_path: Path) -> None:
     refused = look(toy, holdout(2_000, seed=9), reference_profile=str(kept))
     assert (refused.code, refused.outputs["verdict"]) == (1, "inconclusive")
     assert "99" in refused.error
+
+
+def test_detect__codes_of_a_csv_that_happen_to_be_digits_are_text_as_in_the_reference(tmp_path: Path) -> None:
+    codes = [f"{number % 7:03}" for number in range(600)]
+    reference = of_batches([pl.DataFrame({"code": [*codes, *["A12"] * 2]})])
+    Path("profile.json").write_text(profiles.text(reference), encoding="utf-8")
+    pl.DataFrame({"code": codes}).write_csv("live.csv")
+    Path("slipway.yml").write_text(
+        "version: 1\nmodel: m\ndata: {live: {path: live.csv}}\ndrift: {current: live}\n", encoding="utf-8"
+    )
+    report = tmp_path / "report.json"
+    detect_drift.main(detect_drift.Inputs(reference_profile=Path("profile.json"), report=report))
+    assert Report.read(report).verdict is Verdict.PASS
 
 
 def test_detect__a_profile_that_was_exchanged_is_refused(toy: Toy) -> None:

@@ -202,3 +202,46 @@ def test_telling__draws_both_on_one_scale_and_charts_what_drifted() -> None:
     charts = telling.chart(found)
     assert [each.title for each in charts] == ["Distance by column", "Shares of x"]
     assert [[point.y for point in each.points] for each in charts[1].series] == [[0.5, 0.5], [0.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("reference", "current", "same"),
+    [
+        (pl.Boolean, pl.String, False),
+        (pl.String, pl.Boolean, False),
+        (pl.Int64, pl.Duration("us"), False),
+        (pl.Time, pl.Duration("us"), False),
+        (pl.Datetime("us", "UTC"), pl.Datetime("us"), False),
+        (pl.Date, pl.Datetime("us", "UTC"), False),
+        (pl.Datetime("us", "UTC"), pl.Datetime("ms", "Europe/Berlin"), True),
+        (pl.Date, pl.Datetime("us"), True),
+        (pl.Int8, pl.Float64, True),
+        (pl.Float64, pl.Decimal(10, 2), True),
+        (pl.Categorical, pl.String, True),
+        (pl.Null, pl.Boolean, True),
+    ],
+)
+def test_judge__values_that_look_alike_and_mean_something_else_are_another_type(
+    reference: Any, current: Any, same: bool
+) -> None:
+    values = pl.Series("x", [0, 1] * 300)
+
+    def typed(dtype: Any) -> Profile:
+        if dtype == pl.Null:
+            return profile(x=[None] * 600)
+        if dtype in (pl.String, pl.Categorical):
+            return of_batches([values.cast(pl.Boolean).cast(pl.String).cast(dtype).to_frame()])
+        return of_batches([values.cast(dtype).to_frame()])
+
+    (found,) = judge(typed(reference), typed(current), RULES)
+    assert (" was " not in found.detail) is same
+    if not same:
+        assert (found.verdict, found.role) == (Verdict.FAIL, "quality")
+
+
+def test_reasons__of_many_columns_the_first_are_named() -> None:
+    names = [f"c{number}" for number in range(40)]
+    gone = judge(profile(**{name: normal(300) for name in names}), profile(other=normal(300)), RULES)
+    said = telling.reasons(gone, [])
+    assert len(said) == 21
+    assert said[-1] == "20 more are in the table."

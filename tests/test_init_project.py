@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import runpy
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -212,3 +214,38 @@ def test_init__gates_name_metrics_of_their_task() -> None:
 )
 def test_bounds__leave_a_margin_and_do_not_pass_zero(low: float, high: float, expected: tuple[float, float]) -> None:
     assert inference.bounds(low, high) == pytest.approx(expected)
+
+
+def test_a_wide_frame_is_looked_at_some_columns_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = flights().lazy()
+    at_once = inference.look([frame])
+    monkeypatch.setattr(inference, "AT_ONCE", 2)
+    asked: list[int] = []
+    facts = inference._facts
+
+    def counted(frame: pl.LazyFrame, strip: Mapping[str, pl.DataType]) -> dict[str, dict[str, Any]]:
+        asked.append(len(strip))
+        return facts(frame, strip)
+
+    monkeypatch.setattr(inference, "_facts", counted)
+    assert inference.look([frame]) == at_once
+    assert asked == [2, 2, 2, 2, 1]
+
+
+def test_a_column_without_any_value_is_declared_without_a_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("holdout.csv").write_text("x,comment,target\n" + "".join(f"{n},,{n % 2}\n" for n in range(40)))
+    main(Inputs(data="holdout.csv"))
+    declared = yaml.safe_load(Path("schema.yml").read_text())["columns"]["comment"]
+    assert declared == {"nullable": True}
+
+
+def test_counters_get_no_bound_and_truth_values_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    frame = pl.DataFrame({"order": range(100, 160), "late": [0, 1] * 30, "items": [1, 2, 5] * 20})
+    frame.write_parquet("holdout.parquet")
+    main(Inputs(data="holdout.parquet", target="late"))
+    declared = yaml.safe_load(Path("schema.yml").read_text())["columns"]
+    assert declared["order"] == {"dtype": "Int64", "nullable": False, "unique": True}
+    assert declared["late"]["in_range"] == {"min_value": 0, "max_value": 1}
+    assert declared["items"]["in_range"] == {"min_value": 0, "max_value": 6}

@@ -65,6 +65,15 @@ def test_refresh_data__takes_new_removed_and_binary_files_and_leaves_ignored_one
     assert not (retraining.repository.path / "data/x.log").exists()
 
 
+def test_refresh_data__in_a_changed_work_tree_says_what_is_wrong_with_that(retraining: Retraining) -> None:
+    retraining.policy()
+    (retraining.repository.path / "notes.txt").write_text("mine")
+    done = retraining.refresh()
+    assert (done.code, done.outputs["verdict"]) == (1, "inconclusive")
+    assert "What would be proposed is not what the command did." in done.log
+    assert "To train anyway" not in done.log
+
+
 def test_refresh_data__leaves_the_index_as_it_is(retraining: Retraining) -> None:
     retraining.policy()
 

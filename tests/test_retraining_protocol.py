@@ -16,12 +16,12 @@ import pytest
 
 from github_double.server import GitHubDouble
 from github_double.world import Workflow
-from governor_kit import AT_ONCE, MODEL, NOW, drift, validation
+from governor_kit import AT_ONCE, MODEL, NOW, check, drift, validation
 from ledger_kit import draft, ledger, subjects
 from slipway.github_api import client, dispatches
 from slipway.governor import keys, payload
 from slipway.governor.facts import Unknown
-from slipway.ledger import store
+from slipway.ledger import drafting, store
 from slipway.ledger.entries import Entry, digest
 from slipway.ledger.git import Git
 from slipway.ledger.store import Ledger
@@ -267,6 +267,17 @@ def test_act__waits_for_drift_in_two_windows(site: Site) -> None:
     assert site.governor(window="august", rules=rules).act().dispatched
 
 
+def test_act__a_delivery_that_broke_is_no_window_that_drifted(site: Site) -> None:
+    there = ledger(site.folder / "reader", remote=str(site.upstream))
+    run = Run(repository=REPOSITORY, run_id=1, attempt=1, event_name="schedule")
+    for window, role in (("june", "quality"), ("july", "feature")):
+        file = drift(window=window, checks=(check(role=role),)).write(site.folder / f"{window}.json")
+        there.append([drafting.of_report(file, run)])
+        step = site.governor(window="august", rules={"persistence": {"drifted": 2, "windows": 3}}).act()
+        assert (rule(step) == "persistence") is (role == "quality")
+        assert step.dispatched is (role == "feature")
+
+
 def test_act__one_run_of_a_model_at_a_time(site: Site) -> None:
     site.hub.world.start(site.workflow, "workflow_dispatch", {"key": f"{keys.prefix('delays')}{'0' * 16}"})
     site.hub.world.start(site.workflow, "schedule", {})  # by anybody, and it will run for a day
@@ -274,6 +285,35 @@ def test_act__one_run_of_a_model_at_a_time(site: Site) -> None:
     site.later(days=1)
     list(site.hub.world.runs.values())[-1].status = "completed"
     assert site.governor(window="august").act().dispatched
+
+
+@pytest.mark.parametrize("step", [("pending", "in_progress"), ("requested", "queued"), ("queued", "in_progress")])
+def test_in_flight__a_run_that_moves_on_between_two_questions_is_seen(step: tuple[str, str]) -> None:
+    asked: list[str] = []
+
+    class Moving:
+        """A repository, its workflow and the one run, which moves on after each question in turn."""
+
+        id, html_url, display_title = 1, "", "Retrain"
+
+        def __init__(self, after: int) -> None:
+            self.after = after
+
+        @property
+        def status(self) -> str:
+            return step[len(asked) > self.after]
+
+        def get_workflow(self, _name: str) -> Moving:
+            return self
+
+        def get_runs(self, status: str) -> list[Moving]:
+            found = [self] if self.status == status else []
+            asked.append(status)
+            return found
+
+    for after in range(len(dispatches.NOT_ENDED)):
+        asked.clear()
+        assert dispatches.in_flight(Moving(after), "retrain.yml")  # type: ignore[arg-type]
 
 
 # What GitHub says.

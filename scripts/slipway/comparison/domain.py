@@ -26,7 +26,7 @@ def look(sourced: SourcedPolicy, rules: Drift, reference: Reference, current: pl
     columns = [each for each in reference.profile.columns if each not in left_out(sourced, rules)]
     try:
         with reading.unreadable(path):
-            rows = reading.scan(datasets.fetch_missing(path))
+            rows = reading.scan(datasets.fetch_missing(path), text_columns=reference.profile.texts)
             if rules.season:
                 rows = season.matched(rows, rules.season, season.window_of(current, rules.season))
             before = drawn(_narrow(rows, columns, rules.cluster), asked.rows)

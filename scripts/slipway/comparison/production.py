@@ -80,7 +80,7 @@ def look(
     path = sourced.policy.data[name].path
     try:
         with reading.unreadable(path):
-            before = drawn(reading.scan(datasets.fetch_missing(path)))
+            before = drawn(reading.scan(datasets.fetch_missing(path), text_columns=reference.profile.texts))
         with reading.unreadable(rules.current):
             now = drawn(current)
         sides, weights = _asked(sourced, rules, evaluation, reference, before, now, tracking_uri)

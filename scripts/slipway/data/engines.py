@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -80,11 +79,15 @@ class InSpark:
 Rows = InPolars | InSpark
 
 
-def open_rows(dataset: Dataset, place: str, *, server: str, text_columns: Collection[str]) -> Rows:
-    """The dataset, which lies at `place`. Raises InputError where polars cannot read its files."""
+def open_rows(dataset: Dataset, place: str, *, server: str, schema: Schema | None) -> Rows:
+    """The dataset, which lies at `place`; files without types are read as `schema` has them.
+
+    Raises InputError where polars cannot read its files.
+    """
     if dataset.engine == "spark":
         return in_spark(dataset.path, place, server=server)
-    return InPolars(path=dataset.path, frame=reading.scan(place, text_columns=text_columns))
+    text_columns, types = (schema.text_columns, schema.types) if schema else ((), {})
+    return InPolars(path=dataset.path, frame=reading.scan(place, text_columns=text_columns, types=types))
 
 
 def in_spark(path: str, place: str, *, server: str) -> InSpark:

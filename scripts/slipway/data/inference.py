@@ -30,6 +30,10 @@ LEAST_MISSING = 0.05
 
 SHOWN = 60
 
+AT_ONCE, STRIPS = 50, 40
+"""Columns whose different values are counted together: polars' time and memory for it grow with the square of their
+number. A text file is parsed anew for every strip of columns, so there are at most so many."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
@@ -52,12 +56,16 @@ class Seen:
 
 
 def look(frames: Sequence[pl.LazyFrame]) -> dict[str, Seen]:
-    """What the columns of datasets with the same columns hold. One pass over each, and one over what may be categories.
+    """What the columns of datasets with the same columns hold. One pass over each (over a wide one several, of some
+    columns each), and one over what may be categories.
 
     Polars' own exceptions come through where a file is damaged.
     """
     schema = frames[0].collect_schema()
-    found = [_facts(frame, schema) for frame in frames]
+    width = max(AT_ONCE, math.ceil(len(schema) / STRIPS))
+    typed = list(schema.items())
+    strips = [dict(typed[start : start + width]) for start in range(0, len(typed), width)]
+    found = [{name: facts for strip in strips for name, facts in _facts(frame, strip).items()} for frame in frames]
     few = [
         name
         for name, dtype in schema.items()
@@ -71,7 +79,7 @@ def look(frames: Sequence[pl.LazyFrame]) -> dict[str, Seen]:
     return {name: _together(dtype, [each[name] for each in found], values.get(name)) for name, dtype in schema.items()}
 
 
-def _facts(frame: pl.LazyFrame, schema: pl.Schema) -> dict[str, dict[str, Any]]:
+def _facts(frame: pl.LazyFrame, schema: Mapping[str, pl.DataType]) -> dict[str, dict[str, Any]]:
     expressions = {}
     for name, dtype in schema.items():
         column = pl.col(name)
@@ -140,7 +148,9 @@ def schema_text(columns: Mapping[str, Seen], rows: Sequence[int], source: str) -
 
 def _column(name: str, seen: Seen) -> Iterator[str]:
     yield f"  {scalar(name)}:"
-    if known := _type_name(seen.dtype):
+    if seen.dtype == pl.Null:
+        yield "    # review: its type is not checked, since it has no value"
+    elif known := _type_name(seen.dtype):
         yield f"    dtype: {scalar(known)}"
     else:
         yield f"    # review: its type, {shown(str(seen.dtype))}, is not checked"
@@ -160,6 +170,8 @@ def _values(seen: Seen) -> Iterator[str]:
         return
     elif isinstance(seen.dtype, (pl.Date, pl.Datetime)):
         yield f"    # review: seen {seen.low} to {seen.high}; no bound, since times move on"
+    elif seen.unique and seen.dtype.is_integer():
+        yield f"    # review: seen {seen.low} to {seen.high}; no bound, since counters move on"
     elif isinstance(seen.dtype, pl.Decimal):
         yield f"    # review: seen {seen.low} to {seen.high}; give a range"
     elif seen.nans or seen.infinities:
@@ -173,8 +185,10 @@ def _values(seen: Seen) -> Iterator[str]:
 def bounds(low: float, high: float) -> tuple[float, float]:
     """The range with `MARGIN` of its width on both sides, rounded outward; no bound lies beyond zero that none passed.
 
-    Whole numbers get whole bounds. Of a single value the width is its own size.
+    Whole numbers get whole bounds; 0 and 1 are truth values, and stay. Of a single value the width is its own size.
     """
+    if isinstance(low, int) and isinstance(high, int) and (low, high) == (0, 1):
+        return low, high
     width = (high - low) or abs(high) or 1
     most = [low - MARGIN * width, high + MARGIN * width]
     if isinstance(low, int) and isinstance(high, int):

@@ -19,6 +19,9 @@ from slipway.report.model import Check, Verdict
 
 Item = Probe | Check
 
+NEAREST = 20
+"""Absent columns for which the nearest name is looked for: each is compared with all columns of the data."""
+
 
 class Plan:
     """What to check of one frame. `items` holds a finished Check where the types of the data decide it."""
@@ -30,6 +33,7 @@ class Plan:
         self.columns = _matched(schema, list(self.actual))
         self.types = dict(self.actual)
         self.given: dict[str, str] = {}
+        self.absent: set[str] = set()
         self.conversions: list[pl.Expr] = []
         self.frame = self._coerced(frame)
         self.items: list[Item] = [
@@ -52,8 +56,9 @@ class Plan:
         return frame.with_columns(self.conversions) if self.conversions else frame
 
     def _absent_columns(self) -> Iterator[Item]:
+        present = {id(column) for _, column in self.columns}
         for name, column in (self.schema.columns or {}).items():
-            if any(matched is column for _, matched in self.columns):
+            if id(column) in present:
                 continue
             pattern = "no column of the data matches this pattern"
             detail = pattern if column.is_pattern(name) else self._no_column(name)
@@ -112,13 +117,13 @@ class Plan:
         return probes.violations(title, violates, (name,), rule=rule)
 
     def _whole_table(self) -> Iterator[Item]:
-        names, declared = list(self.actual), list(dict.fromkeys(name for name, _ in self.columns))
+        names, declared = list(self.actual), dict.fromkeys(name for name, _ in self.columns)
         if self.schema.strict is True:
             extra = [name for name in names if name not in declared]
             yield _static("no other columns", not extra, "the schema does not declare " + ", ".join(extra[:10]))
         if self.schema.ordered:
             found = [name for name in names if name in declared]
-            yield _static("column order", found == declared, f"the order is {', '.join(found[:20])}")
+            yield _static("column order", found == list(declared), f"the order is {', '.join(found[:20])}")
         for group in self.schema.unique_groups:
             title = f"{', '.join(group)}: unique together"
             if absent := [name for name in group if name not in self.actual]:
@@ -172,7 +177,8 @@ class Plan:
         return missing | pl.col(name).is_nan().fill_null(False) if dtypes.is_float(self.types[name]) else missing
 
     def _no_column(self, name: str) -> str:
-        close = difflib.get_close_matches(name, list(self.actual), n=1)
+        self.absent.add(name)
+        close = difflib.get_close_matches(name, list(self.actual), n=1) if len(self.absent) <= NEAREST else []
         return f"the data have no column `{name}`" + (f"; the nearest is `{close[0]}`" if close else "")
 
 
@@ -188,13 +194,13 @@ def _matched(schema: Schema, names: list[str]) -> list[tuple[str, Column]]:
 
     Several patterns may rule one column; none rules a column that is declared by its name.
     """
-    declared = schema.columns or {}
+    declared, present = schema.columns or {}, set(names)
     explicit = {name for name, column in declared.items() if not column.is_pattern(name)}
     found = []
     for name, column in declared.items():
         if column.is_pattern(name):
             found += [(match, column) for match in _matching(name, names) if match not in explicit]
-        elif name in names:
+        elif name in present:
             found.append((name, column))
     return found
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,15 @@ ROWS_TO_INFER = 10_000
 FOLDER_FIX = "Give the folder files of one format, or a glob that names some of them: `data/*.parquet`."
 
 
-def scan(path: str | Path, *, text_columns: Collection[str] = ()) -> pl.LazyFrame:
+def scan(
+    path: str | Path, *, text_columns: Collection[str] = (), types: Mapping[str, pl.DataType] | None = None
+) -> pl.LazyFrame:
     """The dataset at `path`, files in order of their names.
 
-    CSV and JSON lines carry no types: they are inferred, dates included, and a column in which some value is not of
-    its type is text. `text_columns` are read as text whatever they look like (codes with leading zeros). Such files
-    are read through once, so that what is returned can be read; parquet and Arrow are only opened.
+    CSV and JSON lines carry no types: they are inferred, in CSV dates included, and a column in which some value is not
+    of its type is text. `text_columns` are read as text whatever they look like (codes with leading zeros). A column
+    without any value is of the type that `types` has for it, or else of none (Null). Such files are read through once,
+    so that what is returned can be read; parquet and Arrow are only opened.
 
     Raises InputError where there is nothing, nothing readable, no row, or files that do not belong together.
     """
@@ -49,8 +53,16 @@ def scan(path: str | Path, *, text_columns: Collection[str] = ()) -> pl.LazyFram
     for file in files:
         with unreadable(file):
             frames.append(_scan_file(file, text_columns))
+    if _format(files[0]) == "csv" and (mixed := _of_several_kinds(frames)):
+        # Typed file by file, `00123` would be 123 here, and text beside `A12` there.
+        frames = [_scan_file(file, {*text_columns, *mixed}) for file in files]
     frame = _together(files, frames)
     with unreadable(path):
+        schema = frame.collect_schema()
+        _refuse_patterns(schema)
+        if _format(files[0]) in ("csv", "ndjson"):
+            empty = [name for name, dtype in schema.items() if dtype == pl.Null]
+            frame = frame.with_columns(pl.col(name).cast(types[name]) for name in empty if types and name in types)
         rows = frame.select(pl.len()).collect(engine="streaming").item()
     if not rows:
         raise InputError(f"The dataset {path} has no rows.", fix="Check the query or the step that writes it.")
@@ -146,22 +158,58 @@ def _scan_file(file: Path, text_columns: Collection[str]) -> pl.LazyFrame:
 
 def _scan_csv(file: Path, text_columns: Collection[str]) -> pl.LazyFrame:
     header = pl.scan_csv(file, glob=False, has_header=False, n_rows=1, infer_schema=False).collect().row(0)
-    if twice := {each for each in header if header.count(each) > 1}:
-        name = sorted(map(str, twice))[0]
+    if twice := [str(each) for each, times in Counter(header).items() if times > 1]:
+        name = min(twice)
         raise InputError(f"The data file {file} has two columns called `{name}`.", fix="Rename one of them.")
     as_text: dict[str, Any] = {name: pl.String for name in header if name in text_columns}
     options: dict[str, Any] = {"infer_schema_length": ROWS_TO_INFER, "try_parse_dates": True}
     frame = pl.scan_csv(file, glob=False, schema_overrides=as_text, **options)
     try:
-        _read_through(frame)
+        rows, nulls = _read_through(frame)
+        if _begins_empty(frame, as_text, rows, nulls):
+            options["infer_schema_length"] = None
+            frame = pl.scan_csv(file, glob=False, schema_overrides=as_text, **options)
+            rows, nulls = _read_through(frame)
     except pl.exceptions.ComputeError:
         # The types were guessed from the first rows. What fits them becomes null here, and is not null as text.
-        lenient = _read_through(pl.scan_csv(file, glob=False, schema_overrides=as_text, ignore_errors=True, **options))
-        text = _read_through(pl.scan_csv(file, glob=False, infer_schema=False))
-        as_text |= {name: pl.String for name in header if lenient[name] != text[name]}
+        lenient = pl.scan_csv(file, glob=False, schema_overrides=as_text, ignore_errors=True, **options)
+        _, fitting = _read_through(lenient)
+        _, text = _read_through(pl.scan_csv(file, glob=False, infer_schema=False))
+        as_text |= {name: pl.String for name in header if fitting[name] != text[name]}
         frame = pl.scan_csv(file, glob=False, schema_overrides=as_text, **options)
-        _read_through(frame)
-    return frame
+        rows, nulls = _read_through(frame)
+    untyped = [name for name, dtype in frame.collect_schema().items() if nulls[name] == rows and name not in as_text]
+    return frame.with_columns(pl.col(untyped).cast(pl.Null)) if untyped else frame
+
+
+def _begins_empty(frame: pl.LazyFrame, as_text: Collection[str], rows: int, nulls: Mapping[str, int]) -> bool:
+    """Whether a column has no value in the rows from which its type was guessed, and some in later ones."""
+    late = [
+        name
+        for name, dtype in frame.collect_schema().items()
+        if dtype == pl.String and name not in as_text and ROWS_TO_INFER <= nulls[name] < rows
+    ]
+    first, missing = _read_through(frame.select(late).head(ROWS_TO_INFER)) if late else (0, {})
+    return any(missing[name] == first for name in late)
+
+
+def _of_several_kinds(frames: list[pl.LazyFrame]) -> set[str]:
+    """Columns that are of several kinds in the files: text and numbers, or times with and without a zone."""
+    kinds: dict[str, set[object]] = {}
+    for frame in frames:
+        for name, dtype in frame.collect_schema().items():
+            kind = "number" if dtype.is_numeric() else pl.Datetime("us") if dtype == pl.Date else dtype
+            kinds.setdefault(name, set()).add(kind)
+    return {name for name, found in kinds.items() if len(found - {pl.Null()}) > 1}
+
+
+def _refuse_patterns(names: Iterable[str]) -> None:
+    if patterns := [name for name in names if name.startswith("^") and name.endswith("$")]:
+        raise InputError(
+            f"The data have a column called `{patterns[0]}`.",
+            why="Between ^ and $ it is a pattern to polars and pandera: other columns would be read in its place.",
+            fix="Rename the column.",
+        )
 
 
 def _readable(open_with: Callable[[int | None], pl.LazyFrame]) -> pl.LazyFrame:
@@ -175,9 +223,13 @@ def _readable(open_with: Callable[[int | None], pl.LazyFrame]) -> pl.LazyFrame:
     return frame
 
 
-def _read_through(frame: pl.LazyFrame) -> dict[str, int]:
-    """Missing values by column; every row is parsed for it."""
-    return frame.select(pl.all().null_count()).collect(engine="streaming").row(0, named=True)
+def _read_through(frame: pl.LazyFrame) -> tuple[int, dict[str, int]]:
+    """Rows, and missing values by column; every row is parsed for it."""
+    names = frame.collect_schema().names()
+    _refuse_patterns(names)
+    counts = [pl.len().alias("rows"), *(pl.col(name).null_count().alias(f"of {name}") for name in names)]
+    rows, *nulls = frame.select(counts).collect(engine="streaming").row(0)
+    return rows, dict(zip(names, nulls, strict=True))
 
 
 def _together(files: list[Path], frames: list[pl.LazyFrame]) -> pl.LazyFrame:

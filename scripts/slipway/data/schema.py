@@ -145,6 +145,12 @@ class Schema(Strict):
         return frozenset(name for name, column in declared if column.polars_type in (pl.String, pl.Categorical))
 
     @property
+    def types(self) -> dict[str, pl.DataType]:
+        """The declared types by column."""
+        declared = (self.columns or {}).items()
+        return {name: column.polars_type for name, column in declared if column.polars_type is not None}
+
+    @property
     def unique_groups(self) -> list[tuple[str, ...]]:
         """Groups of columns whose values together must not repeat."""
         if not self.unique:
@@ -168,8 +174,7 @@ class Schema(Strict):
 
     def _rules_that_cannot_run(self) -> list[InitErrorDetails]:
         """Rules between columns whose types are all declared, tried over no rows."""
-        declared = {name: column.polars_type for name, column in (self.columns or {}).items()}
-        known = {name: dtype for name, dtype in declared.items() if dtype is not None}
+        known = self.types
         found = []
         for place, each in enumerate(self.slipway.compare):
             all_known = set(pl.sql_expr(each.rule).meta.root_names()) <= set(known)

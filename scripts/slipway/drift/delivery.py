@@ -7,7 +7,7 @@ thousand columns has a report of a few lines.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -84,7 +84,11 @@ def judge(
     """
     known = {name: column for name, column in reference.columns.items() if name not in rules.ignore}
     found = judging.judge(replace(reference, columns=known), current, _as_drift(rules), parts)
-    broken = [each.name for each in found if not _comparable(known[each.name], current.columns.get(each.name))]
+    broken = {
+        name
+        for name, column in known.items()
+        if name not in current.columns or not judging.same_type(column, current.columns[name])
+    }
     whole = [each for each in found if each.name not in broken]
     return (
         *_columns_check(found, broken),
@@ -123,28 +127,11 @@ def _as_drift(rules: Against) -> Drift:
     )
 
 
-def _comparable(reference: Column, current: Column | None) -> bool:
-    """Whether the column is there and of the same kind. A time that lost its zone means another moment."""
-    if current is None:
-        return False
-    if "empty" in (reference.kind, current.kind):
-        return True
-    same = reference.kind == current.kind
-    return same and (reference.kind != "time" or _zoned(reference) == _zoned(current))
-
-
-def _zoned(column: Column) -> set[bool]:
-    """Whether its times have a zone; both where its parts differ."""
-    times = [name for name in column.dtypes if name.startswith("Datetime")]
-    return {"time_zone='" in name for name in times} or {False}
-
-
-def _columns_check(found: tuple[Compared, ...], broken: list[str]) -> Iterator[Check]:
+def _columns_check(found: tuple[Compared, ...], broken: Collection[str]) -> Iterator[Check]:
     """What the reference has and the delivery has not, which fails whatever else the policy says."""
     for each in found:
         if each.name in broken:
-            detail = each.detail if each.role == "quality" else "its times have a zone on one side only"
-            yield Check(name=f"{each.name}: as in the reference", verdict=Verdict.FAIL, detail=detail)
+            yield Check(name=f"{each.name}: as in the reference", verdict=Verdict.FAIL, detail=each.detail)
     if not found:
         yield Check(name="columns", verdict=Verdict.INCONCLUSIVE, detail="no column of the reference is compared")
     elif not broken:
@@ -199,7 +186,7 @@ def _missing(found: list[Compared], rules: Against) -> Iterator[Check]:
 
 
 def _new_categories(
-    known: Mapping[str, Column], current: Profile, broken: list[str], rules: Against, examples: int
+    known: Mapping[str, Column], current: Profile, broken: Collection[str], rules: Against, examples: int
 ) -> Iterator[Check]:
     """Values that the reference does not have. Where it has too many to name them, every delivery brings new ones."""
     kind = CheckKind("no new categories", rules.new_categories)
@@ -226,7 +213,9 @@ def _new_categories(
     yield from kind.checks("without any value on one side")
 
 
-def _constant(known: Mapping[str, Column], current: Profile, broken: list[str], rules: Against) -> Iterator[Check]:
+def _constant(
+    known: Mapping[str, Column], current: Profile, broken: Collection[str], rules: Against
+) -> Iterator[Check]:
     """Columns with one value where the reference has several. Of times, which move on, none is looked at.
 
     That all other rows have the value of the first has by chance the probability (its share in the reference) **

@@ -153,6 +153,30 @@ def without_waiting(current: Profile, targets: Iterable[str], rules: Drift) -> t
     return replace(current, columns=columns), waiting
 
 
+def same_type(reference: Column, current: Column) -> bool:
+    """Whether values of the one can be values of the other; a column without a type fits any.
+
+    Numbers of all widths are alike, and so are texts and categories. Truth values are no texts, durations no numbers,
+    and a time that lost its zone means another moment.
+    """
+    if "empty" in (reference.kind, current.kind):
+        return True
+    return reference.kind == current.kind and _families(reference) == _families(current)
+
+
+def _families(column: Column) -> set[str]:
+    """What the types of its parts mean: both where they differ."""
+    found = set()
+    for dtype in column.dtypes:
+        if dtype in ("Boolean", "Time") or dtype.startswith("Duration"):
+            found.add(dtype.partition("(")[0])
+        elif dtype.startswith("Datetime"):
+            found.add("with a zone" if "time_zone='" in dtype else "any")
+        elif dtype != "Null":
+            found.add("any")
+    return found or {"any"}
+
+
 def new_columns(reference: Profile, current: Profile) -> tuple[str, ...]:
     """Columns that only the current data have. They are no drift of what the model knows."""
     return tuple(name for name in current.columns if name not in reference.columns)
@@ -166,7 +190,7 @@ def _compared(
     if current is None:
         gone = f"`{name}` is not there any more."
         return Compared(name=name, verdict=Verdict.FAIL, detail=gone, missing=missing, role="quality"), {}
-    if "empty" not in (reference.kind, current.kind) and reference.kind != current.kind:
+    if not same_type(reference, current):
         types = f"`{name}` was {', '.join(reference.dtypes)} and is {', '.join(current.dtypes)}."
         return Compared(name=name, verdict=Verdict.FAIL, detail=types, missing=missing, role="quality"), {}
     if min(reference.rows, current.rows) < rules.min_rows:

@@ -12,6 +12,7 @@ from slipway.report.model import Value
 
 MOST_BARS = 30
 MOST_HISTOGRAMS = 8
+MOST_REASONS = 20
 
 
 def checks(columns: Sequence[Compared]) -> tuple[Check, ...]:
@@ -79,11 +80,13 @@ def chart(columns: Sequence[Compared]) -> tuple[Chart, ...]:
 
 
 def reasons(columns: Sequence[Compared], new: Sequence[str]) -> tuple[str, ...]:
-    """What failed, then what is open, then what is new."""
+    """What failed, then what is open, then what is new. Of many columns the first are named: the table has all."""
     failed = [each.detail for each in sorted(columns, key=_order) if each.verdict is Verdict.FAIL]
     unsettled = [f"`{each.name}`: {each.detail}" for each in columns if each.verdict is Verdict.INCONCLUSIVE]
     listed = ", ".join(f"`{name}`" for name in new[:10]) + ("…" if len(new) > 10 else "")
-    return (*failed, *unsettled, *([f"Columns that the model did not learn from: {listed}."] if new else []))
+    found = [*failed, *unsettled]
+    more = [f"{len(found) - MOST_REASONS:,} more are in the table."] if len(found) > MOST_REASONS else []
+    return (*found[:MOST_REASONS], *more, *([f"Columns that the model did not learn from: {listed}."] if new else []))
 
 
 def _shapes(each: Compared) -> str:

@@ -19,8 +19,9 @@ from slipway.governor.facts import InFlight
 from slipway.governor.keys import in_title
 from slipway.runner.errors import RemoteError
 
-NOT_ENDED = ("queued", "in_progress", "requested", "waiting", "pending")
-"""States of a run that has not ended: https://docs.github.com/rest/actions/workflow-runs"""
+NOT_ENDED = ("requested", "pending", "queued", "waiting", "in_progress")
+"""States of a run that has not ended: https://docs.github.com/rest/actions/workflow-runs. They are asked for one after
+the other, in the order of a run's life: one that moves on meanwhile is seen all the same."""
 
 PAUSES = (1.0, 2.0, 4.0)
 """Seconds between looks for a run that was just started: GitHub lists it after a moment."""

@@ -40,10 +40,16 @@ class Retraining:
 
 @dataclass(frozen=True)
 class Window:
-    """An earlier drift report, by the rows that it judged."""
+    """An earlier drift report, by the rows that it judged.
+
+    roles: what its failed checks are about; empty where the ledger does not say. production: the version that the rows
+    were held against; empty where it is not told.
+    """
 
     name: str
     verdict: Verdict
+    roles: frozenset[str] = frozenset()
+    production: str = ""
 
 
 @dataclass(frozen=True)

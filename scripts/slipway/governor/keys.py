@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from slipway.report import Report, Subject
+from slipway.report import Check, Report, Subject, Verdict
 
 PATTERN = r"slipway-[0-9a-f]{8}-[0-9a-f]{16}"
 KEY = re.compile(rf"(?<![\w-]){PATTERN}(?![\w-])")
@@ -45,6 +45,21 @@ def window_among(subjects: Sequence[Subject]) -> str:
     """The window among the subjects of a drift report: what it calls so, else the version of the data."""
     named = {each.role: each.id or each.name for each in reversed(subjects)}
     return named.get("window") or named.get("data") or ""
+
+
+def production_among(subjects: Sequence[Subject]) -> str:
+    """The version in production among the subjects of a drift report; empty where it names none."""
+    return next((each.id or each.name for each in subjects if each.role == "production"), "")
+
+
+def failed_roles(drift: Report) -> set[str]:
+    """What the failed checks of a drift report are about; a check that does not say it is about a feature."""
+    return {role_of(check) for check in drift.checks if check.verdict is Verdict.FAIL}
+
+
+def role_of(check: Check) -> str:
+    """What a check of a drift report is about; a check that does not say it is about a feature."""
+    return str(check.values.get("role") or "feature")
 
 
 def in_title(title: str) -> str:

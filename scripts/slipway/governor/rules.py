@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from slipway.governor import keys
-from slipway.governor.facts import SETTLING, Facts, History, Unknown
+from slipway.governor.facts import SETTLING, Facts, History, Unknown, Window
 from slipway.policy.retraining import Retraining as Policy
-from slipway.report import Check, Report, Verdict
+from slipway.report import Report, Verdict
 from slipway.report.model import Value
 
 Answer = Literal["go", "hold", "unknown"]
@@ -39,7 +39,7 @@ def found(facts: Facts, policy: Policy) -> Said:
     """Whether the report found drift, of a kind that counts."""
     drift = facts.drift
     failed = [check for check in drift.checks if check.verdict is Verdict.FAIL]
-    roles = sorted({role_of(check) for check in failed} - {QUALITY})
+    roles = sorted(keys.failed_roles(drift) - {QUALITY})
     values: dict[str, Value] = {"verdict": drift.verdict.value, "failed": len(failed), "roles": ", ".join(roles)}
     if drift.verdict is Verdict.INCONCLUSIVE:
         return "unknown", f"The drift report is inconclusive: {_headline(drift)}", values
@@ -65,7 +65,7 @@ def fresh(facts: Facts, policy: Policy) -> Said:
 
 def data_quality(facts: Facts, policy: Policy) -> Said:
     """Whether the data are good: what a broken delivery looks like must be mended, not learned."""
-    doubted = [check for check in facts.drift.checks if role_of(check) == QUALITY]
+    doubted = [check for check in facts.drift.checks if keys.role_of(check) == QUALITY]
     bad = [check.name for check in doubted if check.verdict is Verdict.FAIL]
     open_ones = [check.name for check in doubted if check.verdict is Verdict.INCONCLUSIVE]
     report = facts.validation
@@ -90,11 +90,13 @@ def data_quality(facts: Facts, policy: Policy) -> Said:
 
 
 def persistent(facts: Facts, policy: Policy, history: History) -> Said:
-    """Whether drift was found often enough."""
+    """Whether drift of a kind that counts was found often enough, in what the present version saw."""
     wanted, of = policy.persistence.drifted, policy.persistence.windows
-    earlier = [each.verdict for each in history.windows if each.name != facts.window]
-    newest = [*earlier, facts.drift.verdict][-of:]
-    drifted = newest.count(Verdict.FAIL)
+    version = keys.production_among(facts.drift.subjects)
+    this = Window(facts.window, facts.drift.verdict, frozenset(keys.failed_roles(facts.drift)), version)
+    earlier = [each for each in history.windows if each.name != this.name and _same(each.production, version)]
+    newest = [*earlier, this][-of:]
+    drifted = sum(_counts(each, policy) for each in newest)
     values: dict[str, Value] = {"drifted": drifted, "looked_at": len(newest), "wanted": wanted, "windows": of}
     said = f"{drifted} of the newest {len(newest)} windows drifted; the policy asks for {wanted} of {of}."
     if not earlier and wanted > 1:
@@ -102,6 +104,16 @@ def persistent(facts: Facts, policy: Policy, history: History) -> Said:
     if facts.drift.verdict is Verdict.INCONCLUSIVE and drifted == wanted - 1:
         return "unknown", f"{said} This one is inconclusive.", values
     return ("go" if drifted >= wanted else "hold"), said, values
+
+
+def _same(production: str, other: str) -> bool:
+    return not (production and other) or production == other
+
+
+def _counts(window: Window, policy: Policy) -> bool:
+    """Whether a window drifted in one of the policy's causes: a broken delivery is none, and what does not say in what
+    it drifted counts."""
+    return window.verdict is Verdict.FAIL and (not window.roles or bool(window.roles & set(policy.causes)))
 
 
 def new(facts: Facts, _policy: Policy, history: History) -> Said:
@@ -233,11 +245,6 @@ def ask_all(facts: Facts, policy: Policy) -> tuple[Ruling, ...]:
         else:
             rulings.append(Ruling(name, *with_history(facts, policy, facts.history)))
     return tuple(rulings)
-
-
-def role_of(check: Check) -> str:
-    """What a check of a drift report is about; a check that does not say it is about a feature."""
-    return str(check.values.get("role") or "feature")
 
 
 def _headline(report: Report) -> str:

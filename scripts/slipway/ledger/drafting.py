@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from slipway.governor import payload
-from slipway.governor.keys import KEY
+from slipway.governor.keys import KEY, failed_roles
 from slipway.ledger.entries import (
     ENTRY_FILE,
     LARGEST,
@@ -32,6 +32,9 @@ from slipway.runner.context import Run
 from slipway.runner.errors import InputError
 
 REPORT_FILE = "report.json"
+DRIFTED = "drifted"
+"""What the failed checks of a drift report are about, in an entry's details: `feature quality`."""
+
 EVENTS: dict[str, Kind] = {
     "validate-data": "validation",
     "train-model": "training",
@@ -194,8 +197,11 @@ def issues(text: str) -> tuple[str, ...]:
 def _details(report: Report, run: Run) -> dict[str, str]:
     registry = next((subject.id for subject in report.subjects if subject.role == "registry"), "")
     said = {"reused_from": report.reused_from, "registry": registry, "retraining": payload.key_of_run(run)}
-    if EVENTS.get(report.stage) == "approval":
+    event = EVENTS.get(report.stage)
+    if event == "approval":
         said |= {name: str(report.provenance.get(key) or "") for name, key in OF_AN_APPROVAL.items()}
+    if event == "drift":
+        said[DRIFTED] = " ".join(sorted(failed_roles(report)))
     return {name: value for name, value in said.items() if value}
 
 

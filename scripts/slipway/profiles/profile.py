@@ -129,6 +129,15 @@ class Profile:
     rows: int
     columns: Mapping[str, Column]
 
+    @property
+    def texts(self) -> frozenset[str]:
+        """Columns of text: what is held against them is read as text from a file without types, codes like `00123`."""
+        return frozenset(
+            name
+            for name, column in self.columns.items()
+            if column.kind == "category" and "Boolean" not in column.dtypes
+        )
+
 
 def merge(profiles: Iterable[Profile]) -> Profile:
     """The profile of a dataset from those of its parts.

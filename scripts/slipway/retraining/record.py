@@ -93,11 +93,12 @@ def history(entries: Sequence[Entry], model: str) -> History:
     said = [each for each in entries if each.model == model]
     evaluations = [each for each in said if each.event == "evaluation"]
     reviewed = [each.recorded_at for each in said if _by_a_person(each)]
-    # The same rows that were judged twice are one window, by what was found last.
-    windows = {_window(each): Verdict(each.verdict) for each in said if each.event == "drift" and each.verdict}
+    looks = [_window(each) for each in said if each.event == "drift" and each.verdict]
+    # The same rows that one version was held against twice are one window, by what was found last.
+    windows = {(each.name, each.production): each for each in looks}
     return History(
         retrainings=tuple(_retrainings(entries, model, evaluations)),
-        windows=tuple(Window(name, verdict) for name, verdict in windows.items()),
+        windows=tuple(windows.values()),
         reviewed=max(reviewed, default=None),
     )
 
@@ -220,8 +221,13 @@ def _intent(entry: Entry) -> Intent:
     )
 
 
-def _window(entry: Entry) -> str:
-    """Identity of the rows that a drift report judged: as the report names it, else the report itself."""
+def _window(entry: Entry) -> Window:
+    """The rows that a drift report judged, as the report names them, else by the report itself."""
     named = keys.window_among(entry.subjects)
     report = next((each.digest for each in entry.evidence if each.name == drafting.REPORT_FILE), "")
-    return named or report or entry.id
+    return Window(
+        named or report or entry.id,
+        Verdict(str(entry.verdict)),
+        frozenset(str(entry.details.get(drafting.DRIFTED) or "").split()),
+        keys.production_among(entry.subjects),
+    )

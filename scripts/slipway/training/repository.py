@@ -62,16 +62,27 @@ def tree(paths: Sequence[str] | None, folder: Path = Path()) -> str:
     return hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
 
 
-def require_clean(checkout: Checkout, *, allow_dirty: bool) -> None:
-    """Raise InputError where the work tree differs from the commit, unless the caller allows it by name."""
+ALLOW_DIRTY = "To train anyway, set `allow-dirty-tree: true`; the model is then marked as not rebuildable."
+
+
+def require_clean(
+    checkout: Checkout,
+    *,
+    allow_dirty: bool,
+    why: str = "The model could not be rebuilt from its commit.",
+    otherwise: str = ALLOW_DIRTY,
+) -> None:
+    """Raise InputError where the work tree differs from the commit, unless the caller allows it by name.
+
+    why, otherwise: what is wrong with that, and what can be done beside a commit, for the reader.
+    """
     if checkout.clean or allow_dirty:
         return
     shown = ", ".join(checkout.changes[:5]) + (f" and {len(checkout.changes) - 5} more" * (len(checkout.changes) > 5))
     raise InputError(
         f"The work tree differs from commit {checkout.commit[:12]}: {shown}.",
-        why="The model could not be rebuilt from its commit.",
-        fix="Commit the changes, or list generated files in .gitignore. To train anyway, set `allow-dirty-tree: true`; "
-        "the model is then marked as not rebuildable.",
+        why=why,
+        fix=f"Commit the changes, or list generated files in .gitignore. {otherwise}".strip(),
     )
 
 

@@ -50,9 +50,8 @@ def inspect(name: str, task: Task, brought: Brought) -> Found:
     if brought.missing:
         return found.unusable(name, dataset, brought.missing)
     server = task.sourced.policy.spark.remote if task.sourced else None
-    as_text = schema.text_columns if schema else ()
     try:
-        rows = engines.open_rows(dataset, brought.place, server=server or "", text_columns=as_text)
+        rows = engines.open_rows(dataset, brought.place, server=server or "", schema=schema)
     except InputError as error:
         return found.unusable(name, dataset, error)
     return replace(found, rows=rows)
