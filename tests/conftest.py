@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+import bytecode
 import warm_stage
 from slipway.runner import environments
 
@@ -137,7 +138,9 @@ def comparison_environment(environments_cache: Path) -> Path:
     """The Python with which deliveries are compared, built where the machine's settings for its index are known."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLIPWAY_CACHE", str(environments_cache))
-        return environments.for_group("detect-drift")
+        python = environments.for_group("detect-drift")
+    bytecode.share(python)
+    return python
 
 
 @pytest.fixture
@@ -176,6 +179,7 @@ def off_runner(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def stages_waiting() -> Iterator[None]:
     """The processes that wait with a stage's imports done end with the session."""
+    warm_stage.session()
     yield
     warm_stage.end_all()
 

@@ -30,6 +30,7 @@ from typing import Any
 
 import yaml
 
+import bytecode
 import warm_stage
 
 EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
@@ -309,6 +310,7 @@ def warm(run: str, action: Path, environ: Mapping[str, str]) -> dict[str, str]:
     script = re.fullmatch(r'"\$SLIPWAY_PYTHON" "\$GITHUB_ACTION_PATH/([\w./-]+)"', run)
     if not script or any(environ.get(name) != os.environ.get(name) for name in warm_stage.read_at_start(environ)):
         return {}
+    bytecode.share(Path(environ["SLIPWAY_PYTHON"]))
     return {"SLIPWAY_PYTHON": warm_stage.python_for((action / script[1]).resolve(), environ["SLIPWAY_PYTHON"])}
 
 

@@ -15,6 +15,7 @@ from slipway.runner.errors import RemoteError
 from store_doubles import S3, moto, refusal
 from test_training_toy import git, stage_python
 
+pytestmark = pytest.mark.xdist_group("dvc-remotes")
 SECRET = "wJalrXUtnFEMI-not-a-real-one"
 
 DvcRun = Callable[..., str]

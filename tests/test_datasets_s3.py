@@ -22,6 +22,7 @@ from slipway.runner.errors import GateError, InputError, PolicyError, RemoteErro
 from store_doubles import S3, Asked, HttpDouble, Said, free_port, moto, refusal, warm_client
 from test_training_toy import SCRIPTS
 
+pytestmark = pytest.mark.xdist_group("s3")
 SECRET = "wJalrXUtnFEMI-not-a-real-one"
 
 

@@ -22,9 +22,9 @@ from slipway.profiles import of_batches
 from slipway.registry.mlflow import PRODUCTION
 from slipway.report import Report, Verdict
 from slipway.runner.context import Run
-from test_training_toy import LOCK, MODEL, POLICY, QUIET, ROOT, TRAIN, Done, Toy, holdout, make_toy, models_python
+from test_training_toy import LOCK, MODEL, POLICY, QUIET, ROOT, TRAIN, Done, Toy, holdout, make_toy
 
-pytestmark = QUIET
+pytestmark = [QUIET, pytest.mark.xdist_group("drift")]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory, environments_cache: Path) -> I
         trained = made.train()
         assert trained.code == 0, trained.log
         made.registry().set_alias(MODEL, PRODUCTION, "1")
-        models_python(environments_cache)
+        made.warm_models()
         yield made
 
 

@@ -26,7 +26,7 @@ from slipway.registry.mlflow import CANDIDATE, PRODUCTION
 from slipway.report import Subject, Verdict
 from test_training_toy import LOCK, MODEL, POLICY, QUIET, TOY_MODEL, Done, Toy, git, holdout, make_toy
 
-pytestmark = QUIET
+pytestmark = [QUIET, pytest.mark.xdist_group("evaluation")]
 
 GOOD, FAIR, BAD = {"x1": 2.0, "x2": 1.0}, {"x1": 1.0}, {"x1": 0.3, "x2": -1.0}
 JUMP = {"suspicious_gain": 1}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+import bytecode
+import warm_worker
 from slipway.policy.evaluation import Isolation
 from slipway.prediction.isolation import confinement
 from slipway.prediction.process import Job, Predictions, predict_all
@@ -23,6 +27,7 @@ PACKAGES = (
     *("mlflow-skinny==3.17.2", "pandas==3.1.1", "pyarrow==25.0.1", "scikit-learn==1.9.1", "skops==0.16.0"),
     *("xgboost-cpu==3.2.0", "lightgbm==4.7.0", "onnx==1.23.2", "onnxruntime==1.32.0", "skl2onnx==1.20.0"),
 )
+LIBRARIES = ("mlflow.sklearn", "sklearn.ensemble", "xgboost", "lightgbm", "onnxruntime")
 ROWS = 300
 
 
@@ -33,12 +38,23 @@ def python(tmp_path_factory: pytest.TempPathFactory, environments_cache: Path) -
     lock.write_text("\n".join(PACKAGES) + "\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLIPWAY_CACHE", str(environments_cache))
-        return environments.for_lock(lock)
+        python = environments.for_lock(lock)
+    bytecode.share(python)
+    return python
 
 
 @pytest.fixture(scope="session")
-def models(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for each task, with models and what they should say."""
+def programs(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the PATH: models predict in forks of a process that has their libraries."""
+    folder = tmp_path_factory.mktemp("programs")
+    if unshare := shutil.which("unshare"):
+        (folder / "unshare").symlink_to(warm_worker.stand_in(python, unshare, *LIBRARIES))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models(python: Path, programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for each task, with models and what they should say; who waits for them is ready by then."""
     folder = tmp_path_factory.mktemp("flavours")
     environ = {**environments.clean_environ(), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/none.db"}
     done = subprocess.run(
@@ -85,8 +101,16 @@ def check(name: str, predictions: Predictions, expected: Any, default: list[Any]
     ],
 )
 def test_flavours__predict_as_their_libraries_do(
-    models: Path, python: Path, tmp_path: Path, folder: str, task: str, classes: list[Any] | None
+    models: Path,
+    python: Path,
+    programs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: str,
+    task: str,
+    classes: list[Any] | None,
 ) -> None:
     """Text and missing values among the features; classes that are numbers and classes that are names."""
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     for name, (predictions, expected) in said(models, python, folder, task, tmp_path).items():
         check(name, predictions, expected, classes)

@@ -25,6 +25,7 @@ import polars as pl
 import pytest
 import yaml
 
+import bytecode
 import warm_stage
 import warm_worker
 from conftest import made_once
@@ -293,7 +294,9 @@ def stage_python(group: str, cache: Path) -> Path:
     command = ["python3", str(SCRIPTS / "build_environment.py")]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("python = "))
-    return Path(line.removeprefix("python = "))
+    python = Path(line.removeprefix("python = "))
+    bytecode.share(python)
+    return python
 
 
 @functools.cache
@@ -305,14 +308,17 @@ def models_python(cache: Path, lock: Path = ROOT / "examples" / "flights" / "req
     environ = {**machine_environ(), "SLIPWAY_CACHE": str(cache), "PYTHONPATH": str(SCRIPTS)}
     built = subprocess.run(["python3", "-c", code, str(lock)], env=environ, capture_output=True, text=True, check=True)
     python = Path(built.stdout.splitlines()[-1])
+    bytecode.share(python)
     compile_imports(python, "mlflow.pyfunc", "pandas", "pyarrow.parquet")
     return python
 
 
 def compile_imports(python: Path, *modules: str) -> None:
     """Have what models import compiled in their environment, unless that was done."""
-    if not list(python.parents[1].glob("lib/python*/site-packages/mlflow/pyfunc/__pycache__/*")):
+    done = python.parents[1] / "compiled-for-tests"
+    if not done.exists():
         subprocess.run([str(python), "-c", f"import {', '.join(modules)}"], cwd=python.parent, check=True)
+        done.touch()
 
 
 @functools.cache

@@ -44,20 +44,21 @@ END_WITH_PARENT = 1
 
 
 @functools.cache
-def stand_in(python: Path, otherwise: str) -> Path:
-    """A program to call instead of `unshare` for models of the environment of `python`. otherwise: for all else."""
+def stand_in(python: Path, otherwise: str, *modules: str) -> Path:
+    """A program to call instead of `unshare` for models of the environment of `python`. otherwise: for all else.
+    modules: what these models import besides."""
     import warm_stage
 
-    folder = Path(tempfile.mkdtemp(prefix="warm-"))
-    address, program = folder / "socket", folder / "unshare"
-    warm_stage.wait_behind([str(python), "-P", __file__, str(address)], folder)
+    folder = warm_stage.wait_behind(str(python), "-P", __file__, *modules)
+    address = folder / "socket"
+    program = warm_stage.place(str(python), otherwise) / f"unshare-{os.getpid()}"
     asking = f"{SOCKET}={shlex.quote(str(address))} exec {shlex.join([sys.executable, '-I', '-S', __file__])}"
     # Wherever the cache of environments is said to be.
     theirs = f"*/{python.parents[1].name}/bin/python -P {WORKER} *"
     program.write_text(
         f"""#!/bin/sh
 case "$*" in {theirs.replace(" ", chr(92) + " ")})
-  mkdir {folder}/first 2> /dev/null || [ ! -S {address} ] || {asking} "$@";;
+  mkdir {folder}/first 2> /dev/null || [ ! -S {address} ] || {asking} {shlex.quote(otherwise)} "$@";;
 esac
 exec {otherwise} "$@"
 """,
@@ -67,9 +68,11 @@ exec {otherwise} "$@"
     return program
 
 
-def serve(address: str) -> None:
-    """Import, then fork for each connection until stdin is closed."""
-    for name in NEEDED:
+def serve(modules: list[str], address: str) -> None:
+    """Import, then fork for each connection until nobody holds the pipe at stdin open."""
+    if os.fork():  # whoever started this does not wait for its end
+        os._exit(0)
+    for name in (*NEEDED, *modules):
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
@@ -184,12 +187,16 @@ def check(result: int, what: str) -> None:
 
 
 def client() -> None:
-    """Have the waiting process run the command, with all that belongs to this process."""
+    """Have the waiting process run the command, with all that belongs to this process. The first word is a program that
+    runs it otherwise."""
     environ = dict(os.environ)
     address = environ.pop(SOCKET)
-    asked = {"folder": str(Path.cwd()), "argv": sys.argv[1:], "environ": environ}
+    asked = {"folder": str(Path.cwd()), "argv": sys.argv[2:], "environ": environ}
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(address)
+        try:
+            connection.connect(address)
+        except OSError:  # it has ended with the process that it was started for
+            os.execve(sys.argv[1], sys.argv[1:], environ)  # noqa: S606 - there is no shell to be started
         said = json.dumps(asked).encode()
         socket.send_fds(connection, [len(said).to_bytes(8, "big")], [0, 1, 2])
         connection.sendall(said)
@@ -198,4 +205,4 @@ def client() -> None:
 
 
 if __name__ == "__main__":
-    client() if SOCKET in os.environ else serve(sys.argv[1])
+    client() if SOCKET in os.environ else serve(sys.argv[1:-1], sys.argv[-1])

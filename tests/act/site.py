@@ -21,6 +21,7 @@ from slipway.ledger.place import Place
 from slipway.ledger.store import Ledger
 from slipway.ledger.verification import records
 from slipway.runner import environments
+from test_training_toy import empty_store
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME, MODEL = "acme/flights", "flight-delays"
@@ -162,6 +163,7 @@ def create_store(site: Site) -> None:
         "import sys; from mlflow import MlflowClient; "
         "MlflowClient(sys.argv[1]).create_experiment(sys.argv[2], artifact_location=sys.argv[3])"
     )
+    shutil.copy(empty_store(site.lab.folder, site.cache), site.store)
     execute(site.lab.folder, sys.executable, "-c", create, site.uri, MODEL, str(site.lab.folder / "models"))
 
 

@@ -45,8 +45,9 @@ THREADS = (
 
 FREEZE = (
     "import importlib.metadata as m, json, platform; "
-    "print(json.dumps([platform.python_version(), sorted({f\"{d.metadata['Name']}=={d.version}\" "
-    "for d in m.distributions() if d.metadata['Name']}, key=str.lower), platform.platform()]))"
+    "said = [d.metadata for d in m.distributions()]; "  # each look reads the file anew
+    "print(json.dumps([platform.python_version(), sorted({f\"{s['Name']}=={s['Version']}\" "
+    "for s in said if s['Name']}, key=str.lower), platform.platform()]))"
 )
 
 
