@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from slipway.datasets import address, dvc, git, lfs, remote
+from slipway.datasets import address, dvc, git, lfs
 from slipway.datasets.content import content_digest, files_of, link_out, without_glob
 from slipway.datasets.version import DatasetVersion
 from slipway.runner.errors import GateError, PolicyError
@@ -34,6 +34,8 @@ def identify(path: str) -> DatasetVersion:
     nothing at `path`, or the tracking file cannot be read.
     """
     if address.is_remote(path):
+        from slipway.datasets import remote  # a module for each store: data in the repository need none of them
+
         return remote.identify(path)
     place = without_glob(path)
     tracked = dvc.find(place)
@@ -96,6 +98,8 @@ def fetch_missing(path: str) -> str:
     pulled.
     """
     if address.is_remote(path):
+        from slipway.datasets import remote
+
         return str(remote.fetch(path))
     place = without_glob(path)
     if place.exists():
@@ -135,6 +139,8 @@ def require_pinned(versions: Mapping[str, DatasetVersion], on_mutable: str) -> N
 
 def variables(versions: Mapping[str, DatasetVersion]) -> dict[str, str]:
     """Where every dataset lies that `bring` brought: SLIPWAY_DATA_TRAIN for `train`, as an absolute path."""
+    from slipway.datasets import remote
+
     found: dict[str, str] = {}
     for name, version in versions.items():
         variable = "SLIPWAY_DATA_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
