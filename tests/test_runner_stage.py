@@ -32,7 +32,8 @@ class Inputs:
 def main(given):
     try:
         Path("started").touch()
-        time.sleep(30)
+        for _ in range(300):  # one long sleep would miss a signal that comes just before it begins
+            time.sleep(0.1)
     finally:
         time.sleep(0.5)
         Path("cleaned").touch()
