@@ -5,15 +5,14 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 from conftest import GitRepository
+from http_kit import answering
 from slipway.ledger import place
 from slipway.ledger.entries import Draft, Evidence, digest, identity
 from slipway.ledger.store import Ledger
@@ -52,19 +51,9 @@ def subjects(repository: Path, branch: str = place.BRANCH) -> list[str]:
     return subprocess.run(command, cwd=repository, check=True, capture_output=True, text=True).stdout.splitlines()
 
 
-@contextmanager
-def served(folder: Path, *, token: str) -> Iterator[str]:
+def served(folder: Path, *, token: str) -> AbstractContextManager[str]:
     """The repositories below `folder` over HTTP by git's own server; whoever has the token may push."""
-    handler = type("Handler", (_Backend,), {"folder": folder, "token": token})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return answering(type("Handler", (_Backend,), {"folder": folder, "token": token}))
 
 
 class _Backend(BaseHTTPRequestHandler):

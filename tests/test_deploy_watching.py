@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ import pytest
 import deploy_model
 from canary_kit import arm
 from deploy_kit import Place, invariants
+from http_kit import answering
 from slipway.canary.observations import Observation
 from slipway.deploying import watching
 from slipway.runner.errors import RemoteError
@@ -129,15 +129,8 @@ def prometheus(fails: int) -> Iterator[str]:
 
         def log_message(self, *_: object) -> None: ...
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with answering(Handler) as url:
+        yield url
 
 
 def test_watch__a_metrics_server_that_is_away_for_a_moment(place: Place) -> None:

@@ -8,17 +8,17 @@ import json
 import os
 import re
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from http_kit import answering
 from packaging_kit import SMALL, require_programs, serving, serving_referrers
 from slipway.containers import engines, programs
 from slipway.containers.bases import Base
@@ -622,15 +622,8 @@ class Guarded(BaseHTTPRequestHandler):
 
 @contextmanager
 def guarded() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Guarded)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_address[1]}/octo/toy"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with answering(Guarded) as url:
+        yield f"{url.removeprefix('http://')}/octo/toy"
 
 
 def test_registry__a_token_is_fetched_and_what_it_may_not_do_is_told() -> None:

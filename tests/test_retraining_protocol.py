@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from github.Repository import Repository
 
 from github_double.server import GitHubDouble
 from github_double.world import Workflow
@@ -313,7 +314,7 @@ def test_in_flight__a_run_that_moves_on_between_two_questions_is_seen(step: tupl
 
     for after in range(len(dispatches.NOT_ENDED)):
         asked.clear()
-        assert dispatches.in_flight(Moving(after), "retrain.yml")  # type: ignore[arg-type]
+        assert dispatches.in_flight(cast(Repository, Moving(after)), "retrain.yml")
 
 
 # What GitHub says.
