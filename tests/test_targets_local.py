@@ -430,7 +430,7 @@ def test_counters__predictions_in_the_cells_of_the_version_that_is_live(stand: S
     assert seen and seen.baseline.predictions == Histogram(bounds=(1.0, 2.0, 3.0), counts=(0, 0, 0, 0))
     for value in (0.5, 1.0, 2.5, 9.0):
         stand.behave("7", predictions=[value])
-        stand.post()
+        assert stand.post().body == {"predictions": [value]}
     stand.start("8", predictions=[100.0])
     target = stand.target()
     target.answer("8", {})
