@@ -249,6 +249,7 @@ def serve(script: str, address: str) -> None:
         with suppress(ChildProcessError):  # those that have ended
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
+    listening.close()
 
 
 def wait_for_run(connection: socket.socket, script: str) -> int:
