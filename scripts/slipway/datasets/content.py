@@ -73,7 +73,8 @@ def _over(place: Path, files: list[Path]) -> str:
 
 
 def _sha256(file: Path) -> str:
-    whole, chunk = hashlib.sha256(), memoryview(bytearray(min(CHUNK, file.stat().st_size + 1)))
+    # Not more than a small file needs, and enough for one whose size the file system does not tell.
+    whole, chunk = hashlib.sha256(), memoryview(bytearray(min(CHUNK, max(file.stat().st_size, 1 << 16))))
     with file.open("rb", buffering=0) as opened:
         while read := opened.readinto(chunk):
             whole.update(chunk[:read])

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from scipy import special
 
 from slipway.drift.cells import Cells
@@ -28,6 +29,12 @@ MOST_ALIKE = 0.9
 """Correlation of neighbours that is reckoned with at most: nineteen clusters then count as one."""
 
 K = TypeVar("K")
+Floats = NDArray[np.float64]
+Alike = tuple[float, float]
+"""Correlation of each cluster with the next, along the direction of most variance and along all others."""
+
+APART: Alike = (0.0, 0.0)
+"""Clusters that are independent."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +90,12 @@ def in_order(parts: tuple[Profile, ...], cluster: str) -> tuple[Profile, ...]:
     return tuple(sorted(parts, key=place))
 
 
-def design(
-    parts: Integers, shares: np.ndarray[Any, np.dtype[np.float64]], alike: tuple[float, float] = (0.0, 0.0)
-) -> Design:
+def design(parts: Integers, shares: Floats, alike: Alike = APART) -> Design:
     """The design effect of counts, shape (clusters, cells), for cells of these shares under no drift.
 
     The generalised design effects are the eigenvalues of n V / P, where V is the variance of the shares between
     clusters (linearised, C / (C - 1)) and P that of independent rows; their mean is the correction of first order, and
     their spread makes the degrees of freedom fewer (Rao and Scott 1984, Annals of Statistics 12(1), section 4).
-
-    alike: correlation of each cluster with the next, along the direction of most variance and along all others.
     """
     clusters, cells = parts.shape
     effects = _spectrum(parts, shares)[0] ** 2 * clusters / (clusters - 1) / int(parts.sum())
@@ -106,9 +109,7 @@ def design(
     return Design(effect, min(cells - 1, max(1.0, total**2 / squares)), max(2.0, clusters * apart / total))
 
 
-def neighbours(
-    parts: Integers, shares: np.ndarray[Any, np.dtype[np.float64]]
-) -> tuple[Neighbours | None, Neighbours | None]:
+def neighbours(parts: Integers, shares: Floats) -> tuple[Neighbours | None, Neighbours | None]:
     """How alike clusters and the next ones are, along the direction in which they vary most and along all others; None
     where they do not vary.
 
@@ -120,9 +121,7 @@ def neighbours(
     return _neighbours(values[:1], along[:, :1]), _neighbours(values[1:], along[:, 1:])
 
 
-def _neighbours(
-    values: np.ndarray[Any, np.dtype[np.float64]], along: np.ndarray[Any, np.dtype[np.float64]]
-) -> Neighbours | None:
+def _neighbours(values: Floats, along: Floats) -> Neighbours | None:
     """Of a series whose mean is estimated the correlation of neighbours comes out too small, by (1 + 4 r) / C (Marriott
     and Pope 1954, Biometrika 41), and varies by 1 / C where they are independent, over as many directions as count."""
     weights, clusters = values**2, len(along)
@@ -162,9 +161,7 @@ def _as_one(correlation: float, clusters: int) -> float:
     return as_one * (clusters - 1) / (clusters - as_one)
 
 
-def _spectrum(
-    parts: Integers, shares: np.ndarray[Any, np.dtype[np.float64]]
-) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.float64]]]:
+def _spectrum(parts: Integers, shares: Floats) -> tuple[Floats, Floats]:
     """How clusters differ from the whole, in standard deviations of a row: how far along each direction (the singular
     values, falling), and which cluster how far, shape (clusters, directions)."""
     sizes = parts.sum(axis=1, keepdims=True)

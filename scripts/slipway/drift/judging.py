@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from slipway.drift import cells, clusters, distances
 from slipway.drift.cells import Cells
-from slipway.drift.clusters import Design
+from slipway.drift.clusters import APART, Alike, Design, Floats
 from slipway.drift.distances import Bounded
 from slipway.evaluation.multiplicity import benjamini_hochberg
 from slipway.policy.drift import Drift
@@ -25,9 +24,6 @@ from slipway.profiles.histogram import Integers
 from slipway.report import Verdict, combine
 
 K = TypeVar("K")
-Alike = tuple[float, float]
-APART: Alike = (0.0, 0.0)
-"""Clusters that are independent (`clusters.design`)."""
 
 MOST_SHOWN = 9
 """Categories that are shown by name."""
@@ -43,10 +39,16 @@ class Counted(NamedTuple):
     parts: Integers | None
 
     @property
-    def shares(self) -> NDArray[np.float64]:
+    def shares(self) -> Floats:
         """Of the cells, in reference and current data together."""
         whole = self.both.reference + self.both.current
         return np.asarray(whole / whole.sum())
+
+    @property
+    def clustered(self) -> tuple[Integers, Floats] | None:
+        """Rows by cluster and cell, and the cells' shares, without cells that hold none; None without clusters."""
+        some = self.shares > 0
+        return None if self.parts is None else (self.parts[:, some], self.shares[some])
 
 
 Tests = Mapping[Literal["values", "missing"], Counted]
@@ -225,11 +227,7 @@ def _compared(
 
 def _alike(tests: Mapping[K, Counted]) -> Mapping[K, Alike]:
     """For each test how alike clusters and the next ones are; nothing where rows are independent."""
-    found = {
-        key: clusters.neighbours(each.parts[:, each.shares > 0], each.shares[each.shares > 0])
-        for key, each in tests.items()
-        if each.parts is not None
-    }
+    found = {key: clusters.neighbours(*counts) for key, each in tests.items() if (counts := each.clustered)}
     first, others = (
         clusters.correlations({key: known for key, each in found.items() if (known := each[place])}) for place in (0, 1)
     )
@@ -288,10 +286,8 @@ def _p_of(counted: Counted, alike: Alike) -> float:
 
 def _design(counted: Counted, alike: Alike) -> Design | None:
     """How much less the rows say than independent ones; None where they are independent."""
-    if counted.parts is None:
-        return None
-    some = counted.shares > 0
-    return clusters.design(counted.parts[:, some], counted.shares[some], alike)
+    known = counted.clustered
+    return clusters.design(*known, alike) if known else None
 
 
 def _with_and_without(reference: Column, current: Column, parts: Sequence[Column]) -> Counted:

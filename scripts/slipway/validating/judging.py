@@ -101,13 +101,13 @@ def compared(name: str, task: Task, found: Found, tracking_uri: str, examples: i
         return found
     other = sourced.policy.reference_data(rules)
     asked = comparison.request(sourced, rules, _on_this_machine(other) if other else None, tracking_uri)
-    dataset = _on_this_machine(task.datasets[name])
-    checks, said = comparison.compare(name, dataset, asked, found.rows.columns, examples)
+    here = task.datasets[name].model_copy(update={"path": found.place})
+    checks, said = comparison.compare(name, here, asked, found.rows.columns, examples)
     return replace(found, checks=(*found.checks, *checks), provenance={**found.provenance, **said})
 
 
 def _on_this_machine(dataset: Dataset) -> Dataset:
-    """The dataset at the place that it was brought to, unless Spark reads it where it lies."""
+    """A reference at the place that it is brought to, unless Spark reads it where it lies."""
     return dataset if dataset.stays else dataset.model_copy(update={"path": datasets.fetch_missing(dataset.path)})
 
 
