@@ -167,7 +167,12 @@ class Stand:
 
     def behave(self, version: str, **behaviour: Any) -> None:
         """Have a version that runs do otherwise from the next request on."""
-        (self.place(version) / "model" / "behaviour.json").write_text(json.dumps(behaviour))
+        file = self.place(version) / "model" / "behaviour.json"
+        # Whole: the gateway asks at any time whether the version is ready, and its server reads the file for that. One
+        # that is half there would end a connection that the next request is sent on.
+        new = file.with_suffix(".new")
+        new.write_text(json.dumps(behaviour))
+        new.replace(file)
 
     def place(self, version: str) -> Path:
         return self.folder / "target" / "versions" / version

@@ -51,7 +51,9 @@ CANARY = {
         {"share": 0.3, "minutes": 0.002, "requests": 10, "prove": False},
         {"share": 0.5, "minutes": 0.002, "requests": 20},
     ],
-    "metrics": {"errors": {"floor": 0.2}},
+    # The harmful version fails at a quarter of what it is asked, far beyond the floor. Within it, "not worse than the
+    # margin" is as true as harm is, and what was seen first would decide.
+    "metrics": {"errors": {"floor": 0.1}},
     "observations": {"target": "production"},
 }
 PATIENCE = {"watch-minutes": "5", "look-seconds": "0.5"}
@@ -64,7 +66,7 @@ def answer(version: str, row: list[float]) -> float:
 
 @dataclass
 class Clients:
-    """Two clients who go on asking, every tenth time about a row that was never seen; each request has a key."""
+    """Two clients who go on asking, every fourth time about a row that was never seen; each request has a key."""
 
     port: int
     seen: list[tuple[str, int]] = field(default_factory=list)
@@ -89,7 +91,7 @@ class Clients:
         while not self._ended.wait(0.005):
             number += 1
             status, version, _ = ask(
-                self.port, SEEN_LATER if number % 10 == 0 else ROWS[number % 2], f"{client} {number}"
+                self.port, SEEN_LATER if number % 4 == 0 else ROWS[number % 2], f"{client} {number}"
             )
             self.seen.append((version, status))
 
