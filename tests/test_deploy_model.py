@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -693,6 +694,30 @@ def test_fault__a_promotion_that_waits_on_this_machine_moves_nothing(place: Plac
     hook.unlink()
     assert place(deploy_model).said["live"] == "2", "it is delivered first"
     invariants(place, "2")
+
+
+@pytest.mark.usefixtures("canary")
+def test_fault__a_look_that_waited_is_of_its_own_canary_when_it_arrives(place: Place) -> None:
+    """Its version was taken back, and released once more, from another machine."""
+    hook = place.upstream / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    hook.chmod(0o755)
+    counted(place, (500, 200), (9_500, 10))
+    assert "not on record" in place(deploy_model, **WATCHED).log
+    hook.unlink()
+    waits = place.clone.path / ".git" / "slipway"
+    here = waits.rename(place.folder / "of-the-first-machine")
+    assert place(rollback_model, reason="Nobody sees what it does.").said["live"] == "1"
+    again = place(deploy_model, model_version="2")
+    assert (again.code, again.said["state"]) == (0, "canary"), again.log
+    shutil.rmtree(waits)
+    here.rename(waits)
+    assert not [each for each in place.subjects if each.startswith("Canary")], "it waits"
+    (place.clone.path / "observations.jsonl").write_text("", encoding="utf-8")
+    done = place(deploy_model, **WATCHED)
+    assert [each for each in place.subjects if each.startswith("Canary")], "it has arrived"
+    assert (done.code, done.said["state"], done.said["live"]) == (0, "canary", "1"), done.log
+    assert place.target().shares == {"1": 0.95, "2": 0.05}
 
 
 @pytest.mark.usefixtures("live")

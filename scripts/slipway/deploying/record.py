@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from slipway.ledger import drafting
 from slipway.ledger.entries import Entry, Fact, Kind
-from slipway.ledger.placing import in_force, is_automatic
+from slipway.ledger.placing import Canaries, in_force, is_automatic
 from slipway.ledger.reading import Reading
 from slipway.ledger.store import Receipt
 from slipway.ledger.verification import Record
@@ -54,8 +54,9 @@ def known(entries: Iterable[Entry], model: str, environment: str, shares: Sequen
     entries = tuple(entries)
     found = Known(newest=entries[-1].sequence if entries else -1)
     lived: list[str] = []
+    canaries = Canaries()
     for entry in in_force(entries, model, environment):
-        if entry.model == model:
+        if entry.model == model and canaries.count(entry):
             found = _after(found, entry, environment, shares, lived)
     return replace(found, lived=found.lived | set(lived))
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from slipway.canary.looking import CanaryState
 from slipway.ledger import drafting
+from slipway.ledger.placing import Canaries
 from slipway.ledger.store import Ledger, Receipt
 from slipway.ledger.verification import BadEntry, Record, records
 from slipway.policy.canary import Canary
@@ -62,27 +63,31 @@ class Keeper:
                 fix="Run the job again when it can be reached. The canary stays as it is.",
             )
         newest: Record | None = None
-        looks = attempts = 0
+        looks, canaries = 0, Canaries()
         try:
             for each in records(self.ledger.git, commits):
                 said = each.entry
-                ours = said.model == self.model and said.model_version == self.version
-                if ours and said.event == "deployment" and said.details.get("rollout") == "canary" and newest:
-                    # The version is released once more: what was seen of it before is of an earlier canary.
-                    attempts, newest, looks = int(newest.entry.details.get("attempt") or 1), None, 0
-                if ours and said.event == "look":
-                    same = newest is not None and newest.entry.details.get("attempt") == said.details.get("attempt")
-                    newest, looks = each, looks + 1 if same else 1
+                if (said.model, said.model_version) != (self.model, self.version):
+                    continue
+                before = canaries.current(self.version)
+                if not canaries.count(said):
+                    continue
+                if canaries.current(self.version) != before:
+                    # It is released once more, or looked at anew: what was seen before is of an earlier canary.
+                    newest, looks = None, 0
+                if said.event == "look":
+                    newest, looks = each, looks + 1
         except BadEntry as bad:
             raise ConflictError(
                 f"The ledger of {self.ledger.place.shown} was altered. {bad}.",
                 fix="Find out who and why: `command: verify` of audit-trail.",
             ) from bad
+        attempt = canaries.current(self.version)
         if newest is None:
-            return Kept(attempt=attempts + 1)
+            return Kept(attempt=attempt)
         details = newest.entry.details
         return Kept(
-            attempt=int(details.get("attempt") or 1),
+            attempt=attempt,
             looks=looks,
             state=self._state(newest),
             rules=str(details.get("rules") or ""),
