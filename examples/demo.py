@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from slipway.runner import environments, outputs  # noqa: E402 - the scripts are used by path, not installed
+from slipway.runner import environments, locking, outputs  # noqa: E402 - the scripts are used by path, not installed
 
 HOME = ROOT / ".slipway"
 DEMO = HOME / "demo"
@@ -217,14 +217,15 @@ def prepared_data() -> Path:
     source = ROOT / "examples" / "flights"
     made_by = (source / "prepare.py").read_bytes() + (source / "prepare.txt").read_bytes()
     kept = DEMO / "prepared" / environments.environment_digest(made_by)
-    if not kept.exists():
-        working = kept.with_suffix(".part")
-        shutil.rmtree(working, ignore_errors=True)
-        working.mkdir(parents=True)
-        shutil.copy(source / "prepare.py", working)
-        run([str(environments.for_lock(source / "prepare.txt")), "prepare.py"], folder=working)
-        (working / "data").rename(kept)
-        shutil.rmtree(working)
+    with locking.alone(kept.with_suffix(".lock")):  # `make demo` and `make loop` may run at once
+        if not kept.exists():
+            working = kept.with_suffix(".part")
+            shutil.rmtree(working, ignore_errors=True)
+            working.mkdir()
+            shutil.copy(source / "prepare.py", working)
+            run([str(environments.for_lock(source / "prepare.txt")), "prepare.py"], folder=working)
+            (working / "data").rename(kept)
+            shutil.rmtree(working)
     return kept
 
 

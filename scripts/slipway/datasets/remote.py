@@ -7,15 +7,13 @@ by, also where the policy names a moving place. The copy is complete or absent: 
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +22,7 @@ from slipway.datasets import address as addresses
 from slipway.datasets import azure, content, gcs, huggingface, lakefs, objects, s3
 from slipway.datasets.address import Address
 from slipway.datasets.version import DatasetVersion
-from slipway.runner import commands, context, environments, programs
+from slipway.runner import commands, context, environments, locking, programs
 
 CLIENTS = Path(__file__).with_name("clients")
 
@@ -115,7 +113,7 @@ def fetch(path: str) -> Path:
     A copy that was changed since it was brought is brought again.
     """
     found = resolve(path)
-    with _locked(found.folder.with_suffix(".lock")):
+    with locking.alone(found.folder.with_suffix(".lock")):
         if not _is_whole(found):
             shutil.rmtree(found.folder, ignore_errors=True)
             _bring(found)
@@ -176,12 +174,3 @@ def _write(file: Path, said: Mapping[str, Any]) -> None:
     beside = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
     beside.write_text(json.dumps(said), encoding="utf-8")
     beside.replace(file)
-
-
-@contextmanager
-def _locked(lock: Path) -> Iterator[None]:
-    """One process at a time; a second one waits and then finds the copy made."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.util
 import os
@@ -11,11 +10,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from slipway.runner import commands
+from slipway.runner import commands, locking
 from slipway.runner.context import cache
 from slipway.runner.errors import InputError, RemoteError
 
@@ -224,17 +222,8 @@ def on_other_disk(folder: Path) -> bool:
 def _made_once(folder: Path, make: Callable[[], None]) -> None:
     """Have `make` fill `folder` unless that was done before; the mark that completes it is written last."""
     complete = folder / "slipway-complete"
-    with _locked(folder.with_suffix(".lock")):
+    with locking.alone(folder.with_suffix(".lock")):
         if not complete.exists():
             shutil.rmtree(folder, ignore_errors=True)
             make()
             complete.touch()
-
-
-@contextmanager
-def _locked(lock: Path) -> Iterator[None]:
-    """One builder at a time; a second one waits and then finds the work done."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
