@@ -100,6 +100,24 @@ def find_files(path: str | Path) -> list[Path]:
     return files
 
 
+def codes(path: str | Path) -> set[str]:
+    """Columns of CSV files that look like whole numbers and are none: some value has a zero before other digits.
+
+    Every file is read through twice. Raises InputError as `scan` does.
+    """
+    files = find_files(path)
+    if _format(files[0]) != "csv":
+        return set()
+    whole = [name for name, dtype in scan(path).collect_schema().items() if dtype.is_integer()]
+    found: set[str] = set()
+    for file in files if whole else ():
+        with unreadable(file):
+            padded = pl.col(whole).str.contains(r"^\s*[+-]?0\d").any()
+            row = pl.scan_csv(file, glob=False, infer_schema=False).select(padded).collect(engine="streaming")
+            found |= {name for name in whole if row[name][0]}
+    return found
+
+
 def keeps_columns_apart(path: str | Path) -> bool:
     """Whether a few columns can be read without the others."""
     return carries_types(path)
