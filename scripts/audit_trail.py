@@ -212,7 +212,8 @@ def publish(report: Report, said: Outputs) -> None:
     """Report, outputs, summary; on a person's machine the answer itself."""
     report.write(said.report)
     outputs.publish(said)
-    outputs.summarise(markdown.stage_page(report))
+    if room := outputs.summary_room():
+        outputs.summarise(markdown.stage_page(report, room=room))
     if not commands.on_runner():
         commands.say(plain.page(report))
 

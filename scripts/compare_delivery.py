@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import profiles
 from slipway.comparison import reference as references
-from slipway.comparison.reference import Reference
-from slipway.data import reading
+from slipway.comparison.reference import Reference, scan_like
+from slipway.data import declared, reading
 from slipway.drift import clusters, delivery
 from slipway.policy.against import PRODUCTION, Against
 from slipway.policy.dataset import Dataset
@@ -22,13 +22,16 @@ from slipway.runner import outputs, stage
 from slipway.runner.errors import InputError, PolicyError, RemoteError
 from slipway.training import profiling
 
+NOTHING = profiles.Profile(0, {})
+"""What a reference is held against."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
     """Compare `data` with `reference_data`, with `reference_profile`, or else with production's profile.
 
-    Both data are the policy's `path` and `engine`, as JSON. columns: that the data have, one a line. rules: the
-    policy's section `against`, as JSON. waiting: columns, one a line, that the data need not have yet.
+    Both data are the policy's `path`, `engine` and `schema`, as JSON. columns: that the data have, one a line. rules:
+    the policy's section `against`, as JSON. waiting: columns, one a line, that the data need not have yet.
     """
 
     data: str
@@ -85,9 +88,7 @@ def compare(given: Inputs, rules: Against, reference: profiles.Profile) -> Itera
         raise PolicyError(f"`against.ignore` names `{unknown[0]}`, which neither the reference nor the data have.")
     # What is not compared is not read: Spark may not carry it.
     wanted = [name for name in reference.columns if name not in rules.ignore]
-    parts = profiles_of(
-        said_dataset(given.data), given.spark_server, wanted, rules.cluster or "", text_columns=reference.texts
-    )
+    parts = profiles_of(said_dataset(given.data), given.spark_server, wanted, rules.cluster or "", like=reference)
     current = profiles.merge(parts)
     waiting = [name for name in given.waiting.splitlines() if name not in current.columns]
     rules = rules.model_copy(update={"ignore": (*rules.ignore, *waiting)})
@@ -105,16 +106,16 @@ def profiles_of(
     columns: list[str] | None = None,
     cluster: str = "",
     *,
-    text_columns: Collection[str] = (),
+    like: profiles.Profile = NOTHING,
 ) -> tuple[profiles.Profile, ...]:
-    """The profile of a dataset by the engine that reads it, or those of its clusters. text_columns: as `reading.scan`
-    has them.
+    """The profile of a dataset by the engine that reads it, or those of its clusters. Files without types are read like
+    the profile that they are held against, and by their schema.
 
     Raises InputError where it cannot be read, or has no column `cluster`.
     """
     if dataset.engine == "spark":
         return in_spark(dataset, server, columns, cluster)
-    frame = reading.scan(dataset.path, text_columns=text_columns)
+    frame = scan_like(like, dataset.path, declared.types_in(Path(dataset.schema_)) if dataset.schema_ else {})
     with reading.unreadable(dataset.path):
         if not cluster:
             in_strips = reading.keeps_columns_apart(dataset.path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from slipway import datasets, profiles
 from slipway.comparison import domain, production
-from slipway.comparison.reference import Reference, find_reference
+from slipway.comparison.reference import Reference, find_reference, rows_like
 from slipway.data import reading
 from slipway.drift import clusters, foreign, judging, reported, season, telling
 from slipway.drift.findings import DriftFindings
@@ -127,7 +127,7 @@ def look(report: Report, sourced: SourcedPolicy, rules: Drift, reference: Refere
     place = given.data or sourced.policy.data[rules.current].path
     with reading.unreadable(place):
         fetched = datasets.fetch_missing(place)
-        frame = reading.scan(fetched, text_columns=reference.profile.texts)
+        frame = rows_like(reference.profile, sourced, rules.current, fetched)
         version = datasets.identify(place)
         check_ignored(sourced, rules, reference.profile, frame.collect_schema().names())
         parts = clusters.profiles_of(frame, rules.cluster) if rules.cluster else ()
@@ -202,8 +202,7 @@ def in_season(
     path = sourced.policy.data[name].path
     window = season.window_of(current, rules.season)
     with reading.unreadable(path):
-        all_rows = reading.scan(datasets.fetch_missing(path), text_columns=reference.profile.texts)
-        rows = season.matched(all_rows, rules.season, window)
+        rows = season.matched(rows_like(reference.profile, sourced, name), rules.season, window)
         profile = profiles.of_frame(rows, [*reference.profile.columns])
     said = {"season": window.in_words, f"data_{name}": datasets.identify(path).in_words}
     return replace(reference, profile=profile), said

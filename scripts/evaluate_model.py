@@ -16,7 +16,7 @@ from slipway.evaluation.findings import Findings
 from slipway.policy.evaluation import Evaluation
 from slipway.policy.source import SourcedPolicy, load
 from slipway.prediction import scored
-from slipway.prediction.holdout import Holdout, overlapping, read_holdout
+from slipway.prediction.holdout import Holdout, overlapping, read_holdout, schemas
 from slipway.prediction.isolation import confinement
 from slipway.registry.mlflow import Registry
 from slipway.report import Report, Subject, Verdict, enforce, publishing, reuse
@@ -166,6 +166,7 @@ def key_of(
         "models": [(each.role, each.name, each.id) for each in both],
         "environments": environment,
         "rows": [*map(str, rows), new_rows],
+        "schemas": [schema.id for schema in schemas(sourced, evaluation)],
         "scorers": [scored.modules_of(sourced, evaluation), scored.lock_of(sourced, evaluation)],
         "policy": sourced.policy.digest,
         "python": platform.python_version(),
@@ -211,6 +212,7 @@ def finish(
                 *report.subjects,
                 *([production.subject] if production else []),
                 Subject(role="data", name=holdout.name, id=str(holdout.version)),
+                *schemas(sourced, evaluation),
             ),
         }
     )

@@ -49,7 +49,9 @@ class Outputs:
 def main(given: Inputs) -> None:
     """Look at all data once, hold what was made against them, and write all files or none."""
     places = places_of(given.data)
-    frames = {name: reading.scan(place) for name, place in places.items()}
+    # As text in one file, as text in all: their schema is then the same.
+    codes = set().union(*(reading.codes(place) for place in places.values()))
+    frames = {name: reading.scan(place, text_columns=codes) for name, place in places.items()}
     policy, workflow = Path("slipway.yml"), Path(".github/workflows/slipway.yml")
     files: dict[Path, str] = {}
     schemas: dict[str, str] = {}

@@ -30,12 +30,14 @@ class Inputs:
 
     columns: one name a line; those that the dataset lacks are left out. All of them by default.
     cluster: a column of `data`; the file then holds a profile for each of its values, one a line.
+    schema: the pandera schema (YAML) of `data`; files without types are read as it declares them.
     engine: what reads `data`, `polars` or `spark`, which needs the packages of the group validate-data-spark.
     spark_server: a Spark Connect server, `sc://host:port`; without it Spark runs on this machine.
     """
 
     data: str = ""
     query: str = ""
+    schema: Path | None = None
     columns: str = ""
     cluster: str = ""
     engine: Literal["polars", "spark"] = "polars"
@@ -56,6 +58,8 @@ def main(given: Inputs) -> None:
         raise InputError("Exactly one of `data` and `query` must be given.", fix="Name a dataset, or an SQL query.")
     if given.query and given.cluster:
         raise InputError("`cluster` was given with a query.", fix="Group in the query, or give `data`.")
+    if given.query and given.schema:
+        raise InputError("`schema` was given with a query.", why="The database knows the types of its columns.")
     chosen = [line for line in given.columns.splitlines() if line] or None
     found: tuple[Profile, ...]
     if given.query:
@@ -63,7 +67,7 @@ def main(given: Inputs) -> None:
     elif given.engine == "spark":
         found = of_table(given.data, given.spark_server, chosen, given.cluster)
     else:
-        found = of_file(given.data, chosen, given.cluster)
+        found = of_file(given.data, given.schema, chosen, given.cluster)
     given.profile.parent.mkdir(parents=True, exist_ok=True)
     given.profile.write_text(profiles.lines(found) if given.cluster else profiles.text(found[0]), encoding="utf-8")
     rows = sum(each.rows for each in found)
@@ -71,14 +75,21 @@ def main(given: Inputs) -> None:
     outputs.publish(Outputs(profile=given.profile))
 
 
-def of_file(data: str, columns: list[str] | None, cluster: str) -> tuple[profiles.Profile, ...]:
+def of_file(data: str, schema: Path | None, columns: list[str] | None, cluster: str) -> tuple[profiles.Profile, ...]:
     """The profile of files, or those of their clusters."""
-    frame = reading.scan(data)
+    frame = reading.scan(data, types=types_by(schema) if schema else None)
     with reading.unreadable(data):
         if not cluster:
             return (profiles.of_frame(frame, columns, in_strips=reading.keeps_columns_apart(data)),)
         chosen = chosen_with(cluster, columns, frame.collect_schema().names(), data)
         return tuple(profiles.by_value(frame.select(chosen).collect_batches(engine="streaming"), cluster).values())
+
+
+def types_by(schema: Path) -> dict[str, pl.DataType]:
+    """What the schema declares."""
+    from slipway.data import declared  # a profile without one has no use for a reader of YAML
+
+    return declared.types_in(schema)
 
 
 def chosen_with(cluster: str, columns: list[str] | None, known: list[str], data: str) -> list[str]:

@@ -135,7 +135,7 @@ def train_and_register(
     with run_ended_by(registry, run_id), tempfile.TemporaryDirectory() as scratch:
         fitted = fitting.fit(registry, training, before, run_id, place, Path(scratch))
         files = fitted.files
-        profile, no_profile = profiling.make(sourced.policy, files, Path(scratch))
+        profile, no_profile = profiling.make(sourced, files, Path(scratch))
         after = dataclasses.replace(
             before,
             remarks=(*before.remarks, *([no_profile] if no_profile else [])),

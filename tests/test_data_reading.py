@@ -141,6 +141,31 @@ def test_csv_dates_are_dates_and_declared_text_stays_text(tmp_path: Path) -> Non
     assert schema == pl.Schema({"day": pl.Date, "zip": pl.String, "n": pl.Int64})
 
 
+@pytest.mark.parametrize("dtype", [pl.String(), pl.Categorical(), pl.Enum(["00123", "99999"])])
+def test_what_is_declared_as_text_is_read_as_text(tmp_path: Path, dtype: pl.DataType) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("day,zip,n\n2024-01-31,00123,1\n2024-02-01,99999,2\n")
+    found = reading.scan(path, types={"zip": dtype, "n": pl.Float64(), "no such column": pl.String()})
+    # The type of numbers is what is there: it is for validate-data to say that it is another one.
+    assert found.collect_schema() == pl.Schema({"day": pl.Date, "zip": pl.String, "n": pl.Int64})
+    assert found.collect()["zip"].to_list() == ["00123", "99999"]
+
+
+def test_codes_are_whole_numbers_with_a_zero_before_them(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text(
+        "zip,n,share,day,late,word\n12345,0,0.5,2024-01-31,7,a\n23456,10,00.5,2024-02-01,,b\n"
+    )
+    (tmp_path / "2.csv").write_text(
+        'zip,n,share,day,late,word\n"01234",-5,1.5,2024-01-31,0,c\n,105,0.5,2024-02-01,08,d\n'
+    )
+    assert reading.codes(tmp_path) == {"zip", "late"}
+    assert reading.codes(tmp_path / "1.csv") == set()
+    FRAME.write_parquet(tmp_path / "x.parquet")
+    assert reading.codes(tmp_path / "x.parquet") == set()
+    with pytest.raises(InputError, match="no data"):
+        reading.codes(tmp_path / "none.csv")
+
+
 def test_a_late_value_of_another_type_makes_its_column_text_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("a,b\n" + "1,2\n" * (reading.ROWS_TO_INFER + 1) + "x,3\n")

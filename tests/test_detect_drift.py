@@ -287,6 +287,24 @@ def test_detect__codes_of_a_csv_that_happen_to_be_digits_are_text_as_in_the_refe
     assert Report.read(report).verdict is Verdict.PASS
 
 
+def test_detect__what_the_reference_does_not_know_is_read_as_the_schema_has_it(tmp_path: Path) -> None:
+    """Six shops by their codes, of which numbers would make two: too few clusters to judge by."""
+    numbers = [float(37 * number % 100) for number in range(600)]
+    Path("profile.json").write_text(profiles.text(of_batches([pl.DataFrame({"n": numbers})])), encoding="utf-8")
+    shops = [("1", "01", "001", "2", "02", "002")[number % 6] for number in range(600)]
+    pl.DataFrame({"n": numbers, "shop": shops}).write_csv("live.csv")
+    Path("schema.yml").write_text("columns: {shop: {dtype: String}, n: {dtype: String}}\n")
+    said = "version: 1\nmodel: m\ndata: {live: {path: live.csv, schema: schema.yml}}\n"
+    Path("slipway.yml").write_text(said + "drift: {current: live, cluster: shop}\n", encoding="utf-8")
+    report = tmp_path / "report.json"
+    given = detect_drift.Inputs(reference_profile=Path("profile.json"), report=report)
+    detect_drift.main(given)
+    assert Report.read(report).verdict is Verdict.PASS, "`n` was a number in the reference, and is one here"
+    Path("schema.yml").write_text("columns: {shop: {}}\n")
+    detect_drift.main(given)
+    assert Report.read(report).verdict is Verdict.INCONCLUSIVE
+
+
 def test_detect__a_profile_that_was_exchanged_is_refused(toy: Toy) -> None:
     registry = toy.registry()
     version = registry.by_version(MODEL, "1")

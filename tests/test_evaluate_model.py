@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -429,6 +430,29 @@ def test_evaluate__a_model_whose_process_is_killed_is_not_judged(toy: Toy) -> No
     done = evaluate(toy, policy=write_policy(toy, "misdeeds"), model_version=version)
     assert_refused(done, f"The candidate (version {version}): its process was ended by signal 9.")
     assert "lack of memory" in done.error
+
+
+def test_evaluate__numbers_that_the_schema_has_as_text_reach_a_model_of_numbers(new_toy: Toy) -> None:
+    """The report is that of the same rows with their types; the schema by which they were read is on record."""
+    toy = new_toy
+    toy.version(FAIR, alias=PRODUCTION)
+    given = {"model_version": toy.version(GOOD).version, "reuse_from": str(toy.temp / "passed")}
+    typed = toy.evaluate(**given)
+    rows = pl.read_parquet(toy.folder / "data" / "holdout.parquet").with_columns(zip=pl.lit("01"))
+    rows.write_csv(toy.folder / "data" / "holdout.csv")
+    toy.write("schema.yml", "columns: {x1: {dtype: String}, zip: {dtype: String}}\n")
+    data = {**POLICY["data"], "holdout": {"path": "data/holdout.csv", "schema": "schema.yml"}}
+    toy.policy(data=data)
+    done = toy.evaluate(**given)
+    assert done.code == 0, done.log
+    assert done.report["checks"] == typed.report["checks"]
+    schema = hashlib.sha256((toy.folder / "schema.yml").read_bytes()).hexdigest()
+    assert {"role": "schema", "name": "schema.yml", "id": f"sha256:{schema}"} in done.report["subjects"]
+    assert "Predicting" not in toy.evaluate(**given).log
+    # Another schema may mean other rows.
+    toy.write("schema.yml", "columns: {zip: {dtype: String}}\n")
+    toy.commit()
+    assert "Predicting" in toy.evaluate(**given).log
 
 
 def test_evaluate__the_holdout_lacks_a_column_of_the_signature(toy: Toy) -> None:

@@ -249,3 +249,17 @@ def test_counters_get_no_bound_and_truth_values_stay(tmp_path: Path, monkeypatch
     assert declared["order"] == {"dtype": "Int64", "nullable": False, "unique": True}
     assert declared["late"]["in_range"] == {"min_value": 0, "max_value": 1}
     assert declared["items"]["in_range"] == {"min_value": 0, "max_value": 6}
+
+
+def test_init__codes_of_a_csv_are_text_in_all_data() -> None:
+    """In the holdout no code happens to begin with a zero: one schema serves both all the same."""
+    Path("train.csv").write_text("zip,n,target\n" + "".join(f"{n:05},{n},{n % 2}\n" for n in range(9980, 10020)))
+    Path("holdout.csv").write_text("zip,n,target\n" + "".join(f"{n:05},{n},{n % 2}\n" for n in range(20000, 20040)))
+    main(Inputs(data="train=train.csv\nholdout=holdout.csv"))
+    said = read(Path("schema.yml").read_text(encoding="utf-8"), file="schema.yml")
+    assert {name: str(dtype) for name, dtype in said.types.items()} == {
+        "zip": "String",
+        "n": "Int64",
+        "target": "Int64",
+    }
+    assert list(Path().glob("schema*.yml")) == [Path("schema.yml")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import re
 import unicodedata
@@ -253,6 +254,32 @@ def test_details__summary_is_plain_text(text: str) -> None:
     assert live(read.text) == []
 
 
+def as_it_reads(text: str, *, strip: bool = True) -> str:
+    """What `escape` does, without its shortcuts for plain text."""
+
+    def one_line(text: str) -> str:
+        text = re.sub(r"\s+", " ", text)
+        return "".join(c for c in text if c not in DIRECTION and unicodedata.category(c) not in ("Cc", "Cs")).strip()
+
+    def inert(text: str) -> str:
+        text = re.sub(r"(@|#|\bGH-)(?=\w)", "\\1\u200b", text, flags=re.IGNORECASE)
+        text = re.sub(r"(https?|ftp)(?=:)", "\\1\u200b", text, flags=re.IGNORECASE)
+        text = re.sub(r"(www)(?=\.)", "\\1\u200b", text, flags=re.IGNORECASE)
+        return re.sub(r":(?!\d\d?:)(?=[\w+-]+:)", ":\u200b", text)
+
+    text = html.escape(inert(one_line(text) if strip else text), quote=False)
+    text = re.sub(r"([\\`*_{}\[\]()#+!|~$^=:-])", r"\\\1", text)
+    return re.sub(r"^(\d+)\.", r"\1\\.", text)
+
+
+@given(ANY, st.booleans())
+@example("²3. x", True)
+@example("٣. x", True)
+@example(" www. GH- http", False)
+def test_escape__of_plain_text_takes_a_shorter_way_to_the_same(text: str, strip: bool) -> None:
+    assert escape(text, strip=strip) == as_it_reads(text, strip=strip)
+
+
 def test_escape__leaves_readable_text_readable() -> None:
     assert escape("roc auc 0.93, 5 % of rows; flights/train") == "roc auc 0.93, 5 % of rows; flights/train"
     assert "\u200b" not in escape("12:30:40 late")
@@ -350,6 +377,106 @@ def test_stage_page__without_tables_shows_the_checks_that_did_not_pass() -> None
         *("bad", "❌\u00a0fail", "1,234", "too large", "row 1; row 2"),
         *("open", "⚠️\u00a0inconclusive", "", "", ""),
     ]
+
+
+def rows_of(*texts: str) -> tuple[tuple[str, str, str], ...]:
+    return tuple((text, text, ("pass", "fail")[number % 2]) for number, text in enumerate(texts))
+
+
+def paged(*tables: tuple[tuple[str, str, str], ...], folded: bool = False) -> Report:
+    """A report with a table of each of these rows."""
+    columns = (TEXT, CODE, VERDICT)
+    made = (
+        Table(title=f"Table {number}", columns=columns, rows=rows, folded=folded, note="A note.")
+        for number, rows in enumerate(tables)
+    )
+    return report("detect-drift", FAIL, tables=tuple(made), reasons=("because",), provenance={"commit": "abc"})
+
+
+CUT = "Cut here: a step summary holds 1 MiB. The report's JSON file has everything."
+
+
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize("text", ["x1", "🚢", "|", "日本"])
+def test_stage_page__that_just_fits_is_whole_and_else_loses_rows(text: str, folded: bool) -> None:
+    said = paged(rows_of(*[text] * 300), rows_of("last"), folded=folded)
+    whole = markdown.stage_page(said)
+    size = len(whole.encode())
+    assert markdown.stage_page(said, room=size) == whole
+    assert markdown.stage_page(said, room=10 * size) == whole
+    shortened = markdown.stage_page(said, room=size // 2)
+    assert size // 2 - 100 <= len(shortened.encode()) <= size // 2
+    read = page(shortened)
+    (left_out,) = re.findall(r"and ([\d,]+) more", read.text)
+    # Two cells a row; of the second table there may be none.
+    assert 2 * (300 - int(left_out)) == read.cells.count(text)
+    for kept in ("because", "Table 0", "A note.", "Provenance", CUT):
+        assert kept in read.text
+    assert read.cells[-2:] == ["commit", "abc"]
+    assert [tag for tag in read.tags if tag == "details"] == ["details"] * shortened.count("</details>")
+
+
+def test_stage_page__a_later_table_that_has_room_is_shown() -> None:
+    said = paged(rows_of("a"), rows_of(*["x" * 50] * 500), rows_of("b"))
+    read = page(markdown.stage_page(said, room=20_000))
+    assert "Table 0" in read.text and "Table 1" in read.text and CUT in read.text
+    assert "Table 2" not in read.text, "what was cut has taken all the room"
+    wide = paged(rows_of("a"), rows_of("x" * 30_000), rows_of("b"))
+    read = page(markdown.stage_page(wide, room=20_000))
+    assert "Table 1" not in read.text, "not one of its rows fits"
+    assert "Table 0" in read.text and "Table 2" in read.text and CUT in read.text
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.sampled_from(["x", "🚢", "|", "é|", "日"]), st.booleans()), max_size=4),
+    st.integers(700, 6000),
+)
+def test_stage_page__takes_no_more_room_than_there_is(sizes: list[tuple[int, str, bool]], room: int) -> None:
+    tables = tuple(
+        Table(
+            title="t",
+            columns=(TEXT, CODE),
+            rows=tuple((sign * (length % 9), sign) for length in range(rows)),
+            folded=folded,
+        )
+        for rows, sign, folded in sizes
+    )
+    said = report("detect-drift", FAIL, tables=tables, provenance={"commit": "abc"})
+    whole, shown = markdown.stage_page(said), markdown.stage_page(said, room=room)
+    if len(whole.encode()) <= room:
+        assert shown == whole
+    else:
+        # Where what did not fit was smaller than the notice, `outputs.summarise` cuts.
+        assert len(shown.encode()) <= room + len(CUT) + 4
+        assert CUT in page(shown).text
+    page(shown)
+
+
+def rendered_cells(render: Callable[[], str]) -> tuple[str, int]:
+    """What is rendered, and of how many cells of tables."""
+    count = itertools.count()
+    with pytest.MonkeyPatch.context() as patch:
+        cell = markdown._cell
+        patch.setattr(markdown, "_cell", lambda *given: (next(count), cell(*given))[1])
+        return render(), next(count)
+
+
+def test_stage_page__rows_beyond_the_room_are_not_rendered() -> None:
+    said = paged(rows_of(*(f"column {number:05}" for number in range(10_000))))
+    shown, rendered = rendered_cells(lambda: markdown.stage_page(said, room=50_000))
+    kept = page(shown).cells
+    assert len(kept) > 2000
+    # The row that did not fit, those whose room the notice took, and one in twenty, since verdicts are padded.
+    assert len(kept) <= rendered <= 1.07 * len(kept)
+    whole, all_cells = rendered_cells(lambda: markdown.stage_page(said))
+    assert all_cells == 30_002 and whole.count("column") == 20_000
+
+
+def test_body__rows_that_no_comment_has_room_for_are_not_rendered() -> None:
+    source, rendered = rendered_cells(lambda: body(report(tables=(wide(50_000, "x"),))))
+    assert units(source) <= 65_536
+    # A row takes eight signs at least: of the table as a whole so many are rendered, and those of each shorter one.
+    assert rendered <= 2 * (65_536 // 8 + 1 + 400)
 
 
 EVALUATED = {

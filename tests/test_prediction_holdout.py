@@ -12,9 +12,9 @@ from slipway import datasets
 from slipway.policy.evaluation import Evaluation
 from slipway.policy.model import Policy
 from slipway.policy.source import SourcedPolicy
-from slipway.prediction.holdout import overlap, read_holdout
+from slipway.prediction.holdout import overlap, read_holdout, schemas
 from slipway.report import Check, Report, Subject, Verdict
-from slipway.runner.errors import InputError
+from slipway.runner.errors import InputError, PolicyError
 
 
 def sourced(tmp_path: Path, **evaluation: Any) -> tuple[SourcedPolicy, Evaluation]:
@@ -96,3 +96,70 @@ def test_read_holdout__refuses_a_cluster_of_lists(tmp_path: Path) -> None:
     pl.read_parquet(path).with_columns(days=pl.concat_list("day", "id")).write_parquet(path)
     with pytest.raises(InputError, match="`days` is List"):
         read_holdout(policy, evaluation, tmp_path)
+
+
+CODES = "columns: {zip: {dtype: String}, gone: {dtype: Float64, nullable: true}, late: {dtype: Boolean}}\n"
+
+
+def of_csv(tmp_path: Path, schema: str = CODES, **evaluation: Any) -> tuple[SourcedPolicy, Evaluation]:
+    """The policy of data in CSV, whose zip codes differ by their first zeros alone."""
+    policy, asked = sourced(tmp_path, **evaluation)
+    rows = "".join(f"{('01234', '1234', '001234')[n % 3]},,{n % 2 == 0}\n".lower() for n in range(60))
+    data = {}
+    for name in ("train", "holdout"):
+        (tmp_path / f"{name}.csv").write_text("zip,gone,late\n" + rows, encoding="utf-8")
+        (tmp_path / f"{name}.yml").write_text(schema, encoding="utf-8")
+        said = {"path": str(tmp_path / f"{name}.csv"), "schema_": str(tmp_path / f"{name}.yml")}
+        data[name] = policy.policy.data[name].model_copy(update=said)
+    return SourcedPolicy(policy.policy.model_copy(update={"data": data}), policy.path), asked
+
+
+def test_read_holdout__text_of_the_schema_is_text_for_models_slices_and_clusters(tmp_path: Path) -> None:
+    read = read_holdout(*of_csv(tmp_path, cluster="zip", slices={"columns": ["zip"]}), tmp_path)
+    codes = ["01234", "1234", "001234"]
+    assert [each.head(3).to_list() for each in read.each_feature()] == [codes, [None] * 3]
+    assert pl.read_parquet_schema(read.features) == {"zip": pl.String, "gone": pl.Float64}
+    assert read.named["zip"].head(3).to_list() == codes
+    assert read.clusters is not None and read.clusters.n_unique() == 3
+    assert read.truth.dtype == pl.Boolean
+
+
+def test_read_holdout__truths_that_the_schema_has_as_text(tmp_path: Path) -> None:
+    schema = CODES.replace("Boolean", "String")
+    assert read_holdout(*of_csv(tmp_path, schema), tmp_path).truth.head(2).to_list() == ["true", "false"]
+
+
+def test_read_holdout__a_schema_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match=r"holdout\.yml is not valid") as caught:
+        read_holdout(*of_csv(tmp_path, "columns: {zip: {dtype: Strang}}"), tmp_path)
+    assert caught.value.line == 1
+
+
+def test_overlap__rows_that_differ_by_a_zero_are_other_rows(tmp_path: Path) -> None:
+    policy, evaluation = of_csv(tmp_path)
+    train = tmp_path / "train.csv"
+    train.write_text("zip,gone,late\n" + "".join(f"{n},,true\n" for n in range(1000, 1060)), encoding="utf-8")
+    (tmp_path / "holdout.csv").write_text(train.read_text().replace("\n1", "\n01"), encoding="utf-8")
+    found = overlap(policy, evaluation)
+    assert found and (found.verdict, found.values["shared"]) == (Verdict.PASS, 0)
+    # As numbers they are the same.
+    for name in ("train", "holdout"):
+        (tmp_path / f"{name}.yml").write_text("columns: {late: {dtype: Boolean}}\n", encoding="utf-8")
+    found = overlap(policy, evaluation)
+    assert found and (found.verdict, found.values["shared"]) == (Verdict.FAIL, 60)
+
+
+def test_schemas__are_those_by_which_data_are_read(tmp_path: Path) -> None:
+    policy, evaluation = of_csv(tmp_path)
+    before = schemas(policy, evaluation)
+    assert [(each.role, Path(each.name).name) for each in before] == [
+        ("schema", "holdout.yml"),
+        ("schema", "train.yml"),
+    ]
+    (tmp_path / "holdout.yml").write_text(CODES.replace("zip", "other"), encoding="utf-8")
+    after = schemas(policy, evaluation)
+    assert after[0].id != before[0].id and after[1] == before[1]
+    (tmp_path / "train.csv").unlink()
+    assert schemas(policy, evaluation) == after[:1]
+    typed, evaluation = sourced(tmp_path)
+    assert schemas(typed, evaluation) == ()

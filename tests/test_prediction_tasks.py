@@ -393,3 +393,19 @@ def test_worker__runs_a_model_of_several_labels(tmp_path: Path) -> None:
     assert (found.label == native.predict(features).astype(bool)).all()
     assert found.probability is not None
     assert found.probability[:, 1] == pytest.approx(native.predict_proba(features)[1][:, 1])
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["01234", "7"], [1234, 7]),
+        (["0.50", None], [0.5, None]),
+        (["1", "A12"], None),  # MLflow says what is wrong with it
+        ([None, None], None),
+        ([["1"], ["2"]], None),
+        ([1, 2], None),
+    ],
+)
+def test_as_numbers__only_of_texts_that_are_all_numbers(values: list[Any], expected: list[Any] | None) -> None:
+    found = worker.as_numbers(pd.Series(values))
+    assert (None if found is None else [None if each != each else each for each in found]) == expected  # noqa: PLR0124

@@ -78,6 +78,20 @@ def test_profile__of_chosen_columns(tmp_path: Path, data: pl.DataFrame) -> None:
     assert list(found.columns) == ["word"]
 
 
+def test_profile__of_columns_that_a_schema_has_as_text(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("zip,gone,n\n01234,,1\n1234,,2\n")
+    (tmp_path / "schema.yml").write_text("columns: {zip: {dtype: String}, gone: {dtype: Float64}, n: {}}\n")
+    found = profiled(tmp_path, str(tmp_path / "data.csv"), schema=tmp_path / "schema.yml")
+    kinds = {name: (column.kind, column.nulls) for name, column in found.columns.items()}
+    assert kinds == {"zip": ("category", 0), "gone": ("number", 2), "n": ("number", 0)}
+    assert found.columns["zip"].categories is not None
+    assert found.columns["zip"].categories.named == {"01234": 1, "1234": 1}
+    without = profiled(tmp_path, str(tmp_path / "data.csv"))
+    assert [column.kind for column in without.columns.values()] == ["number", "empty", "number"]
+    with pytest.raises(InputError, match="`schema` was given with a query"):
+        main(Inputs(query="select 1", schema=tmp_path / "schema.yml", profile=tmp_path / "p.json"))
+
+
 def test_profile__of_a_truncated_file_is_an_error_and_leaves_none(tmp_path: Path) -> None:
     whole = tmp_path / "whole.parquet"
     pl.DataFrame({"x": range(100_000)}).write_parquet(whole)

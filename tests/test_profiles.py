@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.profiles import categories, histogram, merge, of_batches, of_frame, read, text
+from slipway.profiles import document as written
 from slipway.profiles.categories import BUCKETS, CLASSES, LONGEST, NAMED, Categories
 from slipway.profiles.histogram import BINS, Histogram
 from slipway.profiles.profile import Column, Numbers, Profile, moment
@@ -438,3 +440,92 @@ def test_read__refuses_bins_beyond_64_bits() -> None:
     said["columns"]["x"]["numbers"]["histogram"] = histogram_of
     with pytest.raises(InputError, match="within 64 bits"):
         read(json.dumps(said))
+
+
+def outcome(reader: Callable[[], Profile]) -> str:
+    """The profile that was read, as text, or all that the error says."""
+    try:
+        return text(reader())
+    except InputError as error:
+        return f"{error.what} {error.why} {error.fix}"
+
+
+WRITTEN = text(
+    profile(
+        pl.DataFrame(
+            {
+                "x": [1.0, 2.0, None, math.nan],
+                "w": ["a", "b", "b", None],
+                "é \u2026": [1, 2, 3, 4],
+                "none": [None] * 4,
+                "list": [[1]] * 4,
+            }
+        )
+    )
+)
+FRAGMENTS = (
+    *('"', "{", "}", ",", "[", "]", ",\n", "\n", "}}\n", ":", " ", "\\", "\\ud800", "\x00", "\ufeff", "é", "/*x*/"),
+    *("0", "1", "-1", "9", "1.0", "true", "null", "NaN", "Infinity", "1e999", "9223372036854775808", "1" * 400),
+    *('"x":', '"rows":4,', '"columns":{', '"kind":"other",', '"surprise":1,', "{}", '"a":{},', "[" * 300),
+)
+
+
+@st.composite
+def tampered(draw: st.DrawFn) -> str:
+    """What `text` wrote, with parts of it taken out, put in, replaced, repeated or exchanged."""
+    content = WRITTEN
+    lines = content.split("\n")
+    for _ in range(draw(st.integers(1, 3))):
+        start = draw(st.integers(0, len(content)))
+        stop = start + draw(st.sampled_from([0, 0, 1, 2, 5, 30]))
+        put = draw(st.sampled_from([*FRAGMENTS, content[start:stop] * 2, "", *lines]))
+        content = content[:start] + put + content[stop:]
+    return content
+
+
+@settings(max_examples=300)
+@given(st.one_of(tampered(), st.permutations(WRITTEN.split("\n")).map("\n".join)))
+def test_read__says_of_what_was_altered_the_same_as_of_the_whole(content: str) -> None:
+    expected = outcome(lambda: written._whole(content, "a.json"))
+    assert outcome(lambda: read(content, name="a.json")) == expected
+    assert outcome(lambda: read(content.encode(), name="a.json")) == outcome(
+        lambda: written._whole(content.encode(), "a.json")
+    )
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        WRITTEN.replace('"rows":4', '"rows":04'),
+        WRITTEN.replace('"rows":4', '"rows":9223372036854775808'),
+        WRITTEN.replace('"rows":4', '"rows":4.0'),
+        WRITTEN.replace('"schema_version":1', '"schema_version":true'),
+        WRITTEN.replace('"schema_version":1', '"schema_version":1,"schema_version":2'),
+        WRITTEN.replace('},\n"w"', '}},\n"surprise":{"w"'),
+        WRITTEN.replace('},\n"w"', '},\n,\n"w"'),
+        WRITTEN.replace('},\n"w"', '},\n\n"w"'),
+        WRITTEN.replace('"nulls":1', '"nulls":2', 1),
+        WRITTEN.replace("\n}}\n", ",\n}}\n"),
+        WRITTEN.replace("\n}}\n", '\n},"surprise":1}\n'),
+        WRITTEN.replace("\n}}\n", "\n}}}\n"),
+        WRITTEN + " ",
+        WRITTEN + "{}",
+        WRITTEN.encode("utf-16"),
+        "\ufeff" + WRITTEN,
+        WRITTEN.encode().replace("é".encode(), b"\xe9"),
+        WRITTEN.replace("é", "\ud800"),
+        WRITTEN.replace("é", "\\ud800"),
+        text(profile(pl.DataFrame(schema={}))),
+    ],
+    ids=str,
+)
+def test_read__of_a_profile_in_disorder_is_as_of_the_whole(altered: str | bytes) -> None:
+    assert outcome(lambda: read(altered)) == outcome(lambda: written._whole(altered, "profile.json"))
+
+
+def test_read__what_was_written_is_never_held_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As JSON and as checked values 10,000 columns take twenty times the memory of their text."""
+    expected = outcome(lambda: written._whole(WRITTEN, "profile.json"))
+    monkeypatch.delattr(written, "_whole")
+    assert outcome(lambda: read(WRITTEN)) == expected == WRITTEN
+    assert outcome(lambda: read(WRITTEN.encode())) == WRITTEN

@@ -217,7 +217,7 @@ def test_pipeline__records_every_stage_in_the_ledger(
     assert trained.model_digest == evaluated.model_digest != ""
     evidence = {each.name for each in trained.evidence}
     assert evidence == {"report.json", "provenance.json", "provenance.intoto.json"}  # the toy has no lock
-    assert {each.role for each in evaluated.subjects} == {"policy", "candidate", "production", "data"}
+    assert {each.role for each in evaluated.subjects} == {"policy", "candidate", "production", "data", "schema"}
     assert commented.links["comment"] == done.outputs["comment-url"]
     assert token not in str(found)
 

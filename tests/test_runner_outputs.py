@@ -149,6 +149,23 @@ def test_summarise__writes_nothing_where_not_even_the_notice_fits(summary: Path)
     assert summary.stat().st_size == 1024 * 1024 - 20
 
 
+def test_summary_room__is_what_is_written_whole(summary: Path) -> None:
+    assert outputs.summary_room() == 1024 * 1024 - 1
+    summary.write_text("é" * 500, encoding="utf-8")
+    room = outputs.summary_room()
+    assert room == 1024 * 1024 - 1001
+    outputs.summarise("x" * room)
+    assert summary.stat().st_size == 1024 * 1024
+    assert outputs.summary_room() == 0
+    outputs.summarise("")
+    assert summary.stat().st_size == 1024 * 1024
+
+
+def test_summary_room__is_none_outside_of_a_runner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    assert outputs.summary_room() == 0
+
+
 @given(st.lists(st.text(max_size=50), max_size=8), st.integers(0, 600))
 def test_summarise__never_exceeds_the_limit_nor_breaks_utf_8(texts: list[str], there: int) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:

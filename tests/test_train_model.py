@@ -329,6 +329,27 @@ def test_train__profiles_the_features_and_the_target(toy: Toy) -> None:
     assert done.report["reasons"] == []
 
 
+def test_train__profiles_as_the_schema_of_the_training_data_has_them(toy: Toy) -> None:
+    """A model that does not say what its features are: all columns are profiled."""
+    extra = "".join(f"{line},0{number % 7}\n" for number, line in enumerate(train_rows(toy)))
+    toy.write("data/train.csv", "x1,y,zip\n" + extra)
+    toy.write("data/schema.yml", "columns: {zip: {dtype: String}}\n")
+    toy.write("train.py", (toy.folder / "train.py").read_text().replace("template=", "columns=(), template="))
+    toy.policy(data={"train": {"path": "data/train.csv", "schema": "data/schema.yml"}})
+    done = toy.train()
+    assert done.code == 0, done.log
+    file = kept_profile(toy, done.outputs["run-id"])
+    assert file is not None
+    found = profiles.read(file.read_bytes()).columns["zip"]
+    assert found.categories is not None
+    assert set(found.categories.named or ()) == {f"0{number}" for number in range(7)}
+    toy.write("data/schema.yml", "columns: {zip: {dtype: Strng}}\n")
+    toy.commit()
+    wrong = toy.train()
+    assert wrong.code == 0, wrong.log
+    assert "has no profile" in wrong.reasons and "schema.yml is not valid" in wrong.reasons
+
+
 def train_rows(toy: Toy) -> list[str]:
     lines = (toy.folder / "data" / "train.csv").read_text().splitlines()[1:]
     return [",".join(line.split(",")[:2]) for line in lines]

@@ -188,6 +188,19 @@ def test_against__mixed_zones_of_a_csv(folder: Path, warm: str, instead: str, ve
     assert (step.code == 1) is (verdict is Verdict.FAIL)
 
 
+def test_against__codes_of_a_csv_are_text_on_both_sides(folder: Path, warm: str) -> None:
+    """As numbers the codes of both would be the same ones."""
+    repo = folder / "repo"
+    (repo / "schema.yml").write_text("columns: {zip: {dtype: String}}\n")
+    (repo / "slipway.yml").write_text(policy(new_categories="fail").replace(".parquet", ".csv"))
+    for name, zeros in (("train", "0"), ("holdout", "00")):
+        codes = pl.Series([f"{zeros}{number % 7}" for number in range(ROWS)])
+        frame(len(name) * 10_000).with_columns(zip=codes).write_csv(repo / "data" / f"{name}.csv")
+    step = run(folder, warm)
+    assert against(step)["train: zip: no new categories"] is Verdict.FAIL, step.log
+    assert step.check("holdout against train: zip: no new categories").values["new"] == 7
+
+
 def test_against__a_column_to_ignore_that_is_nowhere_is_an_error(folder: Path, warm: str) -> None:
     (folder / "repo/slipway.yml").write_text(policy(ignore=["idd"]))
     step = run(folder, warm)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from slipway import datasets
 from slipway.comparison.production import drawn
-from slipway.comparison.reference import Reference
+from slipway.comparison.reference import Reference, rows_like
 from slipway.data import reading
 from slipway.drift import domain, season
 from slipway.evaluation.findings import Findings
@@ -26,7 +25,7 @@ def look(sourced: SourcedPolicy, rules: Drift, reference: Reference, current: pl
     columns = [each for each in reference.profile.columns if each not in left_out(sourced, rules)]
     try:
         with reading.unreadable(path):
-            rows = reading.scan(datasets.fetch_missing(path), text_columns=reference.profile.texts)
+            rows = rows_like(reference.profile, sourced, name)
             if rules.season:
                 rows = season.matched(rows, rules.season, season.window_of(current, rules.season))
             before = drawn(_narrow(rows, columns, rules.cluster), asked.rows)

@@ -16,7 +16,7 @@ import polars as pl
 
 from slipway import datasets, profiles
 from slipway.comparison import contenders, running
-from slipway.comparison.reference import Reference
+from slipway.comparison.reference import Reference, rows_like
 from slipway.data import reading
 from slipway.drift import clusters, importance, judging, performance
 from slipway.drift.judging import Compared
@@ -80,7 +80,7 @@ def look(
     path = sourced.policy.data[name].path
     try:
         with reading.unreadable(path):
-            before = drawn(reading.scan(datasets.fetch_missing(path), text_columns=reference.profile.texts))
+            before = drawn(rows_like(reference.profile, sourced, name))
         with reading.unreadable(rules.current):
             now = drawn(current)
         sides, weights = _asked(sourced, rules, evaluation, reference, before, now, tracking_uri)

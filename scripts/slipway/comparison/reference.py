@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from slipway import profiles
-from slipway.policy.source import file_digest
+from slipway import datasets, profiles
+from slipway.data import declared, reading
+from slipway.policy.source import SourcedPolicy, file_digest
 from slipway.profiles import Profile
 from slipway.registry import mlflow
 from slipway.registry.mlflow import ModelVersion, Registry
 from slipway.runner.errors import InputError
 from slipway.training import profiling
+
+if TYPE_CHECKING:
+    import polars as pl
 
 PROFILE = f"slipway/{profiling.FILE}"
 """Where train-model keeps the profile, among the artifacts of the model's run."""
@@ -35,6 +41,23 @@ class Reference:
     def model_digest(self) -> str:
         """Digest of the version's model; empty where it has none."""
         return self.registered.tags.get("slipway.model_digest", "") if self.registered else ""
+
+
+def scan_like(profile: Profile, place: str, types: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    """A dataset that is held against a profile: what was text there is read as text here.
+
+    types: those that its schema declares, which count for the columns that the profile does not know.
+    Raises InputError as `reading.scan` does.
+    """
+    known = {name for name, column in profile.columns.items() if column.kind != "empty"}
+    beside = {name: dtype for name, dtype in types.items() if name not in known}
+    return reading.scan(place, text_columns=profile.texts, types=beside)
+
+
+def rows_like(profile: Profile, sourced: SourcedPolicy, name: str, path: str = "") -> pl.LazyFrame:
+    """The policy's dataset, or what lies at `path` instead, as `scan_like` reads it; brought where it is missing."""
+    place = datasets.fetch_missing(path or sourced.policy.data[name].path)
+    return scan_like(profile, place, declared.types_of(sourced, name, place))
 
 
 def find_reference(model: str, tracking_uri: str, given: Path | None) -> Reference:

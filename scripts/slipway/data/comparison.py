@@ -27,7 +27,7 @@ GROUP = "detect-drift"
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """What a dataset is to be held against. data: another one, whose path is on this machine unless it stays in its
-    store. profile: the text of a profile.
+    store. profile: the text of a profile. schema: the text of that other one's schema; empty where it has none.
 
     Production's profile, in the registry at `tracking_uri`, where neither is given. waiting: columns that the data need
     not have yet. server: of Spark Connect.
@@ -35,6 +35,7 @@ class Request:
 
     rules: Against
     data: Dataset | None = None
+    schema: str = ""
     profile: str = ""
     server: str = ""
     model: str = ""
@@ -51,6 +52,7 @@ def request(sourced: SourcedPolicy, rules: Against, data: Dataset | None, tracki
     return Request(
         rules=rules,
         data=data,
+        schema=sourced.gate_file(data.schema_) if data and data.schema_ else "",
         profile=sourced.gate_file(rules.reference, "profile") if rules.is_profile else "",
         server=sourced.policy.spark.remote or "",
         model=sourced.policy.model,
@@ -60,9 +62,10 @@ def request(sourced: SourcedPolicy, rules: Against, data: Dataset | None, tracki
 
 
 def compare(
-    name: str, dataset: Dataset, asked: Request, columns: Collection[str], examples: int
+    name: str, dataset: Dataset, asked: Request, columns: Collection[str], examples: int, *, schema: str = ""
 ) -> tuple[tuple[Check, ...], dict[str, Value]]:
     """The checks of the dataset, named after it, and what the report says of the reference. columns: that it has.
+    schema: the text of its own, which says how files without types are read.
 
     Raises InputError where the comparison itself ended early.
     """
@@ -71,10 +74,10 @@ def compare(
         found, profile = Path(folder) / "compared.json", Path(folder) / "reference.json"
         profile.write_text(asked.profile, encoding="utf-8")
         said = {
-            "data": dataset.model_dump_json(include={"path", "engine"}),
+            "data": _said(dataset, schema, Path(folder) / "schema.yml"),
             "columns": "\n".join(columns),
             "rules": rules.model_dump_json(),
-            "reference_data": asked.data.model_dump_json(include={"path", "engine"}) if asked.data else "",
+            "reference_data": _said(asked.data, asked.schema, Path(folder) / "reference.yml") if asked.data else "",
             "spark_server": asked.server,
             "reference_profile": str(profile) if rules.is_profile else "",
             "model": asked.model,
@@ -99,3 +102,11 @@ def compare(
         told = " ".join(filter(None, words)) + f", {rows:,} rows"
     named = [check.model_copy(update={"name": f"{name} against {rules.reference}: {check.name}"}) for check in checks]
     return tuple(named), {f"reference_{name}": told}
+
+
+def _said(dataset: Dataset, schema: str, file: Path) -> str:
+    """What the comparison is told of a dataset, as JSON. file: where to leave the schema's text, if there is one."""
+    if schema:
+        file.write_text(schema, encoding="utf-8")
+    said = dataset.model_copy(update={"schema_": str(file) if schema else None})
+    return said.model_dump_json(include={"path", "engine", "schema_"}, by_alias=True)

@@ -86,8 +86,7 @@ def open_rows(dataset: Dataset, place: str, *, server: str, schema: Schema | Non
     """
     if dataset.engine == "spark":
         return in_spark(dataset.path, place, server=server)
-    text_columns, types = (schema.text_columns, schema.types) if schema else ((), {})
-    return InPolars(path=dataset.path, frame=reading.scan(place, text_columns=text_columns, types=types))
+    return InPolars(path=dataset.path, frame=reading.scan(place, types=schema.types if schema else None))
 
 
 def in_spark(path: str, place: str, *, server: str) -> InSpark:

@@ -24,8 +24,11 @@ FORMATS = {
     ".ndjson": "ndjson",
     ".jsonl": "ndjson",
 }
-APART = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
-"""Formats that keep columns apart, so that some can be read without the others."""
+TYPED = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
+"""Formats that carry types. They also keep columns apart, so that some can be read without the others."""
+
+TEXTS = (pl.String, pl.Categorical, pl.Enum)
+"""Types whose values are texts in a CSV."""
 
 ROWS_TO_INFER = 10_000
 """Rows of a text file from which its types are guessed at first."""
@@ -39,13 +42,14 @@ def scan(
     """The dataset at `path`, files in order of their names.
 
     CSV and JSON lines carry no types: they are inferred, in CSV dates included, and a column in which some value is not
-    of its type is text. `text_columns` are read as text whatever they look like (codes with leading zeros). A column
-    without any value is of the type that `types` has for it, or else of none (Null). Such files are read through once,
-    so that what is returned can be read; parquet and Arrow are only opened.
+    of its type is text. `text_columns`, and what is text in `types`, are read as text whatever they look like (codes
+    with leading zeros). A column without any value is of the type that `types` has for it, or else of none (Null). Such
+    files are read through once, so that what is returned can be read; parquet and Arrow are only opened.
 
     Raises InputError where there is nothing, nothing readable, no row, or files that do not belong together.
     """
     files = find_files(path)
+    text_columns = {*text_columns, *(name for name, dtype in (types or {}).items() if isinstance(dtype, TEXTS))}
     for file in files:
         if not file.stat().st_size:
             raise InputError(f"The data file {file} is empty (0 bytes).", fix="Check the step that writes it.")
@@ -96,9 +100,32 @@ def find_files(path: str | Path) -> list[Path]:
     return files
 
 
+def codes(path: str | Path) -> set[str]:
+    """Columns of CSV files that look like whole numbers and are none: some value has a zero before other digits.
+
+    Every file is read through twice. Raises InputError as `scan` does.
+    """
+    files = find_files(path)
+    if _format(files[0]) != "csv":
+        return set()
+    whole = [name for name, dtype in scan(path).collect_schema().items() if dtype.is_integer()]
+    found: set[str] = set()
+    for file in files if whole else ():
+        with unreadable(file):
+            padded = pl.col(whole).str.contains(r"^\s*[+-]?0\d").any()
+            row = pl.scan_csv(file, glob=False, infer_schema=False).select(padded).collect(engine="streaming")
+            found |= {name for name in whole if row[name][0]}
+    return found
+
+
 def keeps_columns_apart(path: str | Path) -> bool:
     """Whether a few columns can be read without the others."""
-    return all(file.name.lower().endswith(APART) for file in find_files(path))
+    return carries_types(path)
+
+
+def carries_types(path: str | Path) -> bool:
+    """Whether the files say of what type their columns are. Raises InputError where there are none."""
+    return all(file.name.lower().endswith(TYPED) for file in find_files(path))
 
 
 def first_line(error: BaseException) -> str:

@@ -139,12 +139,6 @@ class Schema(Strict):
         return list(self.checks.values()) if isinstance(self.checks, dict) else []
 
     @property
-    def text_columns(self) -> frozenset[str]:
-        """Columns declared as text, which a CSV file must not have guessed to be numbers or dates."""
-        declared = (self.columns or {}).items()
-        return frozenset(name for name, column in declared if column.polars_type in (pl.String, pl.Categorical))
-
-    @property
     def types(self) -> dict[str, pl.DataType]:
         """The declared types by column."""
         declared = (self.columns or {}).items()

@@ -22,7 +22,7 @@ class Dataset(Strict):
     `lakefs://`, `hf://`."""
 
     schema_: str | None = Field(default=None, alias="schema")
-    """Path of the pandera schema (YAML) that the dataset must satisfy."""
+    """Path of the pandera schema (YAML) that the dataset must satisfy, and by which files without types are read."""
 
     against: Against | None = None
     """What the dataset is held against beside its schema; nothing by default."""

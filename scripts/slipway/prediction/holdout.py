@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,11 @@ from pathlib import Path
 import polars as pl
 
 from slipway import datasets
-from slipway.data import leakage, reading
+from slipway.data import declared, leakage, reading
 from slipway.policy.columns import missing_columns
 from slipway.policy.evaluation import Evaluation
 from slipway.policy.source import SourcedPolicy
-from slipway.report import Check, Report, Verdict
+from slipway.report import Check, Report, Subject, Verdict
 from slipway.runner.errors import InputError
 
 
@@ -43,7 +44,7 @@ class Holdout:
 def read_holdout(sourced: SourcedPolicy, evaluation: Evaluation, scratch: Path) -> Holdout:
     """Truth and clusters in memory, features in a file that does not hold the target."""
     path = sourced.policy.data[evaluation.holdout].path
-    frame = reading.scan(datasets.fetch_missing(path))
+    frame = _rows(sourced, evaluation.holdout)
     schema = frame.collect_schema()
     columns = schema.names()
     named = list(dict.fromkeys(evaluation.columns_of_groups))
@@ -91,6 +92,26 @@ def overlapping(sourced: SourcedPolicy, evaluation: Evaluation) -> tuple[dataset
     return (datasets.identify(sourced.policy.data[training].path),) if training else ()
 
 
+def schemas(sourced: SourcedPolicy, evaluation: Evaluation) -> tuple[Subject, ...]:
+    """The schemas by which the holdout, and the training data that `overlap` looks at, are read: the verdict follows
+    from them, too. Those of files that carry their types are none of them, nor are those of data that are not here.
+
+    Raises PolicyError where a schema cannot be read.
+    """
+    found = {}
+    for name in filter(None, (evaluation.holdout, leakage.training_name(sourced.policy.data, evaluation.holdout))):
+        dataset = sourced.policy.data[name]
+        try:
+            typed = reading.carries_types(datasets.fetch_missing(dataset.path))
+        except InputError:
+            continue
+        if dataset.schema_ and not typed:
+            text = sourced.gate_file(dataset.schema_)
+            digest = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+            found[dataset.schema_] = Subject(role="schema", name=dataset.schema_, id=digest)
+    return tuple(found.values())
+
+
 def overlap(sourced: SourcedPolicy, evaluation: Evaluation, validated: Report | None = None) -> Check | None:
     """Whether rows of the holdout are among the training data: as validate-data found, else found here.
 
@@ -109,11 +130,17 @@ def overlap(sourced: SourcedPolicy, evaluation: Evaluation, validated: Report | 
     frames = []
     for name in (training, evaluation.holdout):
         try:
-            frames.append(reading.scan(datasets.fetch_missing(sourced.policy.data[name].path)))
+            frames.append(_rows(sourced, name))
         except InputError as error:
             return Check(name="leakage", verdict=Verdict.INCONCLUSIVE, detail=error.what.rstrip("."))
     with reading.unreadable(sourced.policy.data[training].path):
         return leakage.check(*frames)
+
+
+def _rows(sourced: SourcedPolicy, name: str) -> pl.LazyFrame:
+    """The policy's dataset as validate-data reads it: files without types as its schema declares them."""
+    place = datasets.fetch_missing(sourced.policy.data[name].path)
+    return reading.scan(place, types=declared.types_of(sourced, name, place))
 
 
 def _truth(rows: pl.DataFrame, evaluation: Evaluation) -> pl.Series:

@@ -164,17 +164,33 @@ def as_tensor(schema: Any, features: Any) -> Any:
 
 
 def with_numbers(schema: Any, features: Any) -> Any:
-    """Numbers in the width that the signature names, as MLflow's own server reads them; it refuses wider ones."""
+    """Numbers in the width that the signature names, as MLflow's own server reads them; it refuses wider ones.
+
+    Text that a schema declares (codes such as `01234`) is a number to a model that was trained on numbers.
+    """
     widths = {"float": "float32", "double": "float64", "integer": "int32", "long": "int64"}
     wider = {"float": "fiu", "double": "fiu", "integer": "iu", "long": "iu"}
     for spec in schema.inputs:
         kind = getattr(spec.type, "name", "")
         if spec.name not in features.columns or kind not in widths:
             continue
+        if (numbers := as_numbers(features[spec.name])) is not None:
+            features = features.assign(**{spec.name: numbers})
         dtype = features[spec.name].dtype
         if dtype.kind in wider[kind] and str(dtype) != widths[kind]:
             features = features.assign(**{spec.name: features[spec.name].astype(widths[kind])})
     return features
+
+
+def as_numbers(values: Any) -> Any:
+    """A column of texts that are all numbers, as numbers; None for any other."""
+    import pandas as pd
+
+    known = values.dropna()
+    if values.dtype.kind not in "OU" or known.empty or not known.map(type).eq(str).all():
+        return None
+    numbers = pd.to_numeric(values, errors="coerce")
+    return None if (numbers.isna() & values.notna()).any() else numbers
 
 
 def with_categories(model: Any, features: Any) -> Any:

@@ -20,6 +20,7 @@ from slipway.report.markdown import (
     link,
     prose,
     provenance_table,
+    shortest_row,
     table_section,
     tables_of,
     worst_rows_first,
@@ -212,8 +213,10 @@ def _split(table: Table, *, main: bool) -> tuple[Table, Table]:
 def _section(table: Table, rank: int) -> Section:
     table = _trimmed(table)
 
+    most = fitting.LIMIT // shortest_row(table.columns) + 1  # so many are too long, whatever they say
+
     def render(rows: int) -> str:
-        kept = table.model_copy(update={"rows": table.rows[:rows]})
+        kept = table.model_copy(update={"rows": table.rows[: min(rows, most)]})
         return table_section(kept, left_out=len(table.rows) - len(kept.rows))
 
     return Section(table.title or "a table", rank, render, len(table.rows))

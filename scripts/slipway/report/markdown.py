@@ -5,11 +5,14 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from urllib.parse import quote
 
 from slipway.report import charts, glyphs
 from slipway.report.model import Cell, Change, Chart, Check, Column, Report, Span, Table, Verdict
+from slipway.runner.outputs import SUMMARY_CUT
 
 ICONS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.INCONCLUSIVE: "⚠️"}
 BLANK = "\u200b"
@@ -21,6 +24,13 @@ NO_BREAK = "\u00a0"
 URL_SIGNS = "%/:?#@!$&'*+,;=~"
 """What stays as it is in a link's address; brackets, quotes and spaces would end it."""
 
+MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~$^=:-])")
+LIVE = re.compile(r"[@#:]|GH-|www\.", flags=re.IGNORECASE)
+"""What every mention, reference, link and emoji has in it."""
+
+HEADER_LINES = 2
+"""Lines of a table above its rows."""
+
 BIDI = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A)), "\u200e", "\u200f", "\u061c"}
 
 
@@ -30,8 +40,8 @@ def escape(text: str, *, strip: bool = True) -> str:
     No markup, HTML, link, mention (`@team` notifies people), issue reference or direction override survives.
     """
     text = html.escape(_inert(one_line(text) if strip else text), quote=False)
-    text = re.sub(r"([\\`*_{}\[\]()#+!|~$^=:-])", r"\\\1", text)
-    return re.sub(r"^(\d+)\.", r"\1\\.", text)  # "1." would start a list
+    text = MARKUP.sub(r"\\\1", text)
+    return re.sub(r"^(\d+)\.", r"\1\\.", text) if text[:1].isdigit() else text  # "1." would start a list
 
 
 def code(text: str) -> str:
@@ -66,11 +76,19 @@ def link(text: str, address: str) -> str:
     return f"[{escape(text)}]({quote(address, safe=URL_SIGNS)})"
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> str:
-    """A Markdown table; numbers to the right."""
+def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, enough: int | None = None) -> str:
+    """A Markdown table; numbers to the right.
+
+    enough: bytes. Where the table takes more, rows are rendered only until it does: nobody has room for the rest.
+    """
     from tabulate import tabulate  # here: only who renders pays for it
 
-    body = [[_cell(cell, column) for cell, column in zip(row, columns, strict=True)] for row in rows]
+    body: list[list[str]] = []
+    least = _Least(columns)
+    for row in rows:
+        body.append([_cell(cell, column) for cell, column in zip(row, columns, strict=True)])
+        if enough is not None and least.with_row(body[-1]) > enough:
+            break
     return tabulate(
         body,
         headers=[escape(column.name) for column in columns],
@@ -78,6 +96,32 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> str:
         colalign=["right" if column.kind == "number" else "left" for column in columns] if body else None,
         disable_numparse=True,
     )
+
+
+class _Least:
+    """How many bytes the rows of a table take at least. How wide a cell is that is not ASCII is not known here."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self.taken_by_row = shortest_row(columns)
+        self.rows = self.others = 0
+        self.widths, self.plain = [0] * len(columns), [0] * len(columns)
+
+    def with_row(self, cells: Sequence[str]) -> int:
+        """With one row more. Each column is as wide as its widest cell."""
+        self.rows += 1
+        for place, cell in enumerate(cells):
+            if cell.isascii():
+                self.plain[place] += 1
+                self.widths[place] = max(self.widths[place], len(cell))
+            else:
+                self.others += len(cell.encode())
+        padded = sum(width * cells for width, cells in zip(self.widths, self.plain, strict=True))
+        return self.rows * self.taken_by_row + self.others + padded
+
+
+def shortest_row(columns: Sequence[Column]) -> int:
+    """The least characters that a row of such a table takes, its line end among them."""
+    return 3 * len(columns) + 2
 
 
 def details(summary: str, body: str) -> str:
@@ -105,17 +149,61 @@ def checks_table(checks: Sequence[Check], title: str = "") -> Table:
     return Table(title=title, columns=columns, rows=rows)
 
 
-def stage_page(report: Report) -> str:
-    """One report alone: what the step summary shows."""
+def stage_page(report: Report, *, room: int | None = None) -> str:
+    """One report alone: what the step summary shows.
+
+    room: bytes that it may take. Tables that need more lose their last rows, without these being rendered, and what
+    finds no room at all is left out; both are said. The rest is whole, whether it has room or not.
+    """
     parts = [f"### {ICONS[report.verdict]} {escape(report.stage)}: {report.verdict.value}"]
     if report.headline:
         parts.append(prose(report.headline))
     if report.reasons:
         parts.append(bullets(report.reasons))
-    parts.extend(table_section(each) for each in tables_of(report))
-    parts.extend(chart_section(each) for each in report.charts)
-    parts.append(provenance([report]))
-    return "\n\n".join(part for part in parts if part) + "\n"
+    facts = provenance([report])
+    if room is None:
+        parts.extend(table_section(each) for each in tables_of(report))
+        parts.extend(chart_section(each) for each in report.charts)
+    else:
+        # Behind the last part there is a line end only, and no empty line.
+        parts.extend(_within(room + 1 - sum(_taken(part) for part in (*parts, facts)), report))
+    return "\n\n".join(part for part in (*parts, facts) if part) + "\n"
+
+
+def _within(room: int, report: Report) -> Iterator[str]:
+    """Tables and charts in so many bytes, and that there are more where there are."""
+    sections: tuple[Table | Chart, ...] = (*tables_of(report), *report.charts)
+    notice, cut = SUMMARY_CUT.strip(), False
+    for each in sections:
+        section, whole = _as_room_allows(each, room, spare=0 if cut else _taken(notice))
+        if not (whole or cut):
+            cut, room = True, room - _taken(notice)
+        room -= _taken(section)
+        yield section
+    if cut:
+        yield notice
+
+
+def _as_room_allows(each: Table | Chart, room: int, *, spare: int) -> tuple[str, bool]:
+    """A section in so many bytes, or else with as many of its rows as leave some to spare; empty where not one does.
+    Whether it is whole."""
+    if isinstance(each, Chart):
+        drawn = chart_section(each)
+        return (drawn, True) if _taken(drawn) <= room else ("", False)
+    body = table(each.columns, each.rows, enough=room)
+    section = _section(each, body, 0)
+    if _taken(section) <= room:
+        return section, True
+    room -= spare + _taken(_section(each, "", len(each.rows)))
+    lines = body.split("\n")
+    kept = bisect_right(list(accumulate(len(line.encode()) + 1 for line in lines)), room)
+    shown = kept - HEADER_LINES
+    return (_section(each, "\n".join(lines[:kept]), len(each.rows) - shown) if shown > 0 else ""), False
+
+
+def _taken(section: str) -> int:
+    """Bytes that a section takes, with the empty line behind it."""
+    return len(section.encode()) + 2 if section else 0
 
 
 def bullets(texts: Sequence[str]) -> str:
@@ -159,7 +247,10 @@ def worst_rows_first(each: Table) -> Table:
 
 def table_section(each: Table, *, left_out: int = 0) -> str:
     """A table with its title and note, folded where it says so. left_out: rows that it had before it was shortened."""
-    body = table(each.columns, each.rows)
+    return _section(each, table(each.columns, each.rows), left_out)
+
+
+def _section(each: Table, body: str, left_out: int) -> str:
     if left_out:
         body += f"\n\n*and {left_out:,} more*"
     if each.note:
@@ -212,12 +303,16 @@ def _shown(value: object) -> str:
 
 def one_line(text: str) -> str:
     """Without control and direction characters; line ends become spaces."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
     text = re.sub(r"\s+", " ", text)
     return "".join(c for c in text if c not in BIDI and unicodedata.category(c) not in ("Cc", "Cs")).strip()
 
 
 def _inert(text: str) -> str:
     """Text in which GitHub finds no mention, reference, link or emoji; it looks for them in the rendered text."""
+    if not LIVE.search(text):
+        return text
     text = re.sub(r"(@|#|\bGH-)(?=\w)", rf"\1{BLANK}", text, flags=re.IGNORECASE)
     text = re.sub(r"(https?|ftp)(?=:)", rf"\1{BLANK}", text, flags=re.IGNORECASE)
     text = re.sub(r"(www)(?=\.)", rf"\1{BLANK}", text, flags=re.IGNORECASE)

@@ -19,7 +19,8 @@ def publish(report: Report, path: Path, said: DataclassInstance) -> None:
     report = report.finished()
     report.write(path)
     outputs.publish(said)
-    outputs.summarise(markdown.stage_page(report))
+    if room := outputs.summary_room():
+        outputs.summarise(markdown.stage_page(report, room=room))
     plain.tell(report)
 
 

@@ -51,9 +51,19 @@ def summarise(markdown: str) -> None:
     if not target:
         return
     path = Path(target)
-    room = SUMMARY_LIMIT - (path.stat().st_size if path.exists() else 0)
+    room = _left(path)
     with path.open("a", encoding="utf-8", newline="\n") as file:
         file.write(_cut(markdown + "\n", room))
+
+
+def summary_room() -> int:
+    """Bytes of Markdown that the step's summary takes whole; 0 where it is full, or where there is none."""
+    target = os.environ.get("GITHUB_STEP_SUMMARY")
+    return max(0, _left(Path(target)) - 1) if target else 0
+
+
+def _left(path: Path) -> int:
+    return SUMMARY_LIMIT - (path.stat().st_size if path.exists() else 0)
 
 
 def _cut(markdown: str, room: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import yaml
 from slipway import datasets
 from slipway.policy.dataset import SPARK_TOKEN, Dataset
 from slipway.policy.model import Policy
+from slipway.policy.source import SourcedPolicy
 from slipway.runner import commands, environments, redaction
 from slipway.runner.environments import REPOSITORY
 from slipway.runner.errors import SlipwayError
@@ -34,19 +36,25 @@ TIMEOUT = 1800.0
 """Seconds; a hundred million rows of thirty columns take a few minutes."""
 
 
-def make(policy: Policy, model: Path, folder: Path) -> tuple[Path | None, str]:
+def make(sourced: SourcedPolicy, model: Path, folder: Path) -> tuple[Path | None, str]:
     """The profile of the training data in `folder`, and a remark where there is none though there should be one.
 
     Of the columns it holds the features that the model's signature names, and the target; all, where the model names
     none. `model`: the model's files.
     """
+    policy = sourced.policy
     name = policy.training_dataset
     if not name:
         commands.say("No dataset of the policy is called `train` or `training`: there is nothing to profile.")
         return None, ""
-    file = folder / FILE
+    file, dataset = folder / FILE, policy.data[name]
     try:
-        why = run(policy.data[name], policy.spark.remote or "", columns(policy, model), file)
+        with tempfile.TemporaryDirectory(prefix="slipway-") as beside:
+            if dataset.schema_:
+                schema = Path(beside) / Path(dataset.schema_).name
+                schema.write_text(sourced.gate_file(dataset.schema_), encoding="utf-8")
+                dataset = dataset.model_copy(update={"schema_": str(schema)})
+            why = run(dataset, policy.spark.remote or "", columns(policy, model), file)
     except (SlipwayError, OSError, subprocess.SubprocessError) as error:
         why = error.what if isinstance(error, SlipwayError) else str(error)
     if not why:
@@ -73,12 +81,15 @@ def features(model: Path) -> list[str]:
 
 
 def run(dataset: Dataset, server: str, chosen: Collection[str], file: Path, *, cluster: str = "") -> str:
-    """Profile the dataset. server: of Spark Connect. cluster: as scripts/profile_data.py takes it.
+    """Profile the dataset, whose schema is a file of this machine.
+
+    server: of Spark Connect. cluster: as scripts/profile_data.py takes it.
 
     Why it failed, in a few words; empty where it did not.
     """
     given = {
         "INPUT_DATA": dataset.path if dataset.stays else datasets.fetch_missing(dataset.path),
+        "INPUT_SCHEMA": dataset.schema_ or "",
         "INPUT_COLUMNS": "\n".join(filter(None, chosen)),
         "INPUT_CLUSTER": cluster,
         "INPUT_ENGINE": dataset.engine,

@@ -102,7 +102,8 @@ def compared(name: str, task: Task, found: Found, tracking_uri: str, examples: i
     other = sourced.policy.reference_data(rules)
     asked = comparison.request(sourced, rules, _on_this_machine(other) if other else None, tracking_uri)
     here = task.datasets[name].model_copy(update={"path": found.place})
-    checks, said = comparison.compare(name, here, asked, found.rows.columns, examples)
+    schema = task.schema_text(here.schema_) if here.schema_ else ""
+    checks, said = comparison.compare(name, here, asked, found.rows.columns, examples, schema=schema)
     return replace(found, checks=(*found.checks, *checks), provenance={**found.provenance, **said})
 
 

@@ -1,0 +1,69 @@
+"""The types that a schema file declares: what the reader of files without types needs of it, and every stage has.
+
+Whether the rest of the file can be meant is for validate-data to say, which alone installs pandera.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, StrictStr, field_validator
+
+from slipway.data import dtypes, reading
+from slipway.policy.reading import read_text
+from slipway.runner.errors import InputError
+
+if TYPE_CHECKING:
+    from slipway.policy.source import SourcedPolicy
+
+PAGE = "docs/validate-data.md"
+
+
+class Column(BaseModel):
+    """What is read of a column."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    dtype: StrictStr | None = None
+
+    @field_validator("dtype")
+    @classmethod
+    def _known_type(cls, given: str | None) -> str | None:
+        if given is not None:
+            dtypes.parse(given)
+        return given
+
+
+class Columns(BaseModel):
+    """What is read of the file."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    columns: dict[StrictStr, Column] | None = None
+
+
+def types(text: str, *, file: str) -> dict[str, pl.DataType]:
+    """The declared types by column, from a schema's YAML. Raises PolicyError with file and line where it is none."""
+    declared = (read_text(text, Columns, file=file, page=PAGE).columns or {}).items()
+    return {name: dtypes.parse(column.dtype) for name, column in declared if column.dtype is not None}
+
+
+def types_in(file: Path) -> dict[str, pl.DataType]:
+    """The declared types by column, from a schema's file. Raises InputError where there is none, else as `types`."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The schema {file} cannot be read.", why=str(error)) from error
+    return types(text, file=str(file))
+
+
+def types_of(sourced: SourcedPolicy, name: str, place: str) -> dict[str, pl.DataType]:
+    """The types that the schema of the policy's dataset declares; none where its files at `place` carry their own.
+
+    The schema is the one by which validate-data judges: in a pull request the base branch's. Raises PolicyError where
+    it cannot be read, InputError where there are no files.
+    """
+    path = sourced.policy.data[name].schema_
+    if not path or reading.carries_types(place):
+        return {}
+    return types(sourced.gate_file(path), file=path)
