@@ -19,9 +19,9 @@ demo: ## The whole gate on real flight data, then a release under requests; ends
 release: ## A canary that is promoted and one that is taken back, under real requests; judges first what is not judged yet
 	@$(PYTHON) examples/release.py
 
-# Many tests wait for servers: three at a time keep two cores busy.
+# Many tests wait for servers: four at a time keep two cores busy.
 test: dev ## All tests; those that need Node or act say so and are skipped where these are absent
-	@$(IN_DEV) pytest --numprocesses 3 --dist loadgroup $(TESTS)
+	@$(IN_DEV) pytest --numprocesses 4 --dist loadgroup $(TESTS)
 
 check: dev ## Everything that CI checks beside the tests
 	@$(IN_DEV) ruff format --check .
