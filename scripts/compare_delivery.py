@@ -115,7 +115,8 @@ def profiles_of(
     """
     if dataset.engine == "spark":
         return in_spark(dataset, server, columns, cluster)
-    frame = scan_like(like, dataset.path, declared.types_in(Path(dataset.schema_)) if dataset.schema_ else {})
+    types = declared.types_in(Path(dataset.schema_)) if dataset.schema_ else reading.NO_TYPES
+    frame = scan_like(like, dataset.path, types)
     with reading.unreadable(dataset.path):
         if not cluster:
             in_strips = reading.keeps_columns_apart(dataset.path)

@@ -20,6 +20,8 @@ from slipway.runner.errors import InputError, RemoteError
 if TYPE_CHECKING:
     import polars as pl
 
+    from slipway.data.types import Types
+
 DATABASE = "SLIPWAY_DATABASE"
 """Variable with the database's address: it holds a password, which belongs on no command line."""
 
@@ -77,7 +79,7 @@ def main(given: Inputs) -> None:
 
 def of_file(data: str, schema: Path | None, columns: list[str] | None, cluster: str) -> tuple[profiles.Profile, ...]:
     """The profile of files, or those of their clusters."""
-    frame = reading.scan(data, types=types_by(schema) if schema else None)
+    frame = reading.scan(data, types=types_by(schema) if schema else reading.NO_TYPES)
     with reading.unreadable(data):
         if not cluster:
             return (profiles.of_frame(frame, columns, in_strips=reading.keeps_columns_apart(data)),)
@@ -85,7 +87,7 @@ def of_file(data: str, schema: Path | None, columns: list[str] | None, cluster: 
         return tuple(profiles.by_value(frame.select(chosen).collect_batches(engine="streaming"), cluster).values())
 
 
-def types_by(schema: Path) -> dict[str, pl.DataType]:
+def types_by(schema: Path) -> Types:
     """What the schema declares."""
     from slipway.data import declared  # a profile without one has no use for a reader of YAML
 

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from slipway.data import reading
+from slipway.data.types import Types
 from slipway.runner.errors import InputError
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -145,10 +146,20 @@ def test_csv_dates_are_dates_and_declared_text_stays_text(tmp_path: Path) -> Non
 def test_what_is_declared_as_text_is_read_as_text(tmp_path: Path, dtype: pl.DataType) -> None:
     path = tmp_path / "x.csv"
     path.write_text("day,zip,n\n2024-01-31,00123,1\n2024-02-01,99999,2\n")
-    found = reading.scan(path, types={"zip": dtype, "n": pl.Float64(), "no such column": pl.String()})
+    found = reading.scan(path, types=Types({"zip": dtype, "n": pl.Float64(), "no such column": pl.String()}))
     # The type of numbers is what is there: it is for validate-data to say that it is another one.
     assert found.collect_schema() == pl.Schema({"day": pl.Date, "zip": pl.String, "n": pl.Int64})
     assert found.collect()["zip"].to_list() == ["00123", "99999"]
+
+
+def test_columns_are_declared_by_pattern_too(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("code_a,code_b,code_n,empty_c,number\n00123,7,00123,,1\n99999,8,99999,,2\n")
+    types = Types({"code_n": None}, {"code_.*": pl.String(), "empty_.": pl.Float64(), "numb": pl.String()})
+    schema = reading.scan(path, types=types).collect_schema()
+    assert schema == pl.Schema(
+        {"code_a": pl.String, "code_b": pl.String, "code_n": pl.Int64, "empty_c": pl.Float64, "number": pl.Int64}
+    )
 
 
 def test_codes_are_whole_numbers_with_a_zero_before_them(tmp_path: Path) -> None:
@@ -196,7 +207,9 @@ def test_a_column_without_any_value_has_no_type_but_the_one_that_is_declared(tmp
     path = tmp_path / "x.csv"
     path.write_text("n,s,other\n1,,\n2,,\n")
     assert dict(reading.scan(path).collect_schema()) == {"n": pl.Int64, "s": pl.Null, "other": pl.Null}
-    found = reading.scan(path, text_columns=["s"], types={"s": pl.String(), "n": pl.Float64(), "other": pl.Date()})
+    found = reading.scan(
+        path, text_columns=["s"], types=Types({"s": pl.String(), "n": pl.Float64(), "other": pl.Date()})
+    )
     assert dict(found.collect_schema()) == {"n": pl.Int64, "s": pl.String, "other": pl.Date}
     assert found.collect().height == 2
 

@@ -257,7 +257,7 @@ def test_init__codes_of_a_csv_are_text_in_all_data() -> None:
     Path("holdout.csv").write_text("zip,n,target\n" + "".join(f"{n:05},{n},{n % 2}\n" for n in range(20000, 20040)))
     main(Inputs(data="train=train.csv\nholdout=holdout.csv"))
     said = read(Path("schema.yml").read_text(encoding="utf-8"), file="schema.yml")
-    assert {name: str(dtype) for name, dtype in said.types.items()} == {
+    assert {name: str(dtype) for name, dtype in said.types.named.items()} == {
         "zip": "String",
         "n": "Int64",
         "target": "Int64",

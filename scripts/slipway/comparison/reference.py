@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipway import datasets, profiles
 from slipway.data import declared, reading
+from slipway.data.types import Types
 from slipway.policy.source import SourcedPolicy, file_digest
 from slipway.profiles import Profile
 from slipway.registry import mlflow
@@ -43,15 +43,14 @@ class Reference:
         return self.registered.tags.get("slipway.model_digest", "") if self.registered else ""
 
 
-def scan_like(profile: Profile, place: str, types: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+def scan_like(profile: Profile, place: str, types: Types) -> pl.LazyFrame:
     """A dataset that is held against a profile: what was text there is read as text here.
 
     types: those that its schema declares, which count for the columns that the profile does not know.
     Raises InputError as `reading.scan` does.
     """
-    known = {name for name, column in profile.columns.items() if column.kind != "empty"}
-    beside = {name: dtype for name, dtype in types.items() if name not in known}
-    return reading.scan(place, text_columns=profile.texts, types=beside)
+    known = [name for name, column in profile.columns.items() if column.kind != "empty"]
+    return reading.scan(place, text_columns=profile.texts, types=types.but_for(known))
 
 
 def rows_like(profile: Profile, sourced: SourcedPolicy, name: str, path: str = "") -> pl.LazyFrame:

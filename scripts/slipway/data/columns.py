@@ -22,6 +22,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from slipway.data import dtypes, pandera_objects, rules
 from slipway.data.reading import first_line
 from slipway.data.rules import Rule
+from slipway.data.types import is_pattern
 from slipway.policy.strict import Strict
 
 
@@ -180,8 +181,8 @@ class Column(Checks):
         return dtypes.parse(self.dtype) if self.dtype else None
 
     def is_pattern(self, name: str) -> bool:
-        """Whether the column's name is a pattern; pandera takes `^...$` for one without being told."""
-        return self.regex or (name.startswith("^") and name.endswith("$"))
+        """Whether the column's name is a pattern."""
+        return is_pattern(name, regex=self.regex)
 
     @property
     def rules(self) -> list[Rule]:

@@ -6,13 +6,14 @@ Whether the rest of the file can be meant is for validate-data to say, which alo
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-import polars as pl
-from pydantic import BaseModel, ConfigDict, StrictStr, field_validator
+from pydantic import BaseModel, ConfigDict, StrictBool, StrictStr, field_validator, model_validator
 
 from slipway.data import dtypes, reading
+from slipway.data.types import Types, is_pattern, why_no_pattern
 from slipway.policy.reading import read_text
+from slipway.policy.strict import misplaced
 from slipway.runner.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Column(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     dtype: StrictStr | None = None
+    regex: StrictBool = False
 
     @field_validator("dtype")
     @classmethod
@@ -41,15 +43,25 @@ class Columns(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
     columns: dict[StrictStr, Column] | None = None
 
+    @model_validator(mode="after")
+    def _patterns_can_match(self) -> Self:
+        patterns = [name for name, column in (self.columns or {}).items() if is_pattern(name, regex=column.regex)]
+        if problems := [(("columns", name), reason) for name in patterns if (reason := why_no_pattern(name))]:
+            raise misplaced(problems)
+        return self
 
-def types(text: str, *, file: str) -> dict[str, pl.DataType]:
-    """The declared types by column, from a schema's YAML. Raises PolicyError with file and line where it is none."""
+
+def types(text: str, *, file: str) -> Types:
+    """The declared types, from a schema's YAML. Raises PolicyError with file and line where it is none."""
     declared = (read_text(text, Columns, file=file, page=PAGE).columns or {}).items()
-    return {name: dtypes.parse(column.dtype) for name, column in declared if column.dtype is not None}
+    return Types.declared(
+        (name, column.regex, dtypes.parse(column.dtype) if column.dtype is not None else None)
+        for name, column in declared
+    )
 
 
-def types_in(file: Path) -> dict[str, pl.DataType]:
-    """The declared types by column, from a schema's file. Raises InputError where there is none, else as `types`."""
+def types_in(file: Path) -> Types:
+    """The declared types, from a schema's file. Raises InputError where there is none, else as `types`."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -57,7 +69,7 @@ def types_in(file: Path) -> dict[str, pl.DataType]:
     return types(text, file=str(file))
 
 
-def types_of(sourced: SourcedPolicy, name: str, place: str) -> dict[str, pl.DataType]:
+def types_of(sourced: SourcedPolicy, name: str, place: str) -> Types:
     """The types that the schema of the policy's dataset declares; none where its files at `place` carry their own.
 
     The schema is the one by which validate-data judges: in a pull request the base branch's. Raises PolicyError where
@@ -65,5 +77,5 @@ def types_of(sourced: SourcedPolicy, name: str, place: str) -> dict[str, pl.Data
     """
     path = sourced.policy.data[name].schema_
     if not path or reading.carries_types(place):
-        return {}
+        return Types()
     return types(sourced.gate_file(path), file=path)

@@ -86,7 +86,7 @@ def open_rows(dataset: Dataset, place: str, *, server: str, schema: Schema | Non
     """
     if dataset.engine == "spark":
         return in_spark(dataset.path, place, server=server)
-    return InPolars(path=dataset.path, frame=reading.scan(place, types=schema.types if schema else None))
+    return InPolars(path=dataset.path, frame=reading.scan(place, types=schema.types if schema else reading.NO_TYPES))
 
 
 def in_spark(path: str, place: str, *, server: str) -> InSpark:

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from slipway.data.types import Types
 from slipway.runner.errors import InputError
 
 FORMATS = {
@@ -30,15 +31,15 @@ TYPED = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
 TEXTS = (pl.String, pl.Categorical, pl.Enum)
 """Types whose values are texts in a CSV."""
 
+NO_TYPES = Types()
+
 ROWS_TO_INFER = 10_000
 """Rows of a text file from which its types are guessed at first."""
 
 FOLDER_FIX = "Give the folder files of one format, or a glob that names some of them: `data/*.parquet`."
 
 
-def scan(
-    path: str | Path, *, text_columns: Collection[str] = (), types: Mapping[str, pl.DataType] | None = None
-) -> pl.LazyFrame:
+def scan(path: str | Path, *, text_columns: Collection[str] = (), types: Types = NO_TYPES) -> pl.LazyFrame:
     """The dataset at `path`, files in order of their names.
 
     CSV and JSON lines carry no types: they are inferred, in CSV dates included, and a column in which some value is not
@@ -49,24 +50,23 @@ def scan(
     Raises InputError where there is nothing, nothing readable, no row, or files that do not belong together.
     """
     files = find_files(path)
-    text_columns = {*text_columns, *(name for name, dtype in (types or {}).items() if isinstance(dtype, TEXTS))}
     for file in files:
         if not file.stat().st_size:
             raise InputError(f"The data file {file} is empty (0 bytes).", fix="Check the step that writes it.")
     frames = []
     for file in files:
         with unreadable(file):
-            frames.append(_scan_file(file, text_columns))
+            frames.append(_scan_file(file, text_columns, types))
     if _format(files[0]) == "csv" and (mixed := _of_several_kinds(frames)):
         # Typed file by file, `00123` would be 123 here, and text beside `A12` there.
-        frames = [_scan_file(file, {*text_columns, *mixed}) for file in files]
+        frames = [_scan_file(file, {*text_columns, *mixed}, types) for file in files]
     frame = _together(files, frames)
     with unreadable(path):
         schema = frame.collect_schema()
         _refuse_patterns(schema)
         if _format(files[0]) in ("csv", "ndjson"):
-            empty = [name for name, dtype in schema.items() if dtype == pl.Null]
-            frame = frame.with_columns(pl.col(name).cast(types[name]) for name in empty if types and name in types)
+            empty = {name: types.of(name) for name, dtype in schema.items() if dtype == pl.Null}
+            frame = frame.with_columns(pl.col(name).cast(dtype) for name, dtype in empty.items() if dtype is not None)
         rows = frame.select(pl.len()).collect(engine="streaming").item()
     if not rows:
         raise InputError(f"The dataset {path} has no rows.", fix="Check the query or the step that writes it.")
@@ -168,7 +168,7 @@ def _format(file: Path) -> str:
     )
 
 
-def _scan_file(file: Path, text_columns: Collection[str]) -> pl.LazyFrame:
+def _scan_file(file: Path, text_columns: Collection[str], types: Types) -> pl.LazyFrame:
     kind = _format(file)
     if kind == "parquet":
         # Folders called `day=2026-01-31` carry a column in their name.
@@ -176,19 +176,21 @@ def _scan_file(file: Path, text_columns: Collection[str]) -> pl.LazyFrame:
     elif kind == "ipc":
         frame = pl.scan_ipc(file, glob=False)
     elif kind == "csv":
-        return _scan_csv(file, text_columns)
+        return _scan_csv(file, text_columns, types)
     else:
         return _readable(lambda infer: pl.scan_ndjson(glob.escape(str(file)), infer_schema_length=infer))
     frame.collect_schema()
     return frame
 
 
-def _scan_csv(file: Path, text_columns: Collection[str]) -> pl.LazyFrame:
+def _scan_csv(file: Path, text_columns: Collection[str], types: Types) -> pl.LazyFrame:
     header = pl.scan_csv(file, glob=False, has_header=False, n_rows=1, infer_schema=False).collect().row(0)
     if twice := [str(each) for each, times in Counter(header).items() if times > 1]:
         name = min(twice)
         raise InputError(f"The data file {file} has two columns called `{name}`.", fix="Rename one of them.")
-    as_text: dict[str, Any] = {name: pl.String for name in header if name in text_columns}
+    as_text: dict[str, Any] = {
+        name: pl.String for name in header if name in text_columns or isinstance(types.of(str(name)), TEXTS)
+    }
     options: dict[str, Any] = {"infer_schema_length": ROWS_TO_INFER, "try_parse_dates": True}
     frame = pl.scan_csv(file, glob=False, schema_overrides=as_text, **options)
     try:

@@ -12,6 +12,7 @@ from pydantic_core import InitErrorDetails
 from slipway.data.columns import ChecksByName, Column, problem, refuse_change
 from slipway.data.reading import first_line
 from slipway.data.rules import Rule
+from slipway.data.types import Types, why_no_pattern
 from slipway.policy.reading import read_text
 from slipway.policy.strict import Strict
 
@@ -139,10 +140,10 @@ class Schema(Strict):
         return list(self.checks.values()) if isinstance(self.checks, dict) else []
 
     @property
-    def types(self) -> dict[str, pl.DataType]:
-        """The declared types by column."""
+    def types(self) -> Types:
+        """The declared types."""
         declared = (self.columns or {}).items()
-        return {name: column.polars_type for name, column in declared if column.polars_type is not None}
+        return Types.declared((name, column.regex, column.polars_type) for name, column in declared)
 
     @property
     def unique_groups(self) -> list[tuple[str, ...]]:
@@ -156,6 +157,9 @@ class Schema(Strict):
 
     def _contradictions(self) -> list[InitErrorDetails]:
         found = []
+        for name, each in (self.columns or {}).items():
+            if each.is_pattern(name) and (reason := why_no_pattern(name)):
+                found.append(problem(reason, "columns", name))
         for name, share in self.slipway.missing.items():
             column = (self.columns or {}).get(name)
             if column and not column.nullable and share > 0:
@@ -168,7 +172,7 @@ class Schema(Strict):
 
     def _rules_that_cannot_run(self) -> list[InitErrorDetails]:
         """Rules between columns whose types are all declared, tried over no rows."""
-        known = self.types
+        known = {name: dtype for name, dtype in self.types.named.items() if dtype is not None}
         found = []
         for place, each in enumerate(self.slipway.compare):
             all_known = set(pl.sql_expr(each.rule).meta.root_names()) <= set(known)
