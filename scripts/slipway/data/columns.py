@@ -139,7 +139,7 @@ class Column(Checks):
 
     title: StrictStr | None = None
     description: StrictStr | None = None
-    dtype: StrictStr | None = None
+    dtype: dtypes.Name | None = None
     nullable: StrictBool = False
     unique: StrictBool = False
     coerce: StrictBool = False
@@ -155,13 +155,6 @@ class Column(Checks):
     @classmethod
     def _changes_no_data(cls, given: Any) -> Any:
         return refuse_change(given)
-
-    @field_validator("dtype")
-    @classmethod
-    def _known_type(cls, given: str | None) -> str | None:
-        if given is not None:
-            dtypes.parse(given)
-        return given
 
     @model_validator(mode="after")
     def _checks_fit_the_type(self) -> Self:

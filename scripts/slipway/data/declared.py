@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from pydantic import BaseModel, ConfigDict, StrictBool, StrictStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, StrictBool, StrictStr, model_validator
 
 from slipway.data import dtypes, reading
 from slipway.data.types import Types, is_pattern, why_no_pattern
@@ -26,15 +26,8 @@ class Column(BaseModel):
     """What is read of a column."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
-    dtype: StrictStr | None = None
+    dtype: dtypes.Name | None = None
     regex: StrictBool = False
-
-    @field_validator("dtype")
-    @classmethod
-    def _known_type(cls, given: str | None) -> str | None:
-        if given is not None:
-            dtypes.parse(given)
-        return given
 
 
 class Columns(BaseModel):

@@ -7,10 +7,11 @@ import difflib
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
+from pydantic import AfterValidator, StrictStr
 
 NAMED: dict[str, pl.DataType] = {
     **{f"Int{bits}": getattr(pl, f"Int{bits}")() for bits in (8, 16, 32, 64)},
@@ -72,6 +73,15 @@ def parse(text: str) -> pl.DataType:
     if not isinstance(built, pl.DataType):
         raise ValueError(_unknown(name))
     return built
+
+
+def _known(name: str) -> str:
+    parse(name)
+    return name
+
+
+Name = Annotated[StrictStr, AfterValidator(_known)]
+"""The name of a type in a schema's file."""
 
 
 def is_float(dtype: pl.DataType) -> bool:
