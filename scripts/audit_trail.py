@@ -14,7 +14,7 @@ from slipway.ledger import place
 from slipway.ledger.store import Ledger
 from slipway.policy.source import load
 from slipway.registry.mlflow import ModelVersion, Registry
-from slipway.report import Check, Report, Verdict, enforce, markdown, plain
+from slipway.report import Check, Report, Verdict, enforce, plain, publishing
 from slipway.runner import commands, context, outputs, stage
 from slipway.runner.context import Run
 from slipway.runner.errors import GateError, InputError, RemoteError
@@ -212,8 +212,7 @@ def publish(report: Report, said: Outputs) -> None:
     """Report, outputs, summary; on a person's machine the answer itself."""
     report.write(said.report)
     outputs.publish(said)
-    if room := outputs.summary_room():
-        outputs.summarise(markdown.stage_page(report, room=room))
+    publishing.summarise(report)
     if not commands.on_runner():
         commands.say(plain.page(report))
 

@@ -119,7 +119,7 @@ def profiles_of(
     frame = scan_like(like, dataset.path, types)
     with reading.unreadable(dataset.path):
         if not cluster:
-            in_strips = reading.keeps_columns_apart(dataset.path)
+            in_strips = reading.carries_types(dataset.path)
             return (profiles.of_frame(frame, columns, in_strips=in_strips),)
         names = frame.collect_schema().names()
         chosen = [name for name in names if columns is None or name in (*columns, cluster)]

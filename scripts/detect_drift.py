@@ -131,9 +131,7 @@ def look(report: Report, sourced: SourcedPolicy, rules: Drift, reference: Refere
         version = datasets.identify(place)
         check_ignored(sourced, rules, reference.profile, frame.collect_schema().names())
         parts = clusters.profiles_of(frame, rules.cluster) if rules.cluster else ()
-        current = (
-            profiles.merge(parts) if parts else profiles.of_frame(frame, in_strips=reading.keeps_columns_apart(fetched))
-        )
+        current = profiles.merge(parts) if parts else profiles.of_frame(frame, in_strips=reading.carries_types(fetched))
         reference, of_season = in_season(sourced, rules, reference, frame)
     targets = sourced.policy.evaluation.targets if sourced.policy.evaluation else ()
     current, waiting = judging.without_waiting(current, targets, rules)

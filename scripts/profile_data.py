@@ -82,7 +82,7 @@ def of_file(data: str, schema: Path | None, columns: list[str] | None, cluster: 
     frame = reading.scan(data, types=types_by(schema) if schema else reading.NO_TYPES)
     with reading.unreadable(data):
         if not cluster:
-            return (profiles.of_frame(frame, columns, in_strips=reading.keeps_columns_apart(data)),)
+            return (profiles.of_frame(frame, columns, in_strips=reading.carries_types(data)),)
         chosen = chosen_with(cluster, columns, frame.collect_schema().names(), data)
         return tuple(profiles.by_value(frame.select(chosen).collect_batches(engine="streaming"), cluster).values())
 

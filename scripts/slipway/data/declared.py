@@ -5,6 +5,7 @@ Whether the rest of the file can be meant is for validate-data to say, which alo
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -14,6 +15,7 @@ from slipway.data import dtypes, reading
 from slipway.data.types import Types, is_pattern, why_no_pattern
 from slipway.policy.reading import read_text
 from slipway.policy.strict import misplaced
+from slipway.report.model import Subject
 from slipway.runner.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,6 +53,11 @@ def types(text: str, *, file: str) -> Types:
         (name, column.regex, dtypes.parse(column.dtype) if column.dtype is not None else None)
         for name, column in declared
     )
+
+
+def subject(path: str, text: str) -> Subject:
+    """What a report says of the schema at `path`, by which data were read or judged."""
+    return Subject(role="schema", name=path, id=f"sha256:{hashlib.sha256(text.encode()).hexdigest()}")
 
 
 def types_in(file: Path) -> Types:

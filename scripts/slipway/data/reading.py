@@ -118,13 +118,11 @@ def codes(path: str | Path) -> set[str]:
     return found
 
 
-def keeps_columns_apart(path: str | Path) -> bool:
-    """Whether a few columns can be read without the others."""
-    return carries_types(path)
-
-
 def carries_types(path: str | Path) -> bool:
-    """Whether the files say of what type their columns are. Raises InputError where there are none."""
+    """Whether the files say of what type their columns are; then some can also be read without the others.
+
+    Raises InputError where there are none.
+    """
     return all(file.name.lower().endswith(TYPED) for file in find_files(path))
 
 

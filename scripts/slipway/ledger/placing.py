@@ -53,7 +53,8 @@ class Canaries:
             self._current[version] = self._current.get(version, 0) + 1
         if entry.event != "look":
             return True
-        attempt = int(entry.details.get("attempt") or self.current(version))
+        said = entry.details.get("attempt")
+        attempt = said if isinstance(said, int) else self.current(version)
         if attempt < self.current(version):
             return False
         self._current[version] = attempt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,9 +105,7 @@ def schemas(sourced: SourcedPolicy, evaluation: Evaluation) -> tuple[Subject, ..
         except InputError:
             continue
         if dataset.schema_ and not typed:
-            text = sourced.gate_file(dataset.schema_)
-            digest = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
-            found[dataset.schema_] = Subject(role="schema", name=dataset.schema_, id=digest)
+            found[dataset.schema_] = declared.subject(dataset.schema_, sourced.gate_file(dataset.schema_))
     return tuple(found.values())
 
 

@@ -19,9 +19,14 @@ def publish(report: Report, path: Path, said: DataclassInstance) -> None:
     report = report.finished()
     report.write(path)
     outputs.publish(said)
+    summarise(report)
+    plain.tell(report)
+
+
+def summarise(report: Report) -> None:
+    """Add the report to the step's summary, as far as there is room, which is where there is one at all."""
     if room := outputs.summary_room():
         outputs.summarise(markdown.stage_page(report, room=room))
-    plain.tell(report)
 
 
 def publish_with_pages(report: Report, path: Path, said: DataclassInstance, run_page: str = "") -> None:

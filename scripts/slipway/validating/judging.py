@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from slipway import datasets
-from slipway.data import comparison, engines, findings, leakage
+from slipway.data import comparison, declared, engines, findings, leakage
 from slipway.data.schema import Schema, read
 from slipway.policy.dataset import Dataset
 from slipway.report.model import Check, Subject, Value, Verdict
@@ -40,10 +39,9 @@ def inspect(name: str, task: Task, brought: Brought) -> Found:
     schema = read(text, file=dataset.schema_) if dataset.schema_ else None
     provenance: dict[str, Value] = {}
     subjects: tuple[Subject, ...] = ()
-    if text:
-        digest = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
-        provenance[f"schema_{name}"] = f"{dataset.schema_} {digest}"
-        subjects += (Subject(role="schema", name=str(dataset.schema_), id=digest),)
+    if dataset.schema_ and text:
+        subjects = (declared.subject(dataset.schema_, text),)
+        provenance[f"schema_{name}"] = f"{dataset.schema_} {subjects[0].id}"
     remark = task.sourced.remark_on(dataset.schema_) if task.sourced and dataset.schema_ else ""
     remarks = (remark,) if remark else ()
     found = Found(place=brought.place, remarks=remarks, provenance=provenance, subjects=subjects, schema=schema)
